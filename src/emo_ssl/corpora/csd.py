@@ -1,0 +1,202 @@
+"""Computational sequences (`.csd`), the HDF5 layout of CMU's multimodal SDK: a lazy reader and an atomic writer.
+
+/<root>/data/<key>/features   (T, D) float32        /<root>/data/<key>/intervals   (T, 2) float64, seconds
+/<root>/metadata/<name>       (1,) UTF-8 string holding JSON
+"""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from emo_ssl.errors import UserError
+from emo_ssl.files import atomic_path, disk_full, is_disk_full
+
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+LABEL_NAMES = ("sentiment", *EMOTIONS)
+FEATURE_NAMES = (
+    *("F0", "VUV", "NAQ", "QOQ", "H1H2", "PSP", "MDQ", "peakSlope", "Rd", "Rd_conf", "creak"),
+    *(f"MCEP_{i}" for i in range(25)),
+    *(f"HMPDM_{i}" for i in range(25)),
+    *(f"HMPDD_{i}" for i in range(13)),
+)
+
+# what HDF5 raises for a damaged file depends on where the damage lies
+HDF5_PROBLEMS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+
+
+def refuse_if_not_hdf5(path: Path) -> None:
+    """Say what the file is instead; the commonest cases are downloads that saved something else under its name."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; check the path.")
+    if path.is_dir():
+        raise UserError(f"{path}: this is a folder; name the .csd file in it.")
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if not head:
+        raise UserError(f"{path}: the file is empty; download it again.")
+    if head.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path}: this is a Git-LFS pointer, not the data; run `git lfs pull` where it came from.")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise UserError(f"{path}: this is a web page saved under a .csd name; download the file itself.")
+    if not h5py.is_hdf5(path):
+        raise UserError(f"{path}: not an HDF5 file, so not a computational sequence; download it again.")
+
+
+def decode_metadata(value: object) -> object:
+    """JSON if it parses, else the text itself: older files hold plain strings and bytes."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+class Csd:
+    """A `.csd` opened for reading, one entry at a time. Use it as a context manager."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        refuse_if_not_hdf5(self.path)
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as problem:
+            raise self._damaged(problem) from problem
+        try:
+            self._open_root()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open_root(self) -> None:
+        roots = list(self._file.keys())
+        if len(roots) != 1 or "data" not in self._file[roots[0]]:
+            raise UserError(
+                f"{self.path}: expected exactly one root group with `data` inside, found {roots[:5]}; "
+                "this is not a computational sequence."
+            )
+        self.root = roots[0]
+        self._data = self._file[self.root]["data"]
+        if not isinstance(self._data, h5py.Group):
+            raise UserError(f"{self.path}: `/{self.root}/data` is not a group; this is not a computational sequence.")
+        try:
+            self.keys = list(self._data.keys())
+            group = self._file[self.root].get("metadata") or {}
+            self.metadata = {name: decode_metadata(np.ravel(group[name][()])[0]) for name in group}
+        except HDF5_PROBLEMS as problem:
+            raise self._damaged(problem) from problem
+
+    def _damaged(self, problem: BaseException, where: str = "") -> UserError:
+        reason = "the file is truncated" if "truncated" in str(problem) else "the file is damaged or truncated"
+        return UserError(f"{self.path}: {reason}{where}; download or copy it again.")
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the columns, or None where the file does not say."""
+        names = self.metadata.get("dimension names")
+        if not isinstance(names, list) or not names:
+            return None
+        flat = [name[0] if isinstance(name, list) and name else name for name in names]
+        return tuple(str(name) for name in flat)
+
+    def shape(self, key: str) -> tuple[int, int]:
+        """(T, D) of one entry without reading it; a vector counts as one column."""
+        try:
+            shape = self._data[key]["features"].shape
+        except HDF5_PROBLEMS as problem:
+            raise self._damaged(problem, f" at `{key}`") from problem
+        return (shape[0], int(np.prod(shape[1:]))) if shape else (0, 0)
+
+    def dtype(self, key: str) -> np.dtype:
+        return self._data[key]["features"].dtype
+
+    def read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """features (T, D) float32 and intervals (T, 2) float64 of one entry."""
+        return self._array(key, "features", np.float32), self.intervals(key)
+
+    def intervals(self, key: str) -> np.ndarray:
+        intervals = self._array(key, "intervals", np.float64)
+        if intervals.shape[1] != 2 or len(intervals) != self.shape(key)[0]:
+            raise UserError(
+                f"{self.path}: `{key}` has {self.shape(key)[0]} rows of features but intervals of shape "
+                f"{intervals.shape}; the file is damaged, download it again."
+            )
+        return intervals
+
+    def _array(self, key: str, part: str, dtype: type) -> np.ndarray:
+        try:
+            dataset = self._data[key][part]
+            if dataset.dtype.kind not in "fiub":
+                raise UserError(f"{self.path}: `{key}/{part}` holds {dataset.dtype}, not numbers; download it again.")
+            values = np.empty(dataset.shape, dtype)
+            if values.size:
+                dataset.read_direct(values)
+        except HDF5_PROBLEMS as problem:
+            raise self._damaged(problem, f" at `{key}`") from problem
+        return values.reshape(len(values), -1) if values.size else np.empty((0, 2 if part == "intervals" else 0), dtype)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "Csd":
+        return self
+
+    def __exit__(self, kind, problem, trace) -> None:
+        self.close()
+
+
+class CsdWriter:
+    """Write a `.csd` entry by entry under a temporary name; it appears whole when the `with` block ends, or not at all."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        root: str,
+        names: Sequence[str] | None,
+        description: str = "",
+        compression: str | None = None,
+        metadata: dict | None = None,
+    ):
+        self.path, self.root, self.compression = Path(path), root, compression
+        self._metadata = {
+            "root name": root,
+            "computational sequence description": description,
+            "computational sequence version": "1.0",
+            "alignment compatible": True,
+            "dataset name": "",
+            "dataset version": "1.0",
+            "creator": "emo-ssl",
+            "contact": "",
+            "featureset bib citation": "",
+            "dataset bib citation": "",
+            **({"dimension names": list(names)} if names is not None else {}),
+            **(metadata or {}),
+        }
+
+    def __enter__(self) -> "CsdWriter":
+        self._stack = contextlib.ExitStack()
+        temporary = self._stack.enter_context(atomic_path(self.path))
+        self._file = self._stack.enter_context(contextlib.closing(h5py.File(temporary, "w")))
+        self._data = self._file.create_group(f"{self.root}/data")
+        return self
+
+    def add(self, key: str, features: np.ndarray, intervals: np.ndarray) -> None:
+        """features (T, D) and intervals (T, 2), stored as they are given."""
+        group = self._data.create_group(key)
+        group.create_dataset("features", data=features, compression=self.compression)
+        group.create_dataset("intervals", data=intervals, compression=self.compression)
+
+    def __exit__(self, kind, problem, trace) -> bool:
+        if problem is None:
+            group = self._file.create_group(f"{self.root}/metadata")
+            for name, value in self._metadata.items():
+                group.create_dataset(name, data=[json.dumps(value)], dtype=h5py.string_dtype())
+        try:
+            return self._stack.__exit__(kind, problem, trace)
+        except HDF5_PROBLEMS as failure:  # a full disk shows only when HDF5 flushes
+            if is_disk_full(failure):
+                raise disk_full(self.path) from failure
+            raise
