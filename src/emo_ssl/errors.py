@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """One sentence that names the file, what is wrong with it and what to do. The command line prints it and exits with 2."""
+    """One sentence: the file, what is wrong with it and what to do. The command line prints it and exits with 2."""

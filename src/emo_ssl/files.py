@@ -56,7 +56,9 @@ def is_disk_full(problem: OSError) -> bool:
 
 def disk_full(path: Path, needed: int | None = None) -> UserError:
     room = f" ({needed / 1e9:.1f} GB needed)" if needed else ""
-    return UserError(f"{path}: the disk is full{room}, nothing was kept; free some space or choose another -o and run again.")
+    return UserError(
+        f"{path}: the disk is full{room}, nothing was kept; free some space or choose another -o and run again."
+    )
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -79,7 +81,9 @@ def read_json(path: Path) -> object:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path}: not readable as JSON ({problem}); delete it or restore it, then run again.") from problem
+        raise UserError(
+            f"{path}: not readable as JSON ({problem}); delete it or restore it, then run again."
+        ) from problem
 
 
 def hash_of(value: object) -> str:
@@ -101,8 +105,9 @@ def fingerprint(path: Path, blocks: int = 64, block_size: int = 1 << 16) -> str:
 class OutputFolder:
     """A folder that one configuration owns.
 
-    `with OutputFolder(path, "corpus", config) as out:` claims it: an unfinished run of the same configuration resumes, a
-    finished one has `out.complete` set, anything else is refused. Nothing counts as finished before `out.finish()`.
+    `with OutputFolder(path, "corpus", config) as out:` claims it: an unfinished run of the same configuration
+    resumes, a finished one has `out.complete` set, anything else is refused. Nothing counts as finished before
+    `out.finish()`.
     """
 
     def __init__(self, path: Path | str, kind: str, config: dict):
@@ -150,7 +155,9 @@ class OutputFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise UserError(f"{self.path}: another emo-ssl is writing here; wait for it or choose another -o.") from None
+            raise UserError(
+                f"{self.path}: another emo-ssl is writing here; wait for it or choose another -o."
+            ) from None
 
     def _write_state(self, complete: bool) -> None:
         state = {"kind": self.kind, "hash": self.hash, "complete": complete, "config": self.config}

@@ -1,4 +1,4 @@
-"""Progress with time left, for a terminal or a log. Silent unless a program turns it on, so that no bar leaks into a page."""
+"""Progress with time left, for a terminal or a log. Silent until a program turns it on: no bar leaks into a page."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """`with Progress("cutting", total) as bar: bar.advance(n)`. A terminal is redrawn; a log gets a line every ten seconds."""
+    """`with Progress("cutting", total) as bar: bar.advance(n)`; redrawn on a terminal, a line every 10 s in a log."""
 
     def __init__(self, label: str, total: float, unit: str = ""):
         self.label, self.total, self.unit = label, total, unit

@@ -1,0 +1,79 @@
+# Every target does its own set-up: a virtual environment in .venv, the locked dependencies and the package itself.
+# It is redone when requirements.lock or pyproject.toml changes, and nothing needs the network after that.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab bench format lock clean
+
+help:
+	@echo "make book     execute the notebooks and render the book into build/site/ (ONLY=01 executes one notebook)"
+	@echo "make test     check style and run the tests (ARGS='-k doctor' is handed to pytest)"
+	@echo "make lab      open the notebooks in JupyterLab"
+	@echo "make bench    run the benchmarks of bench/, each prints a table"
+	@echo "make format   put code and notebooks into the one style"
+	@echo "make lock     resolve pyproject.toml anew into requirements.lock (WITH='torch==2.13.0' holds a version)"
+	@echo "make clean    remove build/ and caches; .venv stays"
+	@echo "PYTHON=...    the interpreter to make .venv with, Python 3.11 to 3.13"
+
+book: $(STAMP)
+	@$(BIN)/emo-ssl book $(if $(ONLY),--only $(ONLY))
+
+test: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest $(ARGS)
+
+lab: $(STAMP)
+	@$(BIN)/jupyter lab notebooks
+
+bench: $(STAMP)
+	@shopt -s nullglob; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	@rm -rf build dist .pytest_cache .ruff_cache
+	@find . -name .venv -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+
+# A command of that name may exist and yet not run (a pyenv shim without its version), so each candidate has to prove
+# itself. `ensurepip` is what Debian leaves out when python3-venv is not installed.
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+define FIND_PYTHON
+for candidate in "$(PYTHON)" python3.11 python3.12 python3.13 python3; do \
+	if [ -n "$$candidate" ] && "$$candidate" -c "$(SUITABLE)" >/dev/null 2>&1; then python=$$candidate; break; fi; \
+done; \
+if [ -z "$${python:-}" ]; then \
+	echo "No Python 3.11, 3.12 or 3.13 with its venv module was found: install one (on Debian and Ubuntu with" \
+		"python3-venv), or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 2; \
+fi; \
+if [ -n "$(PYTHON)" ] && [ "$$python" != "$(PYTHON)" ]; then \
+	echo "PYTHON=$(PYTHON) does not run or is not Python 3.11 to 3.13; taking $$python instead." >&2; \
+fi
+endef
+
+$(STAMP): requirements.lock pyproject.toml
+	@if ! $(BIN)/python -c "$(SUITABLE)" >/dev/null 2>&1; then \
+		$(FIND_PYTHON); \
+		echo "Making $(VENV) with $$python ($$("$$python" --version))"; \
+		"$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing the locked dependencies into $(VENV); the first time takes some minutes"
+	@$(PIP) install -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+# Resolved in an environment of its own, so that nothing that happens to be in .venv gets into the lock
+lock:
+	@$(FIND_PYTHON); rm -rf build/lock; mkdir -p build; "$$python" -m venv build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install ".[book,scaling,dev]" hatchling editables $(WITH)
+	@build/lock/bin/python .ci/lock.py > requirements.lock.partial
+	@mv requirements.lock.partial requirements.lock
+	@rm -rf build/lock
+	@echo "requirements.lock is new; run 'make test' and commit it."

@@ -1,0 +1,170 @@
+"""`emo-ssl …`: a thin face over the functions that notebooks call too.
+
+Exit status: 0 done, 1 a notebook or a page failed, 2 something the caller can mend, 130 interrupted (Ctrl-C),
+143 stopped by SIGTERM. After the last two the same command continues.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from emo_ssl import __version__, progress
+from emo_ssl.errors import UserError
+from emo_ssl.files import is_disk_full
+
+MENDABLE, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 130, 143, 141
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception: what cleans up after Ctrl-C cleans up after a cluster's time limit too."""
+
+
+# Handlers import what they need themselves, so that `emo-ssl --help` does not wait for torch
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    from emo_ssl import doctor
+
+    return doctor.report(doctor.checks())
+
+
+def run_book(arguments: argparse.Namespace) -> int:
+    from emo_ssl import book
+
+    return book.make(Path.cwd(), only=arguments.only)
+
+
+def run_version(arguments: argparse.Namespace) -> int:
+    print(__version__)
+    return 0
+
+
+def run_corpus_prepare(arguments: argparse.Namespace) -> int:
+    from emo_ssl.corpora import mosei
+    from emo_ssl.segments import describe
+
+    segments = mosei.prepare(
+        arguments.acoustic, arguments.labels, arguments.folds, arguments.output, half=arguments.half
+    )
+    print(describe(segments.summary()))
+    return 0
+
+
+def run_corpus_synth(arguments: argparse.Namespace) -> int:
+    from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
+
+    # Only what was typed is handed on: the defaults live in one place, SynthConfig
+    names = ("videos", "seed", "world", "share", "clean")
+    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    summary = write_corpus(arguments.output, SynthConfig(**given))
+    print(json.dumps(summary, indent=1, ensure_ascii=False))
+    return 0
+
+
+def run_corpus_show(arguments: argparse.Namespace) -> int:
+    from emo_ssl.segments import Segments, describe
+
+    summary = Segments.open(arguments.folder).summary()
+    print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
+    return 0
+
+
+def add_corpus(commands: argparse._SubParsersAction) -> None:
+    corpus = commands.add_parser("corpus", help="make, prepare and look at training data")
+    actions = corpus.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    prepare = actions.add_parser("prepare", help="cut CMU-MOSEI's .csd files into Segments, with a report")
+    prepare.add_argument("--acoustic", type=Path, required=True, metavar="FILE", help="COVAREP features, .csd")
+    prepare.add_argument("--labels", type=Path, required=True, metavar="FILE", help="emotion labels, .csd")
+    prepare.add_argument("--folds", type=Path, metavar="FILE", help="JSON, CSV or the SDK's .py; without: a hash split")
+    prepare.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the Segments go")
+    prepare.add_argument("--half", action="store_true", help="store frames as float16; the report states the error")
+    prepare.set_defaults(handler=run_corpus_prepare)
+
+    synth = actions.add_parser("synth", help="write a made-up corpus of CMU-MOSEI's shape")
+    absent = argparse.SUPPRESS
+    synth.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the .csd files go")
+    synth.add_argument("--videos", type=int, default=40, metavar="N", help="how many videos (default: 40)")
+    synth.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default: 0)")
+    synth.add_argument("--world", default=absent, metavar="W", help="where emotion shows: null, static, dynamics, …")
+    synth.add_argument("--share", type=float, default=absent, metavar="X", help="share of the dynamics with emotion")
+    synth.add_argument("--clean", action="store_true", help="leave out the defects that real files have")
+    synth.set_defaults(handler=run_corpus_synth)
+
+    show = actions.add_parser("show", help="say what a prepared folder holds")
+    show.add_argument("folder", type=Path, metavar="DIR")
+    show.add_argument("--json", action="store_true", help="for programs")
+    show.set_defaults(handler=run_corpus_show)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="emo-ssl", description="Masked pretraining for audio-based emotion recognition.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("doctor", help="check this computer and say what to do").set_defaults(handler=run_doctor)
+    book = commands.add_parser("book", help="execute the notebooks and render the book (from the repository's root)")
+    book.add_argument("--only", metavar="NN", help="execute only the notebook with this number, as in --only 01")
+    book.set_defaults(handler=run_book)
+    add_corpus(commands)
+    commands.add_parser("version", help="print the version").set_defaults(handler=run_version)
+    return top
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only there may a signal be caught
+        yield
+        return
+
+    def stop(number, frame):
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def complain(sentence: str, status: int) -> int:
+    print(f"emo-ssl: {sentence}", file=sys.stderr)
+    return status
+
+
+def explain(problem: OSError) -> str:
+    name = f"{problem.filename}: " if problem.filename is not None else ""
+    if is_disk_full(problem):
+        return f"{name}the disk is full; free some space or choose another -o and run again."
+    return f"{name}{problem.strerror or problem}."
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    progress.to_terminal()
+    try:
+        with sigterm_as_interrupt():
+            status = arguments.handler(arguments)
+            sys.stdout.flush()
+            return status
+    except UserError as problem:
+        return complain(str(problem), MENDABLE)
+    except Terminated:
+        return complain("stopped by SIGTERM; run the same command again to continue", TERMINATED)
+    except KeyboardInterrupt:
+        return complain("interrupted; run the same command again to continue", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone: what the interpreter flushes at exit has to go nowhere
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as problem:
+        return complain(explain(problem), MENDABLE)
+    except MemoryError:
+        return complain("not enough memory; close other programs or use less data at once.", MENDABLE)
+    finally:
+        progress.show_on(None)
