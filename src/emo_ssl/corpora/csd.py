@@ -60,6 +60,7 @@ class Csd:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        self._layouts: dict[str, tuple[tuple[int, int], np.dtype]] = {}
         refuse_if_not_hdf5(self.path)
         try:
             self._file = h5py.File(self.path, "r")
@@ -104,14 +105,20 @@ class Csd:
 
     def shape(self, key: str) -> tuple[int, int]:
         """(T, D) of one entry without reading it; a vector counts as one column."""
-        try:
-            shape = self._data[key]["features"].shape
-        except HDF5_PROBLEMS as problem:
-            raise self._damaged(problem, f" at `{key}`") from problem
-        return (shape[0], int(np.prod(shape[1:]))) if shape else (0, 0)
+        return self._layout(key)[0]
 
     def dtype(self, key: str) -> np.dtype:
-        return self._data[key]["features"].dtype
+        return self._layout(key)[1]
+
+    def _layout(self, key: str) -> tuple[tuple[int, int], np.dtype]:
+        if key not in self._layouts:  # HDF5 takes its time to answer, and callers ask more than once
+            try:
+                features = self._data[key]["features"]
+                rows, *rest = features.shape or (0,)
+                self._layouts[key] = (rows, int(np.prod(rest))) if rows else (0, 0), features.dtype
+            except HDF5_PROBLEMS as problem:
+                raise self._damaged(problem, f" at `{key}`") from problem
+        return self._layouts[key]
 
     def read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """features (T, D) float32 and intervals (T, 2) float64 of one entry."""
@@ -149,7 +156,7 @@ class Csd:
 
 
 class CsdWriter:
-    """Write a `.csd` entry by entry under a temporary name; it appears whole when the `with` block ends, or not at all."""
+    """Write a `.csd` entry by entry under a temporary name; it appears whole when the `with` block ends, or never."""
 
     def __init__(
         self,
@@ -177,10 +184,11 @@ class CsdWriter:
         }
 
     def __enter__(self) -> "CsdWriter":
-        self._stack = contextlib.ExitStack()
-        temporary = self._stack.enter_context(atomic_path(self.path))
-        self._file = self._stack.enter_context(contextlib.closing(h5py.File(temporary, "w")))
-        self._data = self._file.create_group(f"{self.root}/data")
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self.path))
+            self._file = stack.enter_context(contextlib.closing(h5py.File(temporary, "w")))
+            self._data = self._file.create_group(f"{self.root}/data")
+            self._stack = stack.pop_all()
         return self
 
     def add(self, key: str, features: np.ndarray, intervals: np.ndarray) -> None:

@@ -1,0 +1,117 @@
+"""Which video is for training, validation and test: read from the user's file, or a stated hash split without one."""
+
+import ast
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+from emo_ssl.errors import UserError
+from emo_ssl.segments import SPLITS
+
+NOT_STANDARD = "by-video hash split, not the standard folds"
+WORDS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
+HASH_SHARES = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
+LEAST_KNOWN_SHARE = 0.5
+
+
+def split_of_word(name: str) -> str | None:
+    """`standard_train_fold`, `dev`, `Test` -> the split that the name speaks of."""
+    return next((split for part in name.lower().replace("-", "_").split("_") if (split := WORDS.get(part))), None)
+
+
+def read_folds(path: Path | str) -> dict[str, int]:
+    """video -> index into SPLITS, from JSON ({"train": [ids], …}), CSV (video, split) or the SDK's Python file."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check the path of the folds.")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty; expected lists of video ids for train, valid and test.")
+    readers = {".json": lists_in_json, ".csv": lists_in_csv, ".py": lists_in_python}
+    if path.suffix.lower() not in readers:
+        raise UserError(f"{path}: folds are read from .json, .csv or .py files; save it as one of these.")
+    try:
+        lists = readers[path.suffix.lower()](text)
+    except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as problem:
+        raise UserError(
+            f"{path}: no lists of video ids for train, valid and test found ({problem or 'wrong shape'})."
+        ) from problem
+    if not any(lists.values()):
+        raise UserError(f"{path}: names no video at all; expected lists of ids for train, valid and test.")
+    return assign(path, lists)
+
+
+def assign(path: Path, lists: dict[str, list[str]]) -> dict[str, int]:
+    split_of: dict[str, int] = {}
+    for split, videos in lists.items():
+        for video in videos:
+            code = SPLITS.index(split)
+            if split_of.setdefault(str(video), code) != code:
+                raise UserError(
+                    f"{path}: video {video} stands in both {SPLITS[split_of[str(video)]]} and {split}, "
+                    "which would leak; leave it in one."
+                )
+    return split_of
+
+
+def lists_in_json(text: str) -> dict[str, list[str]]:
+    return lists_by_name(json.loads(text).items())
+
+
+def lists_in_python(text: str) -> dict[str, list[str]]:
+    """Assignments of list literals, read as data: the file is parsed, never run."""
+    found = []
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            if split_of_word(name):
+                found.append((name, ast.literal_eval(statement.value)))
+    return lists_by_name(found)
+
+
+def lists_by_name(found) -> dict[str, list[str]]:
+    lists: dict[str, list[str]] = {}
+    for name, videos in found:
+        split = split_of_word(name)
+        if split is None:
+            raise ValueError(f"`{name}` is none of train, valid, test")
+        if not isinstance(videos, list | tuple) or not all(isinstance(v, str | int) for v in videos):
+            raise ValueError(f"`{name}` is not a list of video ids")
+        lists.setdefault(split, []).extend(str(v) for v in videos)
+    return lists
+
+
+def lists_in_csv(text: str) -> dict[str, list[str]]:
+    rows = list(csv.DictReader(text.splitlines()))
+    columns = {name.strip().lower(): name for name in (rows[0] if rows else {}) if name}
+    video = next((columns[name] for name in ("video", "id", "file") if name in columns), None)
+    split = next((columns[name] for name in ("split", "fold", "set") if name in columns), None)
+    if video is None or split is None:
+        raise ValueError("expected the columns video and split")
+    lists: dict[str, list[str]] = {}
+    for row in rows:
+        word = split_of_word(row[split].strip())
+        if word is None:
+            raise ValueError(f"`{row[split]}` is none of train, valid, test")
+        lists.setdefault(word, []).append(row[video].strip())
+    return lists
+
+
+def refuse_foreign_folds(path: Path | str, split_of: dict[str, int], known: set[str]) -> None:
+    unknown = [video for video in split_of if video not in known]
+    if len(unknown) > (1 - LEAST_KNOWN_SHARE) * len(split_of):
+        raise UserError(
+            f"{path}: {len(unknown)} of the {len(split_of)} videos it names (such as {unknown[0]}) are in neither data "
+            "file; is it the fold file of another corpus?"
+        )
+
+
+def hash_split(video: str) -> int:
+    """A split that depends on the video's id alone, so that it survives added and removed videos."""
+    draw = int.from_bytes(hashlib.sha256(video.encode()).digest()[:8]) / 2**64
+    for split, share in HASH_SHARES:
+        if draw < share:
+            return SPLITS.index(split)
+        draw -= share
+    return SPLITS.index("test")

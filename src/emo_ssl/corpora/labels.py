@@ -1,0 +1,132 @@
+"""A label table, cleaned row by row: each row is kept, mended or dropped, and each fate is counted."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emo_ssl.corpora.csd import EMOTIONS, Csd
+from emo_ssl.errors import UserError
+from emo_ssl.metrics import CEILING
+
+SYNONYMS = {
+    **{"happiness": "happy", "sadness": "sad", "angry": "anger", "surprised": "surprise"},
+    **{"disgusted": "disgust", "fearful": "fear"},
+}
+MOST_OUT_OF_RANGE = 0.01
+ALIGNED = re.compile(r"\[\d+\]$")
+
+KEPT = ""
+
+
+@dataclass
+class LabelRows:
+    """Every row of a label file, in the file's order; `fate` says why a row was dropped, "" while it is kept."""
+
+    video: np.ndarray  # (N,) str
+    row: np.ndarray  # (N,) position within its video
+    start: np.ndarray  # (N,) seconds
+    end: np.ndarray  # (N,)
+    values: np.ndarray  # (N, 6) float64, the emotions in the order of EMOTIONS
+    fate: np.ndarray  # (N,) str
+    mended: dict[str, np.ndarray]  # repair -> (N,) bool
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def drop(self, which: np.ndarray, reason: str) -> None:
+        """The first reason that fits is the one that counts, so that the reasons add up to the rows dropped."""
+        self.fate[which & (self.fate == KEPT)] = reason
+
+    @property
+    def kept(self) -> np.ndarray:
+        return self.fate == KEPT
+
+
+def base_of(key: str) -> str:
+    """`id[3]`, as the SDK names the pieces of an aligned video, belongs to `id`."""
+    return ALIGNED.sub("", key)
+
+
+def emotion_columns(path: Path, names: Iterable[str]) -> list[int]:
+    """Which column holds which emotion, by name: the order differs between releases."""
+    plain = [SYNONYMS.get(name.strip().lower(), name.strip().lower()) for name in names]
+    missing = [emotion for emotion in EMOTIONS if emotion not in plain]
+    if missing:
+        raise UserError(
+            f"{path}: no column named {', '.join(missing)} among {', '.join(plain)}; "
+            "give the names of its columns in order with --label-names."
+        )
+    return [plain.index(emotion) for emotion in EMOTIONS]
+
+
+def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
+    """All rows of a label file. Without names in the file or from the caller there is no telling the columns apart."""
+    names = names or labels.names
+    if not names:
+        raise UserError(
+            f"{labels.path}: the file does not name its columns, and older releases order them differently; "
+            "give the names with --label-names sentiment,happy,sad,anger,surprise,disgust,fear in the file's order."
+        )
+    columns = emotion_columns(labels.path, names)
+    videos, rows, intervals, values, seen = [], [], [], [], {}
+    for key in labels.keys:
+        table, times = labels.read(key)
+        if not len(table):
+            continue
+        if table.shape[1] != len(names):
+            raise UserError(
+                f"{labels.path}: `{key}` has {table.shape[1]} columns for the {len(names)} names "
+                f"{', '.join(names)}; give the right names with --label-names."
+            )
+        video = base_of(key)
+        start = seen.get(video, 0)
+        seen[video] = start + len(table)
+        videos += [video] * len(table)
+        rows.append(np.arange(start, start + len(table)))
+        intervals.append(times)
+        values.append(table[:, columns])
+    if not videos:
+        raise UserError(f"{labels.path}: holds no labelled segment; is it the label file?")
+    times = np.concatenate(intervals)
+    return LabelRows(
+        video=np.array(videos, dtype=np.str_),
+        row=np.concatenate(rows),
+        start=times[:, 0],
+        end=times[:, 1],
+        values=np.concatenate(values).astype(np.float64),
+        fate=np.full(len(videos), KEPT, dtype="U40"),
+        mended={},
+    )
+
+
+def clean(labels: LabelRows, path: Path) -> None:
+    """Judge what the table alone can tell: missing labels, impossible intervals, duplicates, values out of range."""
+    labels.drop(np.isnan(labels.values).any(1), "label is NaN")
+    labels.drop(~(np.isfinite(labels.start) & np.isfinite(labels.end)), "interval is not a number")
+    labels.drop(labels.end == labels.start, "interval of no length")
+    labels.drop(labels.end < labels.start, "interval reversed")
+    labels.drop(duplicates(labels), "duplicate of an earlier row")
+    outside = labels.kept & ((labels.values < 0) | (labels.values > CEILING)).any(1)
+    if outside.sum() > max(1, MOST_OUT_OF_RANGE * labels.kept.sum()):
+        worst = labels.values[outside]
+        raise UserError(
+            f"{path}: {outside.sum()} of {labels.kept.sum()} rows hold intensities outside [0, 3] "
+            f"(from {worst.min():g} to {worst.max():g}); are these the emotion columns?"
+        )
+    labels.mended["value outside [0, 3] clamped"] = outside
+    labels.values = np.clip(labels.values, 0, CEILING)
+
+
+def duplicates(labels: LabelRows) -> np.ndarray:
+    """True where a kept earlier row of the same video has the same interval to the millisecond."""
+    candidates = np.flatnonzero(labels.kept)
+    keys = [(labels.video[i], round(labels.start[i] * 1000), round(labels.end[i] * 1000)) for i in candidates.tolist()]
+    again = np.zeros(len(labels), bool)
+    seen: set = set()
+    for i, key in zip(candidates, keys, strict=True):
+        again[i] = key in seen
+        seen.add(key)
+    return again
