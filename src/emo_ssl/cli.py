@@ -47,10 +47,15 @@ def run_version(arguments: argparse.Namespace) -> int:
 
 def run_corpus_prepare(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora import mosei
-    from emo_ssl.segments import describe
+    from emo_ssl.corpora.report import describe
 
     segments = mosei.prepare(
-        arguments.acoustic, arguments.labels, arguments.folds, arguments.output, half=arguments.half
+        arguments.acoustic,
+        arguments.labels,
+        arguments.folds,
+        arguments.output,
+        half=arguments.half,
+        label_names=arguments.label_names,
     )
     print(describe(segments.summary()))
     return 0
@@ -68,11 +73,16 @@ def run_corpus_synth(arguments: argparse.Namespace) -> int:
 
 
 def run_corpus_show(arguments: argparse.Namespace) -> int:
-    from emo_ssl.segments import Segments, describe
+    from emo_ssl.corpora.report import describe
+    from emo_ssl.segments import Segments
 
     summary = Segments.open(arguments.folder).summary()
     print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
     return 0
+
+
+def comma_separated(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def add_corpus(commands: argparse._SubParsersAction) -> None:
@@ -85,6 +95,12 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     prepare.add_argument("--folds", type=Path, metavar="FILE", help="JSON, CSV or the SDK's .py; without: a hash split")
     prepare.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the Segments go")
     prepare.add_argument("--half", action="store_true", help="store frames as float16; the report states the error")
+    prepare.add_argument(
+        "--label-names",
+        type=comma_separated,
+        metavar="A,B,…",
+        help="the label columns in the file's order, where the file does not name them",
+    )
     prepare.set_defaults(handler=run_corpus_prepare)
 
     synth = actions.add_parser("synth", help="write a made-up corpus of CMU-MOSEI's shape")

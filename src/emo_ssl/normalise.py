@@ -98,7 +98,7 @@ def enrolled(segments: Segments, base: Normaliser, enrolment: Mapping[str, np.nd
 
 
 def choose_enrolment(segments: Segments, clips: int, seed: int) -> dict[str, np.ndarray]:
-    """`clips` random segments of each speaker, to be kept out of the scored ones; refused where a speaker has too few."""
+    """`clips` random segments of each speaker, kept out of the scored ones; refused where a speaker has too few."""
     speaker_of = segments.videos.speaker[segments.cuts.video]
     chosen = {}
     for number, speaker in enumerate(np.unique(speaker_of[speaker_of != ""])):

@@ -184,7 +184,7 @@ def rows_of_video(rows: LabelRows) -> dict[str, np.ndarray]:
 
 
 def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video in order of time; none if it is useless."""
+    """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video in order of time, none if useless."""
     sound, width = sources.sound, len(sources.names)
     keys = [key for key in sources.groups[video] if sound.shape(key)[0]]
     nothing = np.empty((0, width), np.float32), np.empty((0, 2))
