@@ -19,6 +19,7 @@ except ImportError:  # Windows has no flock; there two runs into one folder are 
 PARTIAL = ".partial"
 STATE = "folder.json"
 LOCK = ".lock"
+OURS = {LOCK, STATE + PARTIAL}  # what a run killed before its first state leaves behind
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -49,9 +50,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
-def is_disk_full(problem: OSError) -> bool:
-    # HDF5 reports the system's error number only inside its message
-    return problem.errno in DISK_FULL or any(f"errno = {number}" in str(problem) for number in DISK_FULL)
+def is_disk_full(problem: Exception) -> bool:
+    # HDF5 reports the system's error number only inside its message, and not always as an OSError
+    number = getattr(problem, "errno", None)
+    return number in DISK_FULL or any(f"errno = {full}" in str(problem) for full in DISK_FULL)
 
 
 def disk_full(path: Path, needed: int | None = None) -> UserError:
@@ -126,21 +128,27 @@ class OutputFolder:
         except OSError as problem:
             raise UserError(f"{self.path}: cannot write here ({problem.strerror}); choose another -o.") from problem
         self._take_lock()
-        self._check_owner()  # again, now that nobody else can change it
-        if not self.complete:
-            self._remove_partials()
-            self._write_state(complete=False)
+        try:
+            self._check_owner()  # again, now that nobody else can change it
+            if not self.complete:
+                self._remove_partials()
+                self._write_state(complete=False)
+        except BaseException:
+            self._release()
+            raise
         return self
 
     def _check_owner(self) -> None:
         if not (self.path / STATE).exists():
-            strangers = self.path.is_dir() and any(p.name != LOCK for p in self.path.iterdir())
+            strangers = self.path.is_dir() and any(p.name not in OURS for p in self.path.iterdir())
             if strangers:
                 raise UserError(
                     f"{self.path}: the folder is not empty and emo-ssl did not make it; choose another -o or empty it."
                 )
             return
         state = read_json(self.path / STATE)
+        if not isinstance(state, dict):
+            raise UserError(f"{self.path / STATE}: not written by emo-ssl; choose another -o or delete the folder.")
         if state.get("kind") != self.kind or state.get("hash") != self.hash:
             raise UserError(
                 f"{self.path}: this folder holds a {state.get('kind')} of another configuration "
@@ -153,6 +161,9 @@ class OutputFolder:
             return
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # whoever held the lock before removed its file: ours is worth nothing if that was the one we opened
+            if not os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.path / LOCK)):
+                raise BlockingIOError
         except OSError:
             self._lock.close()
             raise UserError(
@@ -177,6 +188,9 @@ class OutputFolder:
             kept = [p for p in self.path.iterdir() if p.name not in (STATE, LOCK)]
             if not kept:
                 (self.path / STATE).unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
         (self.path / LOCK).unlink(missing_ok=True)
         self._lock.close()
         if self._made and not any(self.path.iterdir()):

@@ -87,6 +87,8 @@ def enrolled(segments: Segments, base: Normaliser, enrolment: Mapping[str, np.nd
     centers, scales = [base.center[0]], [base.scale[0]]
     group = np.zeros(len(segments.videos), np.int64)
     for speaker, chosen in enrolment.items():
+        if not len(chosen):
+            continue
         frames = np.concatenate([segments.segment(i) for i in chosen]).astype(np.float32)
         center, scale = robust_statistics(frames)
         known = np.isfinite(frames).any(0)
@@ -122,9 +124,9 @@ def centred(segments: Segments, base: Normaliser, shrinkage: float) -> Normalise
     order = np.argsort(segments.cuts.video, kind="stable")
     bounds = np.searchsorted(segments.cuts.video[order], np.arange(len(segments.videos) + 1))
     for video, (start, stop) in enumerate(pairwise(bounds)):
-        weight = (stop - start) / (stop - start + shrinkage)
-        if stop - start < FEWEST_SEGMENTS_TO_CENTRE or weight == 0:
+        if stop - start < FEWEST_SEGMENTS_TO_CENTRE:
             continue
+        weight = (stop - start) / (stop - start + shrinkage)
         frames = np.concatenate([segments.segment(i) for i in order[start:stop]]).astype(np.float32)
         own, _ = robust_statistics(frames)
         known = np.isfinite(frames).any(0)

@@ -9,6 +9,7 @@ A prepared folder holds
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -77,9 +78,13 @@ class Segments:
             what = "an unfinished corpus, run the command that makes it again" if folder.is_dir() else "no such folder"
             raise UserError(f"{folder}: {what}; expected a folder made by `emo-ssl corpus prepare`.")
         header = read_json(folder / HEADER)
-        if header.get("format") != FORMAT:
-            raise UserError(f"{folder}: format {header.get('format')}, this emo-ssl reads {FORMAT}; prepare it again.")
-        shape, dtype = (header["frames"], len(header["feature_names"])), np.dtype(header["dtype"])
+        found = header.get("format") if isinstance(header, dict) else None
+        if found != FORMAT:
+            raise UserError(f"{folder}: format {found}, this emo-ssl reads {FORMAT}; delete the folder, prepare again.")
+        try:
+            shape, dtype = (header["frames"], len(header["feature_names"])), np.dtype(header["dtype"])
+        except (KeyError, TypeError) as problem:
+            raise UserError(f"{folder / HEADER}: damaged ({problem}); delete the folder, prepare again.") from problem
         expected = shape[0] * shape[1] * dtype.itemsize
         actual = (folder / FRAMES).stat().st_size if (folder / FRAMES).exists() else 0
         if actual != expected:
@@ -92,7 +97,7 @@ class Segments:
                 videos = Videos(**{f.name: index[f"videos.{f.name}"] for f in fields(Videos)})
                 cuts = Cuts(**{f.name: index[f"cuts.{f.name}"] for f in fields(Cuts)})
                 return cls(folder, header, videos, cuts, index["targets"], frames)
-        except (OSError, KeyError, ValueError) as problem:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as problem:
             raise UserError(f"{folder / INDEX}: damaged ({problem}); delete the folder, prepare again.") from problem
 
     def __len__(self) -> int:
@@ -303,7 +308,7 @@ class SegmentsWriter:
         self._worker.shutdown(wait=True, cancel_futures=True)
         self._stream.close()
         if problem is not None:
-            for name in (FRAMES + PARTIAL, FRAMES, INDEX, REPORT):
+            for name in (HEADER, FRAMES + PARTIAL, FRAMES, INDEX, REPORT):
                 (self.folder / name).unlink(missing_ok=True)
 
 

@@ -6,7 +6,8 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -73,20 +74,19 @@ class Csd:
             raise
 
     def _open_root(self) -> None:
-        roots = list(self._file.keys())
-        if len(roots) != 1 or "data" not in self._file[roots[0]]:
-            raise UserError(
-                f"{self.path}: expected exactly one root group with `data` inside, found {roots[:5]}; "
-                "this is not a computational sequence."
-            )
-        self.root = roots[0]
-        self._data = self._file[self.root]["data"]
-        if not isinstance(self._data, h5py.Group):
-            raise UserError(f"{self.path}: `/{self.root}/data` is not a group; this is not a computational sequence.")
         try:
-            self.keys = list(self._data.keys())
-            group = self._file[self.root].get("metadata") or {}
-            self.metadata = {name: decode_metadata(np.ravel(group[name][()])[0]) for name in group}
+            roots = list(self._file.keys())
+            root = self._file[roots[0]] if len(roots) == 1 else None
+            data = root.get("data") if isinstance(root, h5py.Group) else None
+            if not isinstance(data, h5py.Group):
+                raise UserError(
+                    f"{self.path}: expected exactly one root group with a group `data` inside, found {roots[:5]}; "
+                    "this is not a computational sequence."
+                )
+            self.root, self._data = roots[0], data
+            self.keys = list(data.keys())
+            group = root.get("metadata") or {}
+            self.metadata = {name: decode_metadata(np.ravel(group[name][()])[0]) for name in group if group[name].size}
         except HDF5_PROBLEMS as problem:
             raise self._damaged(problem) from problem
 
@@ -155,6 +155,11 @@ class Csd:
         self.close()
 
 
+def write_dataset(group: h5py.Group, name: str, values: object, **options: object) -> None:
+    dataset = group.create_dataset(name, data=values, **options)
+    dataset.flush()  # so that a write that fails does so here, not while HDF5 tidies up
+
+
 class CsdWriter:
     """Write a `.csd` entry by entry under a temporary name; it appears whole when the `with` block ends, or never."""
 
@@ -168,6 +173,7 @@ class CsdWriter:
         metadata: dict | None = None,
     ):
         self.path, self.root, self.compression = Path(path), root, compression
+        self._lost = False
         self._metadata = {
             "root name": root,
             "computational sequence description": description,
@@ -186,25 +192,44 @@ class CsdWriter:
     def __enter__(self) -> "CsdWriter":
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
-            self._file = stack.enter_context(contextlib.closing(h5py.File(temporary, "w")))
-            self._data = self._file.create_group(f"{self.root}/data")
+            self._file = h5py.File(temporary, "w")
+            stack.callback(self._close)
+            with self._survive_a_full_disk():
+                self._data = self._file.create_group(f"{self.root}/data")
             self._stack = stack.pop_all()
         return self
 
     def add(self, key: str, features: np.ndarray, intervals: np.ndarray) -> None:
         """features (T, D) and intervals (T, 2), stored as they are given."""
-        group = self._data.create_group(key)
-        group.create_dataset("features", data=features, compression=self.compression)
-        group.create_dataset("intervals", data=intervals, compression=self.compression)
+        with self._survive_a_full_disk():
+            group = self._data.create_group(key)
+            write_dataset(group, "features", features, compression=self.compression)
+            write_dataset(group, "intervals", intervals, compression=self.compression)
 
-    def __exit__(self, kind, problem, trace) -> bool:
-        if problem is None:
-            group = self._file.create_group(f"{self.root}/metadata")
-            for name, value in self._metadata.items():
-                group.create_dataset(name, data=[json.dumps(value)], dtype=h5py.string_dtype())
+    def __exit__(self, kind, problem, trace) -> None:
+        with self._stack:  # closes the file, then puts it in place, or removes it if anything went wrong
+            if problem is not None:
+                raise problem
+            with self._survive_a_full_disk():
+                group = self._file.create_group(f"{self.root}/metadata")
+                for name, value in self._metadata.items():
+                    write_dataset(group, name, [json.dumps(value)], dtype=h5py.string_dtype())
+                self._file.flush()
+
+    @contextlib.contextmanager
+    def _survive_a_full_disk(self) -> Iterator[None]:
+        """HDF5 tries a failed write again and again while it closes, then crashes: let it write to nowhere instead."""
         try:
-            return self._stack.__exit__(kind, problem, trace)
-        except HDF5_PROBLEMS as failure:  # a full disk shows only when HDF5 flushes
-            if is_disk_full(failure):
-                raise disk_full(self.path) from failure
-            raise
+            yield
+        except HDF5_PROBLEMS as problem:
+            if not is_disk_full(problem):
+                raise
+            self._lost = True
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, self._file.id.get_vfd_handle())
+            os.close(nowhere)
+            raise disk_full(self.path) from problem
+
+    def _close(self) -> None:
+        with contextlib.suppress(*(HDF5_PROBLEMS if self._lost else ())):
+            self._file.close()

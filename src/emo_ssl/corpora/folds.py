@@ -10,7 +10,10 @@ from emo_ssl.errors import UserError
 from emo_ssl.segments import SPLITS
 
 NOT_STANDARD = "by-video hash split, not the standard folds"
-WORDS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
+WORDS = {
+    **{"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"},
+    **{"test": "test", "testing": "test"},
+}
 HASH_SHARES = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
 LEAST_KNOWN_SHARE = 0.5
 
@@ -33,7 +36,7 @@ def read_folds(path: Path | str) -> dict[str, int]:
         raise UserError(f"{path}: folds are read from .json, .csv or .py files; save it as one of these.")
     try:
         lists = readers[path.suffix.lower()](text)
-    except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError, csv.Error) as problem:
         raise UserError(
             f"{path}: no lists of video ids for train, valid and test found ({problem or 'wrong shape'})."
         ) from problem

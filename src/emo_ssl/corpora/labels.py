@@ -32,6 +32,7 @@ class LabelRows:
     values: np.ndarray  # (N, 6) float64, the emotions in the order of EMOTIONS
     fate: np.ndarray  # (N,) str
     mended: dict[str, np.ndarray]  # repair -> (N,) bool
+    unused: list[str]  # the file's columns that are no emotion of ours
 
     def __len__(self) -> int:
         return len(self.video)
@@ -50,16 +51,25 @@ def base_of(key: str) -> str:
     return ALIGNED.sub("", key)
 
 
+def in_order(keys: Iterable[str]) -> list[str]:
+    """The pieces of a video in the order of their numbers; HDF5 sorts them as text, `id[10]` before `id[2]`."""
+    return sorted(keys, key=lambda key: (base_of(key), int(piece[0][1:-1]) if (piece := ALIGNED.search(key)) else -1))
+
+
+def plain(name: str) -> str:
+    return SYNONYMS.get(name.strip().lower(), name.strip().lower())
+
+
 def emotion_columns(path: Path, names: Iterable[str]) -> list[int]:
     """Which column holds which emotion, by name: the order differs between releases."""
-    plain = [SYNONYMS.get(name.strip().lower(), name.strip().lower()) for name in names]
-    missing = [emotion for emotion in EMOTIONS if emotion not in plain]
+    found = [plain(name) for name in names]
+    missing = [emotion for emotion in EMOTIONS if emotion not in found]
     if missing:
         raise UserError(
-            f"{path}: no column named {', '.join(missing)} among {', '.join(plain)}; "
+            f"{path}: no column named {', '.join(missing)} among {', '.join(found)}; "
             "give the names of its columns in order with --label-names."
         )
-    return [plain.index(emotion) for emotion in EMOTIONS]
+    return [found.index(emotion) for emotion in EMOTIONS]
 
 
 def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
@@ -72,7 +82,7 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
         )
     columns = emotion_columns(labels.path, names)
     videos, rows, intervals, values, seen = [], [], [], [], {}
-    for key in labels.keys:
+    for key in in_order(labels.keys):
         table, times = labels.read(key)
         if not len(table):
             continue
@@ -99,12 +109,14 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
         values=np.concatenate(values).astype(np.float64),
         fate=np.full(len(videos), KEPT, dtype="U40"),
         mended={},
+        unused=[name for name in names if plain(name) not in EMOTIONS],
     )
 
 
 def clean(labels: LabelRows, path: Path) -> None:
     """Judge what the table alone can tell: missing labels, impossible intervals, duplicates, values out of range."""
     labels.drop(np.isnan(labels.values).any(1), "label is NaN")
+    labels.drop(np.isinf(labels.values).any(1), "label is infinite")
     labels.drop(~(np.isfinite(labels.start) & np.isfinite(labels.end)), "interval is not a number")
     labels.drop(labels.end == labels.start, "interval of no length")
     labels.drop(labels.end < labels.start, "interval reversed")

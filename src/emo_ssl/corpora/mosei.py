@@ -12,7 +12,7 @@ import numpy as np
 
 from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
-from emo_ssl.corpora.labels import LabelRows, base_of, clean, read_labels
+from emo_ssl.corpora.labels import LabelRows, base_of, clean, in_order, read_labels
 from emo_ssl.corpora.report import text_table
 from emo_ssl.errors import UserError
 from emo_ssl.files import OutputFolder, fingerprint, require_space, write_bytes
@@ -117,7 +117,7 @@ def feature_names(sound: Csd) -> tuple[str, ...]:
 def group_by_video(keys: list[str]) -> dict[str, list[str]]:
     """video -> its keys; more than one where the file was aligned into pieces `id[0]`, `id[1]`, …"""
     groups: dict[str, list[str]] = {}
-    for key in keys:
+    for key in in_order(keys):
         groups.setdefault(base_of(key), []).append(key)
     return groups
 
@@ -157,7 +157,6 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
             category=np.full(len(kept), -1, np.int8),
         )
         report = make_report(sources, tally, len(offset_of), writer.frame_count)
-        write_bytes(folder / "report.txt", text_table(report).encode())
         writer.seal(
             cuts,
             rows.values[kept].astype(np.float32),
@@ -166,12 +165,14 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
             source=str(sound.metadata.get("corpus") or f"{sound.path.name} + {sources.table.path.name}"),
             folds=NOT_STANDARD if sources.folds is None else "given by the user",
         )
+        write_bytes(folder / "report.txt", text_table(report).encode())
 
 
 def frame_rate(sound: Csd, groups: dict[str, list[str]]) -> float:
     """Frames a second: the inverse of the median step in the first video that has two frames."""
     for keys in groups.values():
-        steps = np.diff(np.sort(sound.intervals(keys[0])[:, 0])) if sound.shape(keys[0])[0] > 1 else NOTHING
+        starts = sound.intervals(keys[0])[:, 0] if sound.shape(keys[0])[0] > 1 else NOTHING
+        steps = np.diff(np.sort(starts[np.isfinite(starts)]))
         if (steps > 0).any():
             return float(round(1 / np.median(steps[steps > 0]), 6))
     raise UserError(f"{sound.path}: no video has two frames, so there is no frame rate; is it the acoustic file?")
@@ -201,14 +202,20 @@ def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, 
         tally.video("stored in another number format, read as float32", video)
     pieces = [sound.read(key) for key in keys]
     frames, times = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
-    if not np.isfinite(times.sum()):
-        known = np.isfinite(times).all(1)
+    known = np.isfinite(times).all(1)
+    if not known.all():
         tally.frames["dropped: interval is not a number"] += int((~known).sum())
         frames, times = frames[known], times[known]
     if (np.diff(times[:, 0]) < 0).any():
         tally.video("rows out of time order, sorted", video)
         order = np.argsort(times[:, 0], kind="stable")
         frames, times = frames[order], times[order]
+    if len(pieces) > 1:  # the pieces of overlapping segments hold the same frames again
+        again = np.concatenate([[False], (np.diff(times, axis=0) == 0).all(1)])[: len(times)]
+        tally.frames["dropped: repeated in an overlapping piece"] += int(again.sum())
+        frames, times = frames[~again], times[~again]
+    if not len(frames):
+        tally.video("in the acoustic file with no frame, dropped", video)
     mark_missing(frames, sources.names, tally)
     return frames, times
 
@@ -268,7 +275,6 @@ def make_report(sources: Sources, tally: Tally, videos: int, frames: int) -> dic
         for reason in dropped
     }
     csds = (sources.sound, sources.table)
-    unused = [name for name in (sources.table.names or ()) if name.lower() not in EMOTIONS]
     return {
         "segments": {"in": len(rows), "kept": int(rows.kept.sum()), "dropped": dict(sorted(dropped.items()))},
         "by_split": {
@@ -280,6 +286,6 @@ def make_report(sources: Sources, tally: Tally, videos: int, frames: int) -> dic
         "frames": {**tally.frames, "kept": frames},
         "missing_values": dict(tally.missing.most_common()),
         "files": {f"unusual root group `{csd.root}`": csd.path.name for csd in csds if csd.root not in USUAL_ROOTS},
-        "label_columns_not_used": unused,
+        "label_columns_not_used": rows.unused,
         "examples": {**examples, **tally.named},
     }
