@@ -1,0 +1,271 @@
+"""What holds the repository together: dependencies said once, the house map, set-up that starts from nothing."""
+
+import ast
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+LOCKED_EXTRAS = ("book", "scaling", "dev")
+
+
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def declared(*, with_build: bool) -> list[Requirement]:
+    project = pyproject()["project"]
+    lines = list(project["dependencies"])
+    for extra in LOCKED_EXTRAS:
+        lines += project["optional-dependencies"][extra]
+    if with_build:
+        lines += pyproject()["build-system"]["requires"]
+    return [Requirement(line) for line in lines]
+
+
+def pins() -> dict[str, str]:
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line), f"not a bare pin: {line}"
+    found = dict(line.split("==") for line in lines)
+    assert len(found) == len(lines) and list(found) == sorted(found)
+    return found
+
+
+def test_lock_names_every_direct_dependency_within_its_bounds():
+    locked = pins()
+    for requirement in declared(with_build=True):
+        name = canonicalize_name(requirement.name)
+        assert name in locked, f"{name} is declared and not locked; run make lock"
+        assert requirement.specifier.contains(locked[name], prereleases=True), f"{name} {locked[name]} is out of bounds"
+
+
+def test_lock_is_closed():
+    """Whatever a locked package needs on this computer is locked too, but for the libraries of a GPU."""
+    locked = pins()
+    for name in locked:
+        try:
+            lines = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for child in map(Requirement, lines):
+            needed = child.marker is None or child.marker.evaluate({"extra": ""})
+            if needed and not child.name.startswith(("nvidia", "cuda", "triton", "pytorch-triton")):
+                assert canonicalize_name(child.name) in locked, f"{name} needs {child.name}, which is not locked"
+
+
+def test_audio_is_optional_and_not_locked():
+    audio = {Requirement(line).name for line in pyproject()["project"]["optional-dependencies"]["audio"]}
+    assert "opensmile" in audio
+    assert not audio & set(pins())
+
+
+def conda_requirements() -> tuple[dict[str, str], list[str]]:
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    inner = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    assert inner[-1] == "-e ."
+    plain = [entry for entry in entries if isinstance(entry, str)] + inner[:-1]
+    parsed = [Requirement(line) for line in plain]
+    assert len({requirement.name for requirement in parsed}) == len(parsed)
+    return {requirement.name: requirement.specifier for requirement in parsed}, inner
+
+
+def test_conda_environment_says_what_pyproject_says():
+    conda, _ = conda_requirements()
+    conda.pop("pip")
+    conda["torch"] = conda.pop("pytorch")  # its name on conda-forge
+    assert conda.pop("python") == Requirement("python" + pyproject()["project"]["requires-python"]).specifier
+    assert conda == {requirement.name: requirement.specifier for requirement in declared(with_build=False)}
+
+
+def test_one_version_everywhere():
+    import emo_ssl
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == emo_ssl.__version__ == importlib.metadata.version("emo-ssl")
+    assert f"## {emo_ssl.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_import_and_help_stay_light():
+    program = (
+        "import sys, emo_ssl, emo_ssl.cli; emo_ssl.cli.parser().format_help();"
+        "print(sorted({'torch', 'numpy', 'pandas', 'h5py', 'scipy', 'papermill', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# The house map of CONTRIBUTING.md
+
+
+def house_map() -> tuple[list[str], set[str]]:
+    """Module names in the order of the map, and those of them that are still to come."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = re.search(r"## The map.*?```text\n(.*?)```", text, re.DOTALL)[1]
+    lines = [line for line in block.splitlines() if line.strip()]
+    names = [line.split()[0] for line in lines]
+    return names, {name for name, line in zip(names, lines, strict=True) if line.endswith("(to come)")}
+
+
+def module_of(path: str) -> str:
+    return "emo_ssl." + path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def imports_of(source: str, modules: set[str]) -> set[str]:
+    """The modules of ours that a source imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports hide where a name comes from"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inner & modules) or {node.module}
+    return found & modules
+
+
+def violations(order: list[str], sources: dict[str, str]) -> list[str]:
+    modules = [module_of(path) for path in order]
+    place = {module: i for i, module in enumerate(modules)}
+    wrong = [f"{path} is not in the map" for path in sources if path not in order]
+    for path in (path for path in order if path in sources):
+        own = place[module_of(path)]
+        above = {name for name in imports_of(sources[path], set(modules)) if place[name] >= own}
+        wrong += [f"{path} imports {name}, which is not above it" for name in sorted(above)]
+    return wrong
+
+
+def sources_of(folder: Path) -> dict[str, str]:
+    paths = [path for path in sorted(folder.rglob("*.py")) if path != folder / "__init__.py"]
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def test_modules_import_only_from_above():
+    order, to_come = house_map()
+    sources = sources_of(ROOT / "src" / "emo_ssl")
+    assert len(order) == len(set(order))
+    assert violations(order, sources) == []
+    assert {path for path in order if path not in sources} == to_come
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import emo_ssl.c", "b.py imports emo_ssl.c, which is not above it"),
+        ("from emo_ssl import c", "b.py imports emo_ssl.c, which is not above it"),
+        ("def later():\n    from emo_ssl.c import thing", "b.py imports emo_ssl.c, which is not above it"),
+        ("from emo_ssl.b import thing", "b.py imports emo_ssl.b, which is not above it"),
+    ],
+)
+def test_map_sees_an_import_from_below(source, complaint):
+    assert violations(["a.py", "b.py", "c.py"], {"a.py": "", "b.py": source, "c.py": ""}) == [complaint]
+
+
+def test_map_allows_what_is_above_and_wants_every_module():
+    order = ["a.py", "pack/__init__.py", "pack/b.py"]
+    fine = {
+        "a.py": "import os",
+        "pack/__init__.py": "",
+        "pack/b.py": "from emo_ssl.a import x\nfrom emo_ssl import pack",
+    }
+    assert violations(order, fine) == []
+    assert violations(order, {**fine, "new.py": ""}) == ["new.py is not in the map"]
+
+
+# Set-up by make, with an interpreter that only pretends
+
+FAKE = """#!/bin/sh
+echo "$(basename "$0") $*" >> "{log}"
+case "$1 $2" in
+    "-m venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python; printf '#!/bin/sh\\n' > .venv/bin/emo-ssl
+               chmod +x .venv/bin/emo-ssl;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what make reads, and a folder of commands that holds all make needs but no Python."""
+    if shutil.which("make") is None or shutil.which("bash") is None:
+        pytest.skip("needs make and bash")
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    for name in ("bash", "sh", "mkdir", "cp", "chmod", "touch", "basename", "rm"):
+        (commands / name).symlink_to(shutil.which(name))
+    return tmp_path
+
+
+def add_command(checkout: Path, name: str, text: str) -> None:
+    path = checkout / "commands" / name
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHON", "MAKEFLAGS", "MAKELEVEL")
+    }
+    environment["PATH"] = str(checkout / "commands")
+    shell = f"SHELL={shutil.which('bash')}"
+    command = [shutil.which("make"), shell, *arguments]
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+
+
+def test_make_skips_a_shim_that_fails_and_sets_up_once(checkout):
+    log = checkout / "log"
+    add_command(checkout, "python3.11", "#!/bin/sh\necho no such version >&2\nexit 127\n")
+    add_command(checkout, "python3.12", FAKE.format(log=log))
+    first = make(checkout, "book")
+    assert first.returncode == 0, first.stderr
+    said = log.read_text().splitlines()
+    assert "python3.12 -m venv --clear .venv" in said
+    assert [line for line in said if "requirements.lock" in line and " pip " in line]
+    assert [line for line in said if line.endswith("--no-deps --no-build-isolation -e .")]
+    log.write_text("")
+    assert make(checkout, "book").returncode == 0
+    assert log.read_text() == ""  # nothing changed, nothing was installed
+    later = (checkout / ".venv" / ".installed").stat().st_mtime + 5
+    os.utime(checkout / "requirements.lock", (later, later))
+    assert make(checkout, "book").returncode == 0
+    assert "requirements.lock" in log.read_text()
+    assert "venv --clear" not in log.read_text()  # the environment itself was still good
+
+
+def test_make_says_what_to_do_without_a_suitable_python(checkout):
+    add_command(checkout, "python3", "#!/bin/sh\nexit 1\n")  # a Python of the wrong version
+    done = make(checkout, "test")
+    assert done.returncode != 0
+    assert "No Python 3.11, 3.12 or 3.13 with its venv module was found" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_make_takes_the_python_it_is_told(checkout):
+    log = checkout / "log"
+    add_command(checkout, "python3.11", FAKE.format(log=log))
+    add_command(checkout, "mine", FAKE.format(log=log))
+    assert make(checkout, "book", "PYTHON=mine").returncode == 0
+    assert "mine -m venv --clear .venv" in log.read_text()
+    shutil.rmtree(checkout / ".venv")
+    fallen_back = make(checkout, "book", "PYTHON=absent")
+    assert fallen_back.returncode == 0
+    assert "PYTHON=absent does not run" in fallen_back.stderr
+
+
+def test_notebooks_are_stored_without_outputs():
+    import nbformat
+
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert not [cell for cell in cells if cell.outputs or cell.execution_count], f"{path.name} holds outputs"
