@@ -155,7 +155,7 @@ def test_modules_import_only_from_above():
     sources = sources_of(ROOT / "src" / "emo_ssl")
     assert len(order) == len(set(order))
     assert violations(order, sources) == []
-    assert {path for path in order if path not in sources} == to_come
+    assert {path for path in order if path not in sources} <= to_come, "the map names a module that is not there"
 
 
 @pytest.mark.parametrize(

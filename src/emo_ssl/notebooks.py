@@ -166,24 +166,45 @@ def kernel_settings(folder: str) -> Any:
     return Config({"KernelManager": own})
 
 
+def register_engine() -> str:
+    """Papermill's own engine, but what the kernel's process says by itself goes to the log, not to the terminal."""
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class LoggedEngine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, log=None, cell_limit=None, **unused):
+            with tempfile.TemporaryDirectory(prefix="emo-ssl-") as sockets:
+                client = PapermillNotebookClient(
+                    nb_man,
+                    kernel_name=kernel_name,
+                    timeout=cell_limit,
+                    stdout_file=log,
+                    stderr_file=log,
+                    config=kernel_settings(sockets),
+                )
+                return client.execute(stdout=log, stderr=log)
+
+    papermill_engines.register("emo-ssl", LoggedEngine)
+    return "emo-ssl"
+
+
 def run_cells(root: Path, notebook: Notebook, log, cell_limit: int) -> Any:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     try:
-        with tempfile.TemporaryDirectory(prefix="emo-ssl-") as sockets:
-            return papermill.execute_notebook(
-                copy.deepcopy(notebook.content),
-                None,
-                parameters=notebook.parameters,
-                kernel_name="python3",
-                progress_bar=False,
-                stdout_file=log,
-                stderr_file=log,
-                cwd=root,
-                execution_timeout=cell_limit,
-                config=kernel_settings(sockets),
-            )
+        return papermill.execute_notebook(
+            copy.deepcopy(notebook.content),
+            None,
+            parameters=notebook.parameters,
+            engine_name=register_engine(),
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=root,
+            log=log,
+            cell_limit=cell_limit,
+        )
     except PapermillExecutionError as problem:
         trace = ANSI.sub("", "\n".join(problem.traceback))
         log.write(f"\nIn [{problem.exec_count}]:\n{problem.source}\n\n{trace}\n")
