@@ -1,0 +1,164 @@
+"""Tiny corpora, made in a few lines: .csd files, folds and prepared folders."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
+from emo_ssl.corpora.mosei import prepare
+from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
+
+RATE = 100
+NAMES = ("F0", "peakSlope")
+SDK_STRING = h5py.string_dtype()
+
+
+def times(count: int, rate: float = RATE, start: float = 0.0) -> np.ndarray:
+    """(count, 2): frame after frame without a gap."""
+    edges = start + np.arange(count + 1) / rate
+    return np.stack([edges[:-1], edges[1:]], 1)
+
+
+def noise(count: int, width: int = len(NAMES), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, count, width]).normal(size=(count, width)).astype(np.float32)
+
+
+def intensities(**given: float) -> tuple[float, ...]:
+    """The six intensities in order, 0 where none is given."""
+    return tuple(given.get(emotion, 0.0) for emotion in EMOTIONS)
+
+
+def label_table(rows: Sequence[tuple]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of (start, end) or (start, end, six intensities) -> features (n, 7) with a sentiment, intervals (n, 2)."""
+    values = [(-1.0, *(row[2] if len(row) > 2 else intensities(happy=1))) for row in rows]
+    return np.array(values, np.float32).reshape(-1, 7), np.array([row[:2] for row in rows], float).reshape(-1, 2)
+
+
+def write_csd(path: Path, entries: Mapping, names: Sequence[str] | None, root: str = "COVAREP") -> Path:
+    """entries: key -> (features, intervals)."""
+    with CsdWriter(path, root, names) as writer:
+        for key, (features, intervals) in entries.items():
+            writer.add(key, features, intervals)
+    return path
+
+
+def write_plain_csd(
+    path: Path, entries: Mapping, metadata: Mapping | None, root: str = "COVAREP", compression: str | None = None
+) -> Path:
+    """The same by nothing but h5py, step by step as the SDK does it. metadata: name -> text, bytes or a ready array."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group(root)
+        data = group.create_group("data")
+        for key, (features, intervals) in entries.items():
+            entry = data.create_group(key)
+            entry.create_dataset("features", data=features, compression=compression)
+            entry.create_dataset("intervals", data=intervals, compression=compression)
+        if metadata is not None:
+            texts = group.create_group("metadata")
+            for name, value in metadata.items():
+                if isinstance(value, str):
+                    texts.create_dataset(name, (1,), dtype=SDK_STRING)
+                    texts[name][0] = value
+                else:
+                    texts.create_dataset(name, data=value)
+    return path
+
+
+def as_entry(video: object, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """A number of frames, features (T, D), or (features, intervals)."""
+    if isinstance(video, int):
+        video = noise(video, seed=sum(key.encode()))
+    return video if isinstance(video, tuple) else (video, times(len(video)))
+
+
+def write_corpus(
+    folder: Path,
+    videos: Mapping[str, object],
+    labels: Mapping[str, Sequence[tuple]],
+    folds: object = None,
+    names: Sequence[str] | None = NAMES,
+    label_names: Sequence[str] | None = LABEL_NAMES,
+    roots: tuple[str, str] = ("COVAREP", "All Labels"),
+) -> dict[str, Path | None]:
+    """The files of a corpus, as the arguments that `prepare` takes. See `as_entry` and `label_table` for the values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {"acoustic": folder / "COVAREP.csd", "labels": folder / "LABELS.csd", "folds": None}
+    write_csd(paths["acoustic"], {key: as_entry(video, key) for key, video in videos.items()}, names, roots[0])
+    write_csd(paths["labels"], {key: label_table(rows) for key, rows in labels.items()}, label_names, roots[1])
+    if folds is not None:
+        paths["folds"] = folder / "folds.json"
+        paths["folds"].write_text(json.dumps(folds))
+    return paths
+
+
+def prepared(folder: Path, videos: Mapping, labels: Mapping, folds: object = None, **options: object) -> Segments:
+    """Write a corpus and prepare it; options go to `write_corpus`, `half` and `given_names` to `prepare`."""
+    half, given_names = options.pop("half", False), options.pop("given_names", None)
+    paths = write_corpus(folder / "source", videos, labels, folds, **options)
+    return prepare(**paths, output=folder / "corpus", half=half, label_names=given_names)
+
+
+@dataclass(frozen=True)
+class Video:
+    id: str
+    frames: np.ndarray
+    split: str = "train"
+    speaker: str = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    video: int
+    first: int  # frame in its video
+    length: int
+    targets: tuple[float, ...] = (0.0, 0.0)
+    category: int = -1
+
+
+def write_segments(
+    folder: Path,
+    videos: Sequence[Video],
+    segments: Sequence[Segment] = (),
+    names: Sequence[str] = NAMES,
+    target_names: Sequence[str] = ("happy", "sad"),
+    category_names: Sequence[str] = (),
+    report: dict | None = None,
+    half: bool = False,
+) -> Segments:
+    """A prepared folder without any source file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    split = [SPLITS.index(video.split) for video in videos]
+    with SegmentsWriter(folder, names, float(RATE), half) as writer:
+        offset = [writer.add_video(v.id, v.frames.copy(), split[i], v.speaker) for i, v in enumerate(videos)]
+        cuts = Cuts(
+            video=np.array([s.video for s in segments], np.int32),
+            row=np.arange(len(segments), dtype=np.int32),
+            start=np.array([s.first / RATE for s in segments]),
+            end=np.array([(s.first + s.length) / RATE for s in segments]),
+            first=np.array([offset[s.video] + s.first for s in segments], np.int64),
+            length=np.array([s.length for s in segments], np.int32),
+            split=np.array([split[s.video] for s in segments], np.int8),
+            fold=np.full(len(segments), -1, np.int8),
+            category=np.array([s.category for s in segments], np.int8),
+        )
+        targets = np.array([s.targets for s in segments], np.float32).reshape(len(segments), len(target_names))
+        return writer.seal(
+            cuts, targets, target_names, report or {}, source="made up", folds="made up", category_names=category_names
+        )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder and what is in it."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def run_python(code: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run code in an interpreter of its own; warnings are errors there too."""
+    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
