@@ -1,0 +1,278 @@
+"""A made-up corpus of CMU-MOSEI's shape in which the truth is known, written in the real corpus's own file format.
+
+geometry.py lays out segments, ratings.py feels and rates, voices.py speaks, defects.py damages; here a World decides
+where emotion can be heard, and one video after another goes to disk. The account for readers is book/synthetic.md.
+
+This generator was finished before any model was trained on what it writes, and it knows nothing of any model: no span,
+no stacking, no width. It is frozen. Whoever changes what it writes must raise GENERATOR, which is part of the corpus's
+metadata and configuration hash, because results on two versions cannot be compared.
+"""
+
+import base64
+import hashlib
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, LABEL_NAMES, CsdWriter
+from emo_ssl.corpora.defects import TYPO_ROOT, Video, plan, plant
+from emo_ssl.corpora.geometry import FRAME_RATE, draw_geometry, territories
+from emo_ssl.corpora.ratings import draw_latents, oracle_auroc, rate
+from emo_ssl.corpora.voices import COLUMN, WIDTH, Stretches, Voice, speak
+from emo_ssl.errors import UserError
+from emo_ssl.files import OutputFolder, read_json, require_space, write_json
+from emo_ssl.metrics import auroc
+from emo_ssl.progress import Progress
+
+GENERATOR = 1
+SUMMARY = "synthetic.json"
+FOLDS = ("train", "valid", "test")
+# videos of CMU-MOSEI by fold; the last are in none
+FOLD_SIZES = {"train": 2249, "valid": 300, "test": 678, None: 68}
+SHARES = (0.0, 0.5, 1.0)
+LEAST_VIDEOS = 4
+BYTES_PER_FRAME = 4 * WIDTH + 16
+
+
+@dataclass(frozen=True)
+class World:
+    """Where emotion can be heard and what stands in its way; 1 is the usual strength, in standard deviations."""
+
+    static: float  # emotion in the mean level of speech
+    share: float  # of the rhythms: 0, half or all of them follow emotion, the rest a nuisance
+    speaker: float = 1.0
+    channel: float = 1.0
+    channel_shift: float = 0.0  # how far the channels of valid and test videos lie from those of training
+
+    @property
+    def carries_emotion(self) -> bool:
+        return self.static > 0 or self.share > 0
+
+
+WORLDS = {
+    "null": World(static=0.0, share=0.0),
+    "static": World(static=1.0, share=0.0),
+    "dynamics": World(static=0.0, share=1.0),
+    "mixed": World(static=0.5, share=0.5),
+    "speaker": World(static=0.5, share=0.5, speaker=2.0),
+    "channel": World(static=0.5, share=0.5, channel_shift=2.0),
+}
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """What to write. `share` overrides the world's own; `clean` leaves the defects out."""
+
+    videos: int = 40
+    seed: int = 0
+    world: str = "mixed"
+    share: float | None = None
+    clean: bool = False
+
+    def __post_init__(self):
+        if self.world not in WORLDS:
+            raise UserError(f"There is no world {self.world!r}; choose one of {', '.join(WORLDS)}.")
+        if self.share is not None and self.share not in SHARES:
+            raise UserError(f"The share of the dynamics that carries emotion is one of 0, 0.5 and 1, not {self.share}.")
+        if self.videos < LEAST_VIDEOS:
+            raise UserError(f"A corpus needs at least {LEAST_VIDEOS} videos, one in each fold, not {self.videos}.")
+        if self.seed < 0:
+            raise UserError(f"A seed is a whole number from 0, not {self.seed}.")
+
+    @cached_property
+    def knobs(self) -> World:
+        world = WORLDS[self.world]
+        return world if self.share is None else replace(world, share=float(self.share))
+
+
+def stream(config: SynthConfig, index: int, purpose: str) -> np.random.Generator:
+    """Random numbers of one video for one purpose: the same in every world, and however many videos there are."""
+    number = ("geometry", "latents", "nuisance", "ratings", "voice", "defect").index(purpose)
+    return np.random.default_rng(np.random.SeedSequence([config.seed, index, number]))
+
+
+def video_id(seed: int, index: int) -> str:
+    """As in the real files: mostly eleven letters, some of them after a leading dash, now and then a plain number."""
+    if index % 8 == 5:
+        return str(100_000 + index)
+    letters = base64.urlsafe_b64encode(hashlib.sha256(f"{seed}/{index}".encode()).digest()).decode()
+    return f"-{letters[:10]}" if index % 16 == 3 else letters[:11]
+
+
+def fold_of(index: int) -> str | None:
+    """Steps of the golden ratio around a circle cut in the proportions of the real folds.
+
+    Every prefix of the videos is split in nearly these proportions, and a video stays in its fold when others join.
+    """
+    place = (0.42 + index * (math.sqrt(5) - 1) / 2) % 1 * sum(FOLD_SIZES.values())
+    for fold in (None, "valid", "test"):
+        if place < FOLD_SIZES[fold]:
+            return fold
+        place -= FOLD_SIZES[fold]
+    return "train"
+
+
+def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
+    """One video, damaged if its turn has come, and the latent emotions (n, 6) of the segments it was made with."""
+    world, split = config.knobs, fold_of(index)
+    geometry_rng, rating_rng = stream(config, index, "geometry"), stream(config, index, "ratings")
+    geometry = draw_geometry(geometry_rng)
+    edges, owner = territories(geometry_rng, geometry)
+    stretches = Stretches(
+        edges=edges,
+        latents=draw_latents(stream(config, index, "latents"), len(edges) - 1),
+        nuisance=draw_latents(stream(config, index, "nuisance"), len(edges) - 1),
+    )
+    voice = Voice(
+        static=world.static,
+        share=world.share,
+        speaker=world.speaker,
+        channel=world.channel,
+        channel_shift=world.channel_shift if split in ("valid", "test") else 0.0,
+    )
+    rows = np.arange(len(owner)) if config.clean else geometry.rows
+    clock = np.arange(geometry.frames + 1) / FRAME_RATE
+    video = Video(
+        id=video_id(config.seed, index),
+        split=split,
+        features=speak(stream(config, index, "voice"), stretches, voice),
+        times=np.stack([clock[:-1], clock[1:]], 1),
+        intervals=np.stack([geometry.starts, geometry.ends], 1)[rows],
+        labels=rate(rating_rng, stretches.latents[owner])[rows],
+        sound=np.ones(len(rows), bool),
+    )
+    kind = None if config.clean else plan(config.seed, index)
+    if kind:
+        plant(kind, video, stream(config, index, "defect"), rate(rating_rng, stretches.latents[-1:])[0])
+    return video, stretches.latents[owner][rows]
+
+
+def write_corpus(folder: Path | str, config: SynthConfig) -> dict:
+    """COVAREP.csd, LABELS.csd, folds.json and the summary synthetic.json in `folder`; returns the summary.
+
+    Two runs with one configuration write the same bytes. Memory holds one video at a time.
+    """
+    setting = {"generator": GENERATOR, **asdict(config), "knobs": asdict(config.knobs)}
+    with OutputFolder(folder, "synthetic corpus", setting) as out:
+        if not out.complete:
+            frames = sum(draw_geometry(stream(config, i, "geometry")).frames for i in range(config.videos))
+            require_space(out.path, int(1.02 * frames * BYTES_PER_FRAME) + 10_000_000)
+            write_files(out.path, config, setting, frames)
+            out.finish()
+    return read_json(Path(folder) / SUMMARY)
+
+
+def write_files(folder: Path, config: SynthConfig, setting: dict, frames: int) -> None:
+    folds: dict[str, list[str]] = {fold: [] for fold in FOLDS}
+    tally = Tally(config)
+    metadata = {"corpus": f"synthetic, world {config.world}, seed {config.seed}", "generator": setting}
+    with (
+        CsdWriter(
+            folder / "COVAREP.csd",
+            root="COVAREP" if config.clean else TYPO_ROOT,
+            names=FEATURE_NAMES,
+            description="synthetic acoustic features in the order of COVAREP, not measured from any voice",
+            metadata=metadata,
+        ) as sound,
+        CsdWriter(
+            folder / "LABELS.csd",
+            root="All Labels",
+            names=LABEL_NAMES,
+            description="synthetic sentiment and emotion intensities, not given by any person",
+            metadata=metadata,
+        ) as table,
+        Progress("making up voices", frames, "frames") as bar,
+    ):
+        for index in range(config.videos):
+            video, latents = make_video(config, index)
+            if video.features is not None:
+                sound.add(video.id, video.features, video.times)
+            if video.labels is not None:
+                table.add(video.id, video.labels.astype(np.float32), video.intervals)
+            if video.split:
+                folds[video.split] += [video.id] + ([video.extra_fold_id] if video.extra_fold_id else [])
+            tally.add(video, latents)
+            bar.advance(len(video.times))
+    write_json(folder / "folds.json", folds)
+    write_json(folder / SUMMARY, {**setting, **tally.summary(), "folds": {f: len(ids) for f, ids in folds.items()}})
+
+
+class Tally:
+    """What was written, counted on the way: per segment it keeps twelve numbers, per frame none."""
+
+    def __init__(self, config: SynthConfig):
+        self.config, self.counts, self.planted, self.where = config, Counter(), Counter(), {}
+        self.latents, self.present = [], []
+
+    def add(self, video: Video, latents: np.ndarray) -> None:
+        self.counts["videos"] += 1
+        for kind, count in video.planted.items():
+            self.note(kind, video.id, count)
+        self.counts["videos in no fold"] += int(video.split is None)
+        if video.features is not None:
+            self.counts["frames"] += len(video.features)
+            infinite = np.isneginf(video.features[:, COLUMN["peakSlope"]]).sum() if video.features.size else 0
+            self.counts["peakSlope -inf, videos"] += int(infinite > 0)
+            self.counts["peakSlope -inf, frames"] += int(infinite)
+        if video.labels is None:
+            return
+        starts = video.intervals[:, 0]
+        self.counts["label rows"] += len(starts)
+        self.counts["label rows that start before 0"] += int((starts < 0).sum())
+        if (np.diff(starts) < 0).any():
+            self.note("unsorted label rows", video.id, 1)
+        # rows added by defects come after those that have latents
+        sound = np.flatnonzero(video.sound)
+        self.latents.append(latents[sound])
+        self.present.append(video.labels[sound, 1:] > 0)
+
+    def note(self, kind: str, video: str, count: int) -> None:
+        self.planted[kind] += count
+        self.where.setdefault(kind, []).append(video)
+
+    def summary(self) -> dict:
+        latents, present = np.concatenate(self.latents), np.concatenate(self.present)
+        carries = self.config.knobs.carries_emotion
+        expected = oracle_auroc() if carries else dict.fromkeys(EMOTIONS, 0.5)
+        if not carries:
+            latents = np.zeros_like(latents)  # nothing can be heard, so one answer for all
+        realised = {name: auroc(latents[:, e], present[:, e]) for e, name in enumerate(EMOTIONS)}
+        if not self.config.clean:
+            self.planted["typo root"] = 1
+        return {
+            "counts": dict(self.counts),
+            "positive_share": {name: round(float(present[:, e].mean()), 4) for e, name in enumerate(EMOTIONS)},
+            "oracle_auroc": {
+                name: {"expected": round(expected[name], 4), "realised": rounded(realised[name])} for name in EMOTIONS
+            },
+            "planted": dict(sorted(self.planted.items())),
+            "planted_in": {kind: ids for kind, ids in sorted(self.where.items())},
+        }
+
+
+def rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
+
+
+def describe(summary: dict) -> str:
+    """The summary as lines for a terminal."""
+    counts = summary["counts"]
+    lines = [
+        f"synthetic corpus, world {summary['world']}, seed {summary['seed']}: {counts['videos']:,} videos, "
+        f"{counts['label rows']:,} labelled segments, {counts['frames']:,} frames",
+        "",
+        "What a listener who knows the truth would reach (AUROC of presence):",
+        *(
+            f"  {name:<10}{'--' if v['realised'] is None else format(v['realised'], '.3f')} here, "
+            f"{v['expected']:.3f} expected, {summary['positive_share'][name]:.1%} of segments positive"
+            for name, v in summary["oracle_auroc"].items()
+        ),
+        "",
+        "Planted defects:" if summary["planted"] else "No planted defects.",
+        *(f"  {count:>6}  {kind}" for kind, count in summary["planted"].items()),
+    ]
+    return "\n".join(lines)
