@@ -86,8 +86,8 @@ WAITS = """
 import sys, time
 from emo_ssl import cli
 def wait(arguments):
-    print("waiting", flush=True)
     try:
+        print("waiting", flush=True)
         time.sleep(60)
     finally:
         print("cleaned up", flush=True)
