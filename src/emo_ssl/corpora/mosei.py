@@ -131,7 +131,7 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
     with SegmentsWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
         for video in sorted(sources.groups):
             frames, times = read_video(sources, video, tally)
-            bar.advance(len(frames))
+            bar.advance(sum(sound.shape(key)[0] for key in sources.groups[video]))
             if not len(frames):
                 continue
             labelled = mine.get(video, NOTHING)
