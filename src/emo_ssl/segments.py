@@ -93,7 +93,7 @@ class Segments:
             )
         frames = np.memmap(folder / FRAMES, dtype, "r", shape=shape) if expected else np.empty(shape, dtype)
         try:
-            with np.load(folder / INDEX, allow_pickle=False) as index:
+            with (folder / INDEX).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
                 videos = Videos(**{f.name: index[f"videos.{f.name}"] for f in fields(Videos)})
                 cuts = Cuts(**{f.name: index[f"cuts.{f.name}"] for f in fields(Cuts)})
                 return cls(folder, header, videos, cuts, index["targets"], frames)
