@@ -37,7 +37,7 @@ SENTIMENT_NOISE = 0.5
 @cache
 def quadrature() -> tuple[np.ndarray, np.ndarray]:
     """Points and weights for the expectation over one standard normal."""
-    points, weights = np.polynomial.hermite_e.hermegauss(80)
+    points, weights = np.polynomial.hermite_e.hermegauss(48)
     return points, weights / weights.sum()
 
 
