@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -306,8 +307,8 @@ def test_features_are_centred_and_spread_as_the_real_videos_are(clean_videos):
     allowed = SIGMAS / np.sqrt(len(means)) + 0.3
     assert (np.abs(off) < allowed).all()
     ratio = means.std(0, ddof=1) / voices.REAL_SPREADS
-    assert 0.4 < ratio.min() and ratio.max() < 2
-    assert 0.8 < np.median(ratio) < 1.2
+    assert ratio.min() > 0.4 and ratio.max() < 2
+    assert np.median(ratio) == pytest.approx(1, abs=0.2)
 
 
 def test_pauses_are_quiet_and_cepstra_are_smooth_in_time(clean_videos):
@@ -556,3 +557,20 @@ def test_the_summary_counts_what_was_written_and_reads_well(corpus):
         assert any(key.startswith("-") for key in sound.keys) and any(key.isdigit() for key in sound.keys)
     lines = describe(corpus.summary)
     assert "happy" in lines and "43 columns" in lines
+
+
+# --- the page that gives the account
+
+
+def table_rows(text, name):
+    """The body of a named table: first cell -> the other cells."""
+    lines = text.split(f":name: {name}\n")[1].split(":::")[0].strip().splitlines()
+    cells = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row[1:] for row in cells[2:]}
+
+
+def test_the_page_states_the_knobs_and_shares_of_the_code():
+    page = (Path(__file__).parents[1] / "book" / "synthetic.md").read_text(encoding="utf-8")
+    worlds = {name: tuple(map(float, row[:5])) for name, row in table_rows(page, "synthetic-worlds").items()}
+    assert worlds == {name: astuple(world) for name, world in WORLDS.items()}
+    assert {name: float(row[0]) for name, row in table_rows(page, "synthetic-shares").items()} == voices.SHARES
