@@ -25,8 +25,8 @@ def times(count: int, rate: float = RATE, start: float = 0.0) -> np.ndarray:
     return np.stack([edges[:-1], edges[1:]], 1)
 
 
-def noise(count: int, width: int = len(NAMES), seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, count, width]).normal(size=(count, width)).astype(np.float32)
+def noise(count: int, width: int = len(NAMES), seed: int | list[int] = 0) -> np.ndarray:
+    return np.random.default_rng([*np.atleast_1d(seed), count, width]).normal(size=(count, width)).astype(np.float32)
 
 
 def intensities(**given: float) -> tuple[float, ...]:
