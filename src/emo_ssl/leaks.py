@@ -1,0 +1,124 @@
+"""What a split gives away: how much of the test set a model has already met, and what merely copying it would score."""
+
+import numpy as np
+import pandas as pd
+
+from emo_ssl import metrics
+from emo_ssl.normalise import Normaliser
+from emo_ssl.segments import Segments
+
+UNITS = ("segment", "video")
+
+
+def covered(segments: Segments, chosen: np.ndarray | None = None) -> np.ndarray:
+    """(frames,) bool: which frames of the store lie in at least one of the segments `chosen`, by default in any."""
+    cuts = segments.cuts
+    first, length = (cuts.first, cuts.length) if chosen is None else (cuts.first[chosen], cuts.length[chosen])
+    steps = np.zeros(len(segments.frames) + 1, np.int32)
+    np.add.at(steps, first, 1)
+    np.add.at(steps, first + length, -1)
+    return np.cumsum(steps[:-1]) > 0
+
+
+def random_split(video: np.ndarray, unit: str, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Segments of the given videos (N,) -> train and test indices; about `share` of the units are for the test."""
+    if unit not in UNITS:
+        raise ValueError(f"a split is drawn by {' or by '.join(UNITS)}, not by {unit}")
+    unit_of = np.arange(len(video)) if unit == "segment" else video
+    units = rng.permutation(np.unique(unit_of))
+    test = np.isin(unit_of, units[: max(1, round(share * len(units)))])
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def shared_frames(segments: Segments, train: np.ndarray, test: np.ndarray) -> float:
+    """The share of the frames of the test segments that lie in a training segment too."""
+    seen = covered(segments, test)
+    return float(covered(segments, train)[seen].mean()) if seen.any() else float("nan")
+
+
+def nearest_in_time(segments: Segments, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """For each test segment (M,) the training segment of the same video whose middle is nearest, -1 without one."""
+    middle = segments.cuts.first + segments.cuts.length / 2
+    nearest = np.full(len(test), -1)
+    for video in np.unique(segments.cuts.video[test]):
+        own = train[segments.cuts.video[train] == video]
+        if len(own):
+            rows = np.flatnonzero(segments.cuts.video[test] == video)
+            distance = np.abs(middle[test[rows], None] - middle[own])
+            nearest[rows] = own[distance.argmin(1)]
+    return nearest
+
+
+def mean_sound(segments: Segments, normaliser: Normaliser) -> np.ndarray:
+    """(N, D): the mean of each segment's normalised frames."""
+    means = np.zeros((len(segments), len(segments.feature_names)), np.float32)
+    for i, video in enumerate(segments.cuts.video):
+        means[i] = normaliser(segments.segment(i), int(video)).mean(0)
+    return means
+
+
+def nearest_in_sound(sound: np.ndarray, train: np.ndarray, test: np.ndarray, count: int) -> np.ndarray:
+    """For each test segment (M,) the `count` training segments whose mean sound (N, D) is nearest, (M, count)."""
+    known = (sound[train] ** 2).sum(1)
+    nearest = np.empty((len(test), min(count, len(train))), np.int64)
+    for start in range(0, len(test), 1024):  # the table of distances stays small, whatever the corpus
+        rows = slice(start, start + 1024)
+        # |a - b|² without |a|², which is the same for every candidate
+        distance = known - 2 * sound[test[rows]] @ sound[train].T
+        nearest[rows] = train[np.argpartition(distance, nearest.shape[1] - 1, axis=1)[:, : nearest.shape[1]]]
+    return nearest
+
+
+def score(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """(N, E), (N, E) -> the paper's two measures and AUROC of presence, each the mean over emotions."""
+    return {
+        "MAE": float(metrics.mean_absolute_error(predicted, true).mean()),
+        "4-class accuracy": float(metrics.four_class_accuracy(predicted, true).mean()),
+        "AUROC": metrics.macro_auroc(predicted, true > 0)[0],
+    }
+
+
+def copying(
+    segments: Segments, sound: np.ndarray, train: np.ndarray, test: np.ndarray, count: int = 5
+) -> dict[str, dict[str, float]]:
+    """How well answers do that need no understanding of emotion: a constant, and two ways of copying labels."""
+    known, true = segments.targets[train], segments.targets[test]
+    median = np.median(known, axis=0)
+    neighbour = nearest_in_time(segments, train, test)
+    answers = {
+        "train median": np.broadcast_to(median, true.shape),
+        "nearest in time": np.where((neighbour >= 0)[:, None], segments.targets[neighbour], median),
+        "alike in sound": segments.targets[nearest_in_sound(sound, train, test, count)].mean(1),
+    }
+    return {name: score(predicted, true) for name, predicted in answers.items()}
+
+
+def same_video(segments: Segments, sound: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
+    """How often the training segment that sounds most alike is of the test segment's own video, if that has any."""
+    video = segments.cuts.video
+    possible = test[np.isin(video[test], video[train])]
+    if not len(possible):
+        return float("nan")
+    nearest = nearest_in_sound(sound, train, possible, 1)[:, 0]
+    return float((video[nearest] == video[possible]).mean())
+
+
+def measure(
+    segments: Segments, sound: np.ndarray, repetitions: int = 20, seed: int = 0, share: float = 0.2
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Random splits by segment and by video: what the test shares with training, and what copying scores.
+
+    Returns exposure (split, frames, same video) and tidy scores (split, answer, metric, value), a row a repetition.
+    """
+    exposure, scores = [], []
+    for unit in UNITS:
+        for repetition in range(repetitions):
+            rng = np.random.default_rng([seed, repetition])
+            train, test = random_split(segments.cuts.video, unit, share, rng)
+            exposure.append((unit, shared_frames(segments, train, test), same_video(segments, sound, train, test)))
+            for answer, of_metric in copying(segments, sound, train, test).items():
+                scores += [(unit, answer, metric, value) for metric, value in of_metric.items()]
+    return (
+        pd.DataFrame(exposure, columns=["split", "frames", "same video"]),
+        pd.DataFrame(scores, columns=["split", "answer", "metric", "value"]),
+    )
