@@ -102,6 +102,13 @@ def test_cut_at_the_edges(start, end, expected):
     assert EDGE == 1e-5
 
 
+def test_a_frame_that_lies_at_the_very_edge_is_left_out():
+    """Both inequalities are strict: 1 - EDGE and 2 + EDGE themselves are outside."""
+    intervals = np.array([[0, 1 - EDGE], [1 - EDGE, 2 + EDGE], [2 + EDGE, 3]])
+    assert naive_cut(intervals, 1, 2) == [1]
+    assert [part.tolist() for part in cut(intervals, np.array([1.0]), np.array([2.0]))] == [[1], [1]]
+
+
 def test_cut_of_nothing():
     none = np.empty(0)
     assert [len(part) for part in cut(times(5), none, none)] == [0, 0]
@@ -421,6 +428,8 @@ def test_many_values_out_of_range_are_the_wrong_columns(tmp_path):
     ):
         one_video(tmp_path / "three", rows, seconds=30)
     assert not (tmp_path / "three" / "corpus").exists()
+    with pytest.raises(UserError, match="2 of 5 rows hold"):
+        one_video(tmp_path / "short", rows[1:6], seconds=30)
     assert mended(one_video(tmp_path / "two", rows[1:], seconds=30)[1]) == {"value outside [0, 3] clamped": 2}
 
 
