@@ -1,0 +1,163 @@
+"""The crossed bootstrap: seeds and units (speakers; videos for MOSEI) are drawn independently of each other.
+
+One set of draws serves every effect of a study, so that differences, sums over budgets and simultaneous bounds keep
+what the effects have in common. Everywhere below, a row of draws has D + 1 entries: entry 0 is the sample itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+UNITS, SEEDS_AND_UNITS = "units", "seeds and units"
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How often each unit was drawn, and each seed's share of the draw."""
+
+    units: np.ndarray  # (D + 1, U) float32
+    seeds: np.ndarray  # (D + 1, S) float64, rows sum to 1
+
+    @classmethod
+    def make(cls, units: int, seeds: int, draws: int, seed: int = 0) -> "Draws":
+        rng = np.random.default_rng(seed)
+        drawn = [multinomial(rng, count, draws) for count in (units, seeds)]
+        return cls(drawn[0].astype(np.float32), drawn[1] / max(seeds, 1))
+
+
+def multinomial(rng: np.random.Generator, count: int, draws: int) -> np.ndarray:
+    """(draws + 1, count): the sample itself, then how often each of `count` things was drawn."""
+    if not count:
+        return np.zeros((draws + 1, 0), np.int64)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=draws)
+    return np.concatenate([np.ones((1, count), drawn.dtype), drawn])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One number with its draws, from which intervals and sums are made."""
+
+    draws: np.ndarray  # (D + 1,) entry 0 is the estimate
+    by_seed: np.ndarray  # (S,) the estimate of each seed, nan where it was not run
+    units: int  # how many units were scored
+
+    @property
+    def estimate(self) -> float:
+        return float(self.draws[0])
+
+    @property
+    def seeds(self) -> int:
+        return int(np.isfinite(self.by_seed).sum())
+
+    def __add__(self, other: "Sample") -> "Sample":
+        return Sample(self.draws + other.draws, self.by_seed + other.by_seed, min(self.units, other.units))
+
+    def __sub__(self, other: "Sample") -> "Sample":
+        return self + other * -1
+
+    def __mul__(self, factor: float) -> "Sample":
+        return Sample(self.draws * factor, self.by_seed * factor, self.units)
+
+
+def mean(samples: list[Sample]) -> Sample:
+    total = samples[0]
+    for sample in samples[1:]:
+        total = total + sample
+    return total * (1 / len(samples))
+
+
+@dataclass(frozen=True)
+class Interval:
+    estimate: float
+    low: float  # nan with fewer than two seeds or two units
+    high: float
+    p: float  # two-sided, of no effect
+
+    @property
+    def known(self) -> bool:
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+
+def spread(sample: Sample, degrees: str = UNITS) -> tuple[float, float]:
+    """Standard error and degrees of freedom, (nan, nan) with fewer than two seeds or two units.
+
+    "units": t(n - 1) and SE * sqrt(n / (n - 1)), n the number of units. Right where the units carry the noise. With few
+    seeds that differ more than the units do, seeds are the scarcer replicate and that interval is too short; "seeds
+    and units" then mixes both degrees of freedom by their share of the variance (Welch, Satterthwaite). Without
+    differences among seeds the two agree exactly.
+    """
+    n, s = sample.units, sample.seeds
+    drawn = sample.draws[1:][np.isfinite(sample.draws[1:])]
+    if n < 2 or s < 2 or len(drawn) < 2:
+        return float("nan"), float("nan")
+    variance = float(np.var(drawn, ddof=1))
+    if degrees == UNITS:
+        return float(np.sqrt(variance * n / (n - 1))), n - 1
+    of_seeds = float(np.nanvar(sample.by_seed, ddof=1)) / s
+    of_units = max(variance - of_seeds * (s - 1) / s, 0.0) * n / (n - 1)
+    total = of_seeds + of_units
+    if total == 0:
+        return 0.0, n - 1
+    return float(np.sqrt(total)), total**2 / (of_seeds**2 / (s - 1) + of_units**2 / (n - 1))
+
+
+def interval(sample: Sample, level: float = 0.95, degrees: str = UNITS) -> Interval:
+    """The estimate with its two-sided interval."""
+    error, freedom = spread(sample, degrees)
+    if not np.isfinite(error):
+        return Interval(sample.estimate, float("nan"), float("nan"), float("nan"))
+    half = stats.t.ppf((1 + level) / 2, freedom) * error
+    if error > 0:
+        p = 2 * stats.t.sf(abs(sample.estimate) / error, freedom)
+    else:
+        p = 1.0 if sample.estimate == 0 else 0.0
+    return Interval(sample.estimate, sample.estimate - half, sample.estimate + half, float(p))
+
+
+def simultaneous(samples: list[Sample], level: float = 0.95, degrees: str = UNITS) -> list[Interval]:
+    """Intervals that hold all at once: the quantile of the largest of the draws' standardised distances (max-t).
+
+    The quantile is widened by t over normal, as a single interval is.
+    """
+    spreads = [spread(sample, degrees) for sample in samples]
+    alone = [interval(sample, level, degrees) for sample in samples]
+    if not samples or not all(np.isfinite(error) for error, _ in spreads):
+        return [Interval(a.estimate, float("nan"), float("nan"), float("nan")) for a in alone]
+    distances = []
+    for sample, (error, _) in zip(samples, spreads, strict=True):
+        drawn = sample.draws[1:]
+        own = np.nanstd(drawn, ddof=1)
+        distances.append(np.abs(drawn - sample.estimate) / own if error > 0 and own > 0 else np.zeros(len(drawn)))
+    critical = float(np.nanquantile(np.max(distances, axis=0), level))
+    usual = stats.norm.ppf((1 + level) / 2)
+    bounds = []
+    for a, (error, freedom) in zip(alone, spreads, strict=True):
+        half = error * max(critical / usual, 1.0) * stats.t.ppf((1 + level) / 2, freedom)
+        bounds.append(Interval(a.estimate, a.estimate - half, a.estimate + half, a.p))
+    return bounds
+
+
+def holm(p: list[float]) -> list[float]:
+    """Holm's adjusted p-values of one family, nan for nan (which then does not count as a member)."""
+    p_values = np.asarray(p, np.float64)
+    adjusted = np.full(len(p_values), np.nan)
+    order = [i for i in np.argsort(p_values) if np.isfinite(p_values[i])]
+    largest = 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted.tolist()
+
+
+def widened_level(sample: Sample, level: float = 0.95, degrees: str = UNITS) -> float:
+    """The level at which plain percentiles of the draws are as wide as the t interval would be, nan where unknown.
+
+    For numbers whose draws are far from normal (numbers of labels, censored at the full budget).
+    """
+    error, freedom = spread(sample, degrees)
+    if not np.isfinite(error):
+        return float("nan")
+    drawn = np.nanstd(sample.draws[1:], ddof=1)
+    widening = error / drawn if drawn > 0 else 1.0
+    return float(2 * stats.norm.cdf(stats.t.ppf((1 + level) / 2, freedom) * widening) - 1)
