@@ -62,13 +62,13 @@ def run_corpus_prepare(arguments: argparse.Namespace) -> int:
 
 
 def run_corpus_synth(arguments: argparse.Namespace) -> int:
-    from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
+    from emo_ssl.corpora.synthetic import SynthConfig, describe, write_corpus
 
     # Only what was typed is handed on: the defaults live in one place, SynthConfig
     names = ("videos", "seed", "world", "share", "clean")
     given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     summary = write_corpus(arguments.output, SynthConfig(**given))
-    print(json.dumps(summary, indent=1, ensure_ascii=False))
+    print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
     return 0
 
 
@@ -79,6 +79,70 @@ def run_corpus_show(arguments: argparse.Namespace) -> int:
     summary = Segments.open(arguments.folder).summary()
     print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
     return 0
+
+
+def run_pretrain(arguments: argparse.Namespace) -> int:
+    from emo_ssl.configs import read_config
+    from emo_ssl.pretrain import PretrainConfig, card, pretrain
+    from emo_ssl.segments import Segments
+
+    corpora = [Segments.open(folder) for folder in arguments.segments]
+    config = read_config(arguments.config, PretrainConfig)
+    result = pretrain(corpora, arguments.output, config, arguments.seed, arguments.fold, arguments.device)
+    print(card(result))
+    return 0
+
+
+def run_finetune(arguments: argparse.Namespace) -> int:
+    from emo_ssl.configs import read_config
+    from emo_ssl.finetune import FinetuneConfig
+    from emo_ssl.saved import card, finetune_one
+    from emo_ssl.segments import Segments
+
+    description = finetune_one(
+        Segments.open(arguments.segments),
+        arguments.pretrained,
+        arguments.output,
+        arguments.budget,
+        arguments.rate,
+        arguments.seed,
+        read_config(arguments.config, FinetuneConfig),
+        arguments.device,
+    )
+    print(card(description))
+    return 0
+
+
+def run_study(arguments: argparse.Namespace) -> int:
+    from emo_ssl import evidence
+    from emo_ssl.configs import read_config
+    from emo_ssl.grid import StudyConfig
+    from emo_ssl.segments import Segments
+    from emo_ssl.study import study
+
+    config = read_config(arguments.config, StudyConfig)
+    segments = Segments.open(arguments.segments)
+    folder = study(segments, arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
+    if arguments.shard:
+        print(f"{folder}: this shard is done; when all are, run the same command without --shard.")
+    else:
+        print(evidence.table(evidence.evaluate(folder)))
+    return 0
+
+
+def run_evidence(arguments: argparse.Namespace) -> int:
+    from emo_ssl import evidence
+
+    found = evidence.evaluate(arguments.folder)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if arguments.json else evidence.table(found))
+    return 0
+
+
+def one_of_many(text: str) -> tuple[int, int]:
+    i, _, n = text.partition("/")
+    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard such as 2/4")
+    return int(i), int(n)
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
@@ -111,12 +175,45 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     synth.add_argument("--world", default=absent, metavar="W", help="where emotion shows: null, static, dynamics, …")
     synth.add_argument("--share", type=float, default=absent, metavar="X", help="share of the dynamics with emotion")
     synth.add_argument("--clean", action="store_true", help="leave out the defects that real files have")
+    synth.add_argument("--json", action="store_true", help="print the summary for programs")
     synth.set_defaults(handler=run_corpus_synth)
 
     show = actions.add_parser("show", help="say what a prepared folder holds")
     show.add_argument("folder", type=Path, metavar="DIR")
     show.add_argument("--json", action="store_true", help="for programs")
     show.set_defaults(handler=run_corpus_show)
+
+
+def add_training(commands: argparse._SubParsersAction) -> None:
+    def command(name: str, words: str, handler, made: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=words)
+        added.add_argument("-o", "--output", type=Path, required=True, metavar=made)
+        added.add_argument("--config", type=Path, metavar="FILE", help="settings, TOML or JSON; without: the defaults")
+        added.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
+        added.set_defaults(handler=handler)
+        return added
+
+    pretraining = command("pretrain", "learn to recover masked frames, without labels", run_pretrain, "RUN")
+    pretraining.add_argument("segments", type=Path, nargs="+", metavar="SEGMENTS", help="prepared corpora")
+    pretraining.add_argument("--seed", type=int, default=0, metavar="S")
+    pretraining.add_argument("--fold", type=int, default=0, metavar="K", help="of a corpus with cross-validation folds")
+
+    tuning = command("finetune", "teach a pretrained backbone to hear emotions, and save it", run_finetune, "MODEL")
+    tuning.add_argument("segments", type=Path, metavar="SEGMENTS")
+    tuning.add_argument("--pretrained", type=Path, required=True, metavar="RUN")
+    tuning.add_argument("--budget", type=int, metavar="N", help="labelled segments to use (default: all)")
+    tuning.add_argument("--rate", type=float, default=1e-3, metavar="R", help="peak learning rate (default: 0.001)")
+    tuning.add_argument("--seed", type=int, default=0, metavar="S")
+
+    studying = command("study", "compare pretrained and not, at every label budget", run_study, "DIR")
+    studying.add_argument("segments", type=Path, metavar="SEGMENTS")
+    studying.add_argument("--pretrained", type=Path, nargs="+", required=True, metavar="RUN")
+    studying.add_argument("--shard", type=one_of_many, metavar="I/N", help="run only every N-th part, beginning with I")
+
+    evidence = commands.add_parser("evidence", help="what a finished study shows: effects, intervals, claims")
+    evidence.add_argument("folder", type=Path, metavar="DIR")
+    evidence.add_argument("--json", action="store_true", help="for programs")
+    evidence.set_defaults(handler=run_evidence)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,6 +224,7 @@ def parser() -> argparse.ArgumentParser:
     book.add_argument("--only", metavar="NN", help="execute only the notebook with this number, as in --only 01")
     book.set_defaults(handler=run_book)
     add_corpus(commands)
+    add_training(commands)
     commands.add_parser("version", help="print the version").set_defaults(handler=run_version)
     return top
 

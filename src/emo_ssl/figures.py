@@ -1,8 +1,8 @@
 """Every figure of the book: plain arrays in, a matplotlib Figure out, one calm style for all of them.
 
-Colours are those of Okabe and Ito, which every kind of colour vision tells apart, the paler ones darkened so that a
-thin line stands out from white. An arm of the study has one colour, dash and marker everywhere, so that a grey print works
-too. Only this file and the notebooks know of matplotlib and seaborn; the rest of the library stays light.
+Colours are close to those of Okabe and Ito, moved until every kind of colour vision tells all nine apart and a thin
+line stands out from white. An arm of the study has one colour, dash and marker everywhere, so a grey print works
+as well. Only this file and the notebooks know of matplotlib and seaborn; the rest of the library stays light.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from pandas.io.formats.style import Styler
 
 INK, GREY, PALE, PAPER = "#222222", "#767676", "#d9d9d9", "#ffffff"
-ORANGE, SKY, GREEN, YELLOW = "#d98c00", "#3f9fd8", "#00866a", "#f0e442"
-BLUE, VERMILLION, PURPLE = "#0063a6", "#cc5500", "#b8679a"
-WIDTH = 6.6  # inches: letters of 10 points stay legible on a phone and calm on a desk
+ORANGE, SKY, GREEN, YELLOW, OLIVE = "#dd9500", "#56a9dc", "#005f4b", "#f0e442", "#5c4d00"
+BLUE, VERMILLION, PURPLE = "#0063a6", "#d55e00", "#cc79a7"
+WIDTH = 6.2  # inches: letters of 10 points stay legible on a phone and calm on a desk
 
 STYLE = {
     "scratch": {"color": VERMILLION, "linestyle": "--", "marker": "s"},
@@ -28,7 +29,7 @@ STYLE = {
     "frozen-random": {"color": ORANGE, "linestyle": ":", "marker": "v"},
     "permuted": {"color": PURPLE, "linestyle": (0, (6, 2, 1, 2, 1, 2)), "marker": "D"},
     "statistics": {"color": GREEN, "linestyle": (0, (8, 2)), "marker": "P"},
-    "pca": {"color": "#7a6a00", "linestyle": (0, (3, 1, 1, 1)), "marker": "X"},
+    "pca": {"color": OLIVE, "linestyle": (0, (3, 1, 1, 1)), "marker": "X"},
     "length": {"color": INK, "linestyle": (0, (1, 3)), "marker": "*"},
     "floor": {"color": GREY, "linestyle": (0, (4, 4)), "marker": ""},
 }
@@ -80,9 +81,20 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return draw_in_style
 
 
-def table(frame: pd.DataFrame, name: str, formats: Mapping[str, str] | str | None = None, index: bool = True):
-    """A table for a page, the twin of a figure. `name` keeps its ids the same on every run; formats as in pandas."""
-    shown = frame.style.set_uuid(name).set_table_attributes('class="dataframe"')
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    formats: Mapping[str, str] | str | None = None,
+    index: bool = True,
+    wide: bool = False,
+) -> Styler:
+    """A table for a page, the twin of a figure; formats as in pandas. `name` keeps its ids the same on every run.
+
+    One that is `wide` holds sentences: on a phone it scrolls in its box instead of breaking them into single words.
+    """
+    frame = frame.rename_axis(index=None, columns=[None] * frame.columns.nlevels)  # their names would take a row
+    look = "margin-bottom: 1.2em" + ("; min-width: 34em" if wide else "")
+    shown = frame.style.set_uuid(name).set_table_attributes(f'class="dataframe" style="{look}"')
     shown = shown.format(formats, na_rep="–") if formats else shown.format(na_rep="–", precision=3, thousands=",")
     return shown if index else shown.hide(axis="index")
 
@@ -199,19 +211,21 @@ def label_distribution(classes: np.ndarray, above_zero: np.ndarray, names: Seque
     for number, colour in enumerate((PALE, "#9ccbe8", SKY, BLUE)):
         axes.barh(rows, classes[:, number], left=left, color=colour, height=0.7, label=f"class {number}")
         left += classes[:, number]
-    axes.plot(1 - above_zero, rows, "D", color=INK, markersize=5, linestyle="", label="above 0: all to the right")
+    axes.plot(1 - above_zero, rows, "D", color=INK, markersize=5, label="present from here")
     axes.set_yticks(rows, names)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set(xlabel="share of segments", xlim=(0, 1))
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=5, columnspacing=1.0, handlelength=1.0)
+    handles, words = axes.get_legend_handles_labels()
+    places = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1), "ncols": 5, "columnspacing": 1.0, "handlelength": 1.0}
+    axes.legend(handles[1:] + handles[:1], words[1:] + words[:1], **places)
     return figure
 
 
 @styled
 def correlation(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Correlations (E, E), each written into its cell; the upper half would only repeat the lower one."""
-    figure, axes = plt.subplots(figsize=(WIDTH * 0.75, 3.4))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
     lower = np.tril(np.ones(matrix.shape, bool), -1)[1:, :-1]
     sns.heatmap(
         matrix[1:, :-1],

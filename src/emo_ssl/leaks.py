@@ -8,6 +8,7 @@ from emo_ssl.normalise import Normaliser
 from emo_ssl.segments import Segments
 
 UNITS = ("segment", "video")
+EXPOSURE = ("test frames met in training", "most alike is of the same video")
 
 
 def covered(segments: Segments, chosen: np.ndarray | None = None) -> np.ndarray:
@@ -108,7 +109,7 @@ def measure(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Random splits by segment and by video: what the test shares with training, and what copying scores.
 
-    Returns exposure (split, frames, same video) and tidy scores (split, answer, metric, value), a row a repetition.
+    Returns exposure (split and EXPOSURE) and tidy scores (split, answer, metric, value), a row a repetition.
     """
     exposure, scores = [], []
     for unit in UNITS:
@@ -119,6 +120,6 @@ def measure(
             for answer, of_metric in copying(segments, sound, train, test).items():
                 scores += [(unit, answer, metric, value) for metric, value in of_metric.items()]
     return (
-        pd.DataFrame(exposure, columns=["split", "frames", "same video"]),
+        pd.DataFrame(exposure, columns=["split", *EXPOSURE]),
         pd.DataFrame(scores, columns=["split", "answer", "metric", "value"]),
     )

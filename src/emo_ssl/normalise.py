@@ -30,13 +30,16 @@ class Normaliser:
     group: np.ndarray  # (V,)
 
     def __call__(self, frames: np.ndarray, video: np.ndarray | int) -> np.ndarray:
-        """frames (..., D) with `video` an int, or (B, L, D) with video (B,) -> float32 in [-CLIP, CLIP]."""
+        """frames (..., D) with one `video`, or (B, L, D) with video (B,) -> float32 in [-CLIP, CLIP], missing = 0."""
+        return np.nan_to_num(self.with_gaps(frames, video), copy=False, nan=0.0)
+
+    def with_gaps(self, frames: np.ndarray, video: np.ndarray | int) -> np.ndarray:
+        """The same, missing values left NaN for those who must tell them from the centre."""
         row = self.group[video]
         center, scale = self.center[row], self.scale[row]
         if np.ndim(video):
             center, scale = center[:, None], scale[:, None]
-        scaled = np.clip((frames - center) / scale, -CLIP, CLIP)
-        return np.nan_to_num(scaled, copy=False, nan=0.0).astype(np.float32, copy=False)
+        return np.clip((frames - center) / scale, -CLIP, CLIP).astype(np.float32, copy=False)
 
 
 def robust_statistics(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -130,6 +130,22 @@ class Segments:
     def where(self, split: str) -> np.ndarray:
         """Indices of the segments of one split."""
         return np.flatnonzero(self.cuts.split == SPLITS.index(split))
+
+    @property
+    def folds(self) -> list[int]:
+        """The corpus's cross-validation folds, or just 0 where its split is given."""
+        return np.unique(self.cuts.fold[self.cuts.fold >= 0]).tolist() or [0]
+
+    def of_fold(self, fold: int) -> "Segments":
+        """The corpus split for one cross-validation fold: `fold` is tested, the next one validates, the rest train."""
+        if not (self.cuts.fold >= 0).any():
+            return self
+        folds = int(self.cuts.fold.max()) + 1
+        of_segment = np.where(self.cuts.fold == fold, 2, np.where(self.cuts.fold == (fold + 1) % folds, 1, 0))
+        of_segment = np.where(self.cuts.fold < 0, SPLITS.index("none"), of_segment).astype(np.int8)
+        of_video = np.full(len(self.videos), SPLITS.index("none"), np.int8)
+        of_video[self.cuts.video] = of_segment
+        return replace(self, videos=replace(self.videos, split=of_video), cuts=replace(self.cuts, split=of_segment))
 
     def gather(self, first: np.ndarray, length: np.ndarray, pad_to: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Runs of frames as a batch: first and length (B,) -> frames (B, L, D), NaN beyond a run, and valid (B, L)."""

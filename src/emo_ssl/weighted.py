@@ -15,6 +15,24 @@ CHUNK = 1024  # draws at a time: the product of a chunk stays in the processor's
 # more passes through memory. Measured on 2 cores: an item costs about as much as 400 pairs.
 PAIRS_PER_ITEM = 400
 COMPARED_AT_ONCE = 1 << 22
+# Below this many multiplications a product runs on one thread. Handed to several, small ones wait for each other, and
+# on a busy machine ten times longer than they compute.
+ONE_THREAD = 1 << 18
+
+
+def chunks(rows: int, pairs: int) -> list[slice]:
+    """Draws (rows) in pieces for products that cost `pairs` multiplications a draw."""
+    size = ONE_THREAD // max(pairs, 1)
+    size = min(size, CHUNK) if size >= 64 else CHUNK
+    return [slice(first, first + size) for first in range(0, rows, size)]
+
+
+def product(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """(R, U) @ (U, ...) in float64: variances are differences of such sums."""
+    result = np.empty((len(weights), *sums.shape[1:]))
+    for piece in chunks(len(weights), sums.size):
+        result[piece] = weights[piece].astype(np.float64) @ sums
+    return result
 
 
 @dataclass(frozen=True)
@@ -87,8 +105,7 @@ class Scorer:
             "pt": predicted * true,
         }
         stacked = self.by_unit(np.concatenate(list(sums.values()), 1), mask)
-        # float64: variances are differences of these sums
-        drawn = np.split(weights.astype(np.float64) @ stacked, len(sums), axis=1)
+        drawn = np.split(product(weights, stacked), len(sums), axis=1)
         s = dict(zip(sums, drawn, strict=True))
         mean_p, mean_t = ratio(s["p"], s["n"]), ratio(s["t"], s["n"])
         covariance = ratio(s["pt"], s["n"]) - mean_p * mean_t
@@ -108,8 +125,7 @@ class Scorer:
         hits, counts = self.by_unit(right, mask), self.by_unit(is_class, mask)
         if (counts > 0).all():
             hits, counts = hits / counts, np.ones_like(counts)
-        exact = weights.astype(np.float64)
-        return mean_of_defined(ratio(exact @ hits, exact @ counts))
+        return mean_of_defined(ratio(product(weights, hits), product(weights, counts)))
 
     def auroc(self, presence: np.ndarray, mask: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(N, E) -> (R, E)."""
@@ -142,19 +158,18 @@ def weighted_auroc(scores: np.ndarray, positive: np.ndarray, unit: np.ndarray, w
     if not len(hits) or not len(misses) or not np.isfinite(scores).all():
         return np.full(len(weights), np.nan)
     units = weights.shape[1]
-    exact = weights.astype(np.float64)
     of_hits, of_misses = (np.bincount(unit[i], minlength=units).astype(np.float64) for i in (hits, misses))
     pairs = np.count_nonzero(of_hits) * np.count_nonzero(of_misses)
     wins = wins_by_pairs if pairs <= PAIRS_PER_ITEM * len(scores) else wins_by_sorting
-    return ratio(wins(scores, positive, unit, weights), (exact @ of_hits) * (exact @ of_misses))
+    return ratio(wins(scores, positive, unit, weights), product(weights, of_hits) * product(weights, of_misses))
 
 
 def wins_by_pairs(scores: np.ndarray, positive: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
     winners, losers, counts = wins_between_units(scores, positive, unit)
     result = np.empty(len(weights))
-    for first in range(0, len(weights), CHUNK):
-        chunk = weights[first : first + CHUNK]
-        result[first : first + CHUNK] = np.einsum("ij,ij->i", chunk.take(winners, 1) @ counts, chunk.take(losers, 1))
+    for piece in chunks(len(weights), counts.size):
+        drawn = weights[piece]
+        result[piece] = np.einsum("ij,ij->i", drawn.take(winners, 1) @ counts, drawn.take(losers, 1))
     return result
 
 
@@ -185,9 +200,9 @@ def wins_by_sorting(scores: np.ndarray, positive: np.ndarray, unit: np.ndarray, 
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)  # of runs of equal scores
     result = np.empty(len(weights))
-    for first in range(0, len(weights), CHUNK):
-        drawn = weights[first : first + CHUNK, unit[order]].astype(np.float64)
+    for piece in chunks(len(weights), len(scores)):
+        drawn = weights[piece, unit[order]].astype(np.float64)
         up = np.add.reduceat(drawn * positive[order], starts, axis=1)
         down = np.add.reduceat(drawn * ~positive[order], starts, axis=1)
-        result[first : first + CHUNK] = (up * (np.cumsum(down, 1) - down / 2)).sum(1)
+        result[piece] = (up * (np.cumsum(down, 1) - down / 2)).sum(1)
     return result

@@ -89,3 +89,14 @@ def notice(segments: Segments) -> str:
         kind, title = "note", "The corpus of this run"
         text = f"{segments.header['source']}; folds: {segments.header['folds']}."
     return f'<div class="admonition {kind}"><p class="admonition-title">{title}</p><p>{html.escape(text)}</p></div>'
+
+
+def say(**values: float | str) -> None:
+    """Hand numbers to a page's text, where {glue:text}`name` shows them; without the book's tools there is no page."""
+    try:
+        from myst_nb import glue
+    except ImportError:
+        return
+    for name, value in values.items():
+        # numpy's own numbers would arrive as text such as np.float64(0.5)
+        glue(name, value if isinstance(value, str) else float(value), display=False)

@@ -16,6 +16,10 @@ class Group:
     meaning: str
 
     @property
+    def span(self) -> str:
+        return self.first if self.first == self.last else f"{self.first} … {self.last}"
+
+    @property
     def names(self) -> tuple[str, ...]:
         return FEATURE_NAMES[FEATURE_NAMES.index(self.first) : FEATURE_NAMES.index(self.last) + 1]
 

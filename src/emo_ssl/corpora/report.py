@@ -64,3 +64,14 @@ def floor_table(title: str, rows_of: dict[str, dict[str, float]]) -> list[str]:
     names = list(next(iter(rows_of.values())))
     table = [f"{constant:<14}" + "".join(f"{v[name]:>9.3f}" for name in names) for constant, v in rows_of.items()]
     return ["", title, f"{'':<14}" + "".join(f"{name:>9}" for name in names), *table]
+
+
+def faults(report: dict) -> list[tuple[str, str, str, int]]:
+    """Every fault that was met: (of what, what became of it, the fault, how many), in the order of the report."""
+    found = [("segments", "dropped", what, n) for what, n in report["segments"]["dropped"].items()]
+    found += [("segments", "mended", what, n) for what, n in report["mended"].items()]
+    found += [("videos", "noted", what, n) for what, n in report["videos"].items() if what != "kept"]
+    gone = "dropped: "
+    found += [("frames", "dropped", k.removeprefix(gone), n) for k, n in report["frames"].items() if k.startswith(gone)]
+    found += [("values", "noted", f"missing in {what}", n) for what, n in report["missing_values"].items()]
+    return [row for row in found if row[-1]]

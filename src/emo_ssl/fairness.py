@@ -1,0 +1,142 @@
+"""Whether a study compares like with like, checked on what was really run, and whether anything leaked."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from emo_ssl.errors import UserError
+from emo_ssl.files import hash_of
+from emo_ssl.finetune import FinetuneConfig, Member
+from emo_ssl.model import Params
+from emo_ssl.normalise import Normaliser
+from emo_ssl.pretrain import SEEN
+from emo_ssl.segments import SPLITS, Segments
+from emo_ssl.traces import shared, traces_of
+
+FREE_TO_TRAIN_LONGER = ("scratch-4x",)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a chunk was trained with, in a form that can be compared."""
+
+    normaliser: str
+    kind: str = ""  # "finetune", "probe", "constant"
+    settings: str = ""  # hash of steps, batch, crops, optimiser
+    parameters: int = 0
+    subsets: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> hash
+    heads: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> hash of the head's first weights
+    pretrained_with: dict[str, int] = field(default_factory=dict)  # "seed" -> seed of the pretraining run
+    longer: bool = False
+    rate: float = 0.0
+    trials: list[dict] = field(default_factory=list)
+
+    @classmethod
+    def of_constant(cls, normaliser: Normaliser) -> "Record":
+        return cls(hash_arrays(normaliser.center, normaliser.scale), "constant")
+
+    @classmethod
+    def of_members(
+        cls, members: Sequence[Member], settings: FinetuneConfig, normaliser: Normaliser, parameters: int, arm: str
+    ) -> "Record":
+        names = [f"{m.budget}/{m.seed}" for m in members]
+        longer = arm in FREE_TO_TRAIN_LONGER
+        plain = {name: value for name, value in asdict(settings).items() if not (longer and name == "steps")}
+        return cls(
+            normaliser=hash_arrays(normaliser.center, normaliser.scale),
+            kind="finetune" if parameters else "probe",
+            settings=hash_of(plain),
+            parameters=parameters,
+            subsets={name: hash_arrays(m.subset) for name, m in zip(names, members, strict=True)},
+            heads={name: head_hash(m.start) for name, m in zip(names, members, strict=True)} if parameters else {},
+            longer=longer,
+        )
+
+
+def hash_arrays(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def head_hash(start: Params) -> str:
+    return hash_arrays(*(value.numpy() for name, value in sorted(start.items()) if name.startswith("head")))
+
+
+def judge(records: Mapping) -> dict[str, object]:
+    """Compare the records of a study's chunks (keys have .fold and .arm): the verdict, or a refusal that says why."""
+    same_in_fold("normaliser", records, lambda r: {"": r.normaliser})
+    trained = {chunk: r for chunk, r in records.items() if r.kind != "constant"}
+    same_in_fold("label subset", trained, lambda r: r.subsets)
+    tuned = {chunk: r for chunk, r in trained.items() if r.kind == "finetune"}
+    same_in_fold("head's initial weights", tuned, lambda r: r.heads)
+    same_in_fold("number of parameters", tuned, lambda r: {"": r.parameters})
+    for kind in ("finetune", "probe"):
+        of_kind = {chunk: r for chunk, r in trained.items() if r.kind == kind}
+        # scratch-4x differs in its steps alone, which its settings leave out
+        same_in_fold(
+            "steps, batch or optimiser", {c: r for c, r in of_kind.items() if not r.longer}, lambda r: {"": r.settings}
+        )
+        same_in_fold("number of tuned settings", of_kind, lambda r: {"": len(r.trials)})
+    return {
+        "verdict": "fair",
+        "checked": ["normaliser", "label subsets", "initial weights", "parameters", "steps and optimiser", "tuning"],
+        "parameters": sorted({r.parameters for r in tuned.values()}),
+        "leaks": "none found: no video and no run of frames of a test or validation video was pretrained on",
+    }
+
+
+def same_in_fold(what: str, records: Mapping, facts) -> None:
+    known: dict[tuple, tuple[object, str]] = {}
+    for chunk, record in records.items():
+        for name, value in facts(record).items():
+            first, arm = known.setdefault((chunk.fold, name), (value, chunk.arm))
+            if value != first:
+                where = f" at {name}" if name else ""
+                raise UserError(
+                    f"the study is not fair: {what} of {chunk.arm} and {arm} differ in fold {chunk.fold}{where}; "
+                    "delete the chunks of one and run again."
+                )
+
+
+def refuse_leaks(segments: Segments, paths: Sequence[Path | str], loaded: Sequence) -> list[int]:
+    """The runs that may be used in this fold: those that saw no frame of its test and validation videos."""
+    kept_out = np.flatnonzero(np.isin(segments.videos.split, [SPLITS.index("test"), SPLITS.index("valid")]))
+    ids = {segments.videos.digest[v].tobytes().hex(): str(segments.videos.id[v]) for v in kept_out}
+    usable, reason = [], ""
+    traces = None
+    for i, (path, (result, _)) in enumerate(zip(paths, loaded, strict=True)):
+        met = [ids[digest] for digest in result["videos"] if digest in ids]
+        if met:
+            reason = (
+                f"{path}: was pretrained on {len(met)} videos that are for validation or test here (such as {met[0]})"
+            )
+            continue
+        traces = traces_of(segments, kept_out) if traces is None else traces
+        common = shared(np.load(Path(path) / SEEN), traces)
+        if common:
+            reason = f"{path}: was pretrained on frames that also stand in validation or test videos ({common} traces)"
+            continue
+        usable.append(i)
+    pasted = leaking_segments(segments, kept_out, traces)
+    if pasted:
+        raise UserError(
+            f"{segments.folder}: training video {pasted} holds frames of a validation or test video; "
+            "remove the copy from one of them."
+        )
+    if not usable:
+        raise UserError(f"{reason}; pretrain on this corpus's training videos.")
+    return usable
+
+
+def leaking_segments(segments: Segments, kept_out: np.ndarray, traces: np.ndarray | None) -> str | None:
+    """A labelled training video that shares frames with a video that is kept out, if there is one."""
+    traces = traces_of(segments, kept_out) if traces is None else traces
+    for v in np.flatnonzero(segments.videos.split == SPLITS.index("train")):
+        if shared(traces_of(segments, np.array([v])), traces):
+            return str(segments.videos.id[v])
+    return None

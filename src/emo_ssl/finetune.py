@@ -1,0 +1,255 @@
+"""Training many members (arm x budget x seed) of one shape in lockstep along a member axis.
+
+A member brings its own subset, batches, crops, start and learning rate; all that is random about it is a function of
+its budget and seed. It never hears of the members beside it, so lockstep is only a faster way to train them one by one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from emo_ssl.metrics import CEILING
+from emo_ssl.model import (
+    BackboneConfig,
+    HeadConfig,
+    Params,
+    apply_head,
+    cuts_from_marginals,
+    depth_of,
+    encode,
+    exceed,
+    pool,
+    stack_members,
+    to_tokens,
+)
+from emo_ssl.normalise import Normaliser
+from emo_ssl.optimise import Adam, AdamConfig, schedule
+from emo_ssl.segments import Segments
+from emo_ssl.store import FrameStore
+
+THIRDS = tuple(k / 3 for k in range(10))
+WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    steps: int = 150
+    batch: int = 8
+    tokens: int = 64  # longest crop of a segment while training; scoring reads all of it
+    layer_decay: float = 0.7  # of the learning rate, a layer down
+    adam: AdamConfig = field(default_factory=AdamConfig)
+    chunk_tokens: int = 16_384  # of all members in one step: more would fall out of the processor's cache
+    score_tokens: int = 65_536
+    precision: str = "float32"  # or "bfloat16", on a GPU
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model to train."""
+
+    budget: int
+    seed: int
+    subset: np.ndarray  # (budget,) indices of its labelled segments
+    start: Params  # without member axis
+    rate: float
+    source: int = 0  # which table of vectors a probe reads
+
+
+@dataclass(frozen=True)
+class Task:
+    """Labelled segments on the device: where their frames begin, and what people said about them."""
+
+    frames: Tensor  # (F, D), NaN = missing
+    first: Tensor  # (N,)
+    length: Tensor  # (N,)
+    targets: Tensor  # (N, E)
+    category: Tensor  # (N,), -1 without
+    levels: tuple[float, ...]  # that labels take
+    head: HeadConfig
+
+    @classmethod
+    def build(cls, segments: Segments, normaliser: Normaliser, device: torch.device, kind: str = "ordinal") -> "Task":
+        videos = np.unique(segments.cuts.video)
+        store = FrameStore.build(segments, normaliser, videos, device)
+        levels = levels_of(segments.targets)
+        head = HeadConfig(
+            thresholds_between(levels),
+            emotions=len(segments.target_names),
+            categories=len(segments.category_names),
+            kind=kind,
+        )
+        return cls(
+            store.frames,
+            torch.from_numpy(store.locate(segments.cuts.video, segments.cuts.first)).to(device),
+            torch.from_numpy(segments.cuts.length.astype(np.int64)).to(device),
+            torch.from_numpy(segments.targets).to(device),
+            torch.from_numpy(segments.cuts.category.astype(np.int64)).to(device),
+            levels,
+            head,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.frames.device
+
+
+def levels_of(targets: np.ndarray) -> tuple[float, ...]:
+    """The label levels: whole numbers if nothing else occurs, else thirds, the means of three raters."""
+    return WHOLE if np.array_equal(targets, np.rint(targets)) else THIRDS
+
+
+def thresholds_between(levels: Sequence[float]) -> tuple[float, ...]:
+    return tuple((a + b) / 2 for a, b in pairwise(levels))
+
+
+def with_marginals(start: Params, targets: Tensor, head: HeadConfig) -> Params:
+    """The head begun where it predicts its subset's own distribution: targets (n, E)."""
+    start = dict(start)
+    if head.kind == "ordinal":
+        above = torch.stack([(targets > t).float().mean(0) for t in head.thresholds], 1)
+        start["head.cuts"] = cuts_from_marginals(above).to(start["head.cuts"])
+    else:
+        start["head.bias"] = start["head.bias"].clone()
+        start["head.bias"][: head.emotions] = targets.median(0).values.to(start["head.bias"])
+    return start
+
+
+def draw_batches(member: Member, steps: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The segments (steps, B) that a member sees, epochs of its subset end to end, and where in them, in [0, 1)."""
+    rng = np.random.default_rng([member.seed, member.budget])
+    epochs = -(-steps * batch // len(member.subset))
+    order = np.concatenate([rng.permutation(member.subset) for _ in range(epochs)])
+    return order[: steps * batch].reshape(steps, batch), rng.random((steps, batch))
+
+
+def member_losses(task: Task, params: Params, vectors: Tensor, picked: Tensor) -> Tensor:
+    """vectors (M, B, I) of the segments picked (M, B) -> the members' own mean losses (M,)."""
+    scores, logits = apply_head(task.head, params, vectors)
+    scores, targets = scores.float(), task.targets[picked]
+    if task.head.kind == "ordinal":
+        thresholds = torch.tensor(task.head.thresholds, device=task.device)
+        above = (targets[..., None] > thresholds).float()
+        loss = F.binary_cross_entropy_with_logits(exceed(params, scores), above, reduction="none").sum(-1).mean((1, 2))
+    else:
+        loss = (scores - targets).abs().mean((1, 2))
+    if task.head.categories:
+        members, batch = picked.shape
+        flat = F.cross_entropy(logits.float().flatten(0, 1), task.category[picked].flatten(), reduction="none")
+        loss = loss + flat.view(members, batch).mean(1)
+    return loss
+
+
+Vectors = Callable[[Params, Tensor, Tensor], Tensor]
+
+
+def backbone_vectors(task: Task, backbone: BackboneConfig, config: FinetuneConfig) -> Vectors:
+    """Pooled states of random crops: picked (M, B), place (M, B) -> (M, B, 2W)."""
+    most = min(config.tokens * backbone.stack, int(task.length.max()))
+    most += -most % backbone.stack
+
+    def vectors(params: Params, picked: Tensor, place: Tensor) -> Tensor:
+        length = task.length[picked]
+        crop = length.clamp(max=most)
+        first = task.first[picked] + ((length - crop + 1) * place).long()
+        step = torch.arange(most, device=task.device)
+        valid = step < crop[..., None]
+        frames = task.frames[torch.where(valid, first[..., None] + step, 0)].float()
+        tokens, real = to_tokens(frames, valid, backbone.stack)
+        return pool(encode(backbone, params, tokens, real), real)
+
+    return vectors
+
+
+def table_vectors(tables: Tensor, sources: Tensor) -> Vectors:
+    """Rows of fixed tables (S, N, I): a probe of whatever filled them."""
+
+    def vectors(params: Params, picked: Tensor, place: Tensor) -> Tensor:
+        return tables[sources[:, None], picked]
+
+    return vectors
+
+
+def train(
+    task: Task, members: Sequence[Member], vectors: Vectors, config: FinetuneConfig, layers: int | None = None
+) -> Params:
+    """The members' weights after the last step, (M, ...). With `layers` the learning rate falls towards the input."""
+    device = task.device
+    starts = [with_marginals(m.start, task.targets[torch.from_numpy(m.subset).to(device)], task.head) for m in members]
+    params = {name: value.to(device) for name, value in stack_members(starts).items()}
+    params = {name: value for name, value in params.items() if layers is not None or name.startswith("head")}
+    decay = {name: config.layer_decay ** depth_of(name, layers or 0) for name in params}
+    adam = Adam(params, config.adam, decay if layers is not None else None)
+    draws = [draw_batches(m, config.steps, config.batch) for m in members]
+    picked = torch.from_numpy(np.stack([d[0] for d in draws], 1)).to(device)
+    place = torch.from_numpy(np.stack([d[1] for d in draws], 1).astype(np.float32)).to(device)
+    peak = torch.tensor([m.rate for m in members], device=device)
+    leaves = list(adam.params.values())
+    amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    for step in range(config.steps):
+        with amp:
+            loss = member_losses(task, adam.params, vectors(adam.params, picked[step], place[step]), picked[step]).sum()
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        adam.step(gradients, peak * schedule(step, config.steps, config.adam))
+    return {name: value.detach() for name, value in adam.params.items()}
+
+
+@torch.no_grad()
+def embed(task: Task, backbone: BackboneConfig, params: Params, chosen: np.ndarray, config: FinetuneConfig) -> Tensor:
+    """Pooled states of whole segments, in buckets of similar length: chosen (n,) -> (M, n, 2W)."""
+    members = len(next(iter(params.values())))
+    lengths = task.length.cpu().numpy()[chosen]
+    order = np.argsort(lengths, kind="stable")
+    out = torch.empty((members, len(chosen), 2 * backbone.width), device=task.device)
+    amp = torch.autocast(task.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    begin = 0
+    while begin < len(order):
+        # as many as fit when padded to the longest of them
+        tokens = -(-lengths[order[begin:]] // backbone.stack)
+        fits = np.arange(1, len(tokens) + 1) * tokens * members <= config.score_tokens
+        part = order[begin : begin + max(1, int(fits.sum()))]
+        begin += len(part)
+        index = torch.from_numpy(chosen[part]).to(task.device)
+        step = torch.arange(int(lengths[part[-1]]), device=task.device)
+        valid = step < task.length[index][:, None]
+        frames = task.frames[torch.where(valid, task.first[index][:, None] + step, 0)].float()
+        tokens, real = to_tokens(frames, valid, backbone.stack)
+        with amp:
+            real = real.expand(members, *real.shape)
+            states = encode(backbone, params, tokens.expand(members, *tokens.shape), real)
+            out[:, torch.from_numpy(part).to(task.device)] = pool(states, real).float()
+    return out
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What members say of n segments, before any read-out."""
+
+    above: np.ndarray | None  # (M, n, E, K) P(y > t_k), ordinal head
+    intensity: np.ndarray | None  # (M, n, E), L1 head
+    category: np.ndarray | None  # (M, n, C) probabilities
+
+
+@torch.no_grad()
+def score(task: Task, params: Params, vectors: Tensor) -> Scores:
+    """vectors (M, n, I) -> what the heads make of them."""
+    scores, logits = apply_head(task.head, params, vectors)
+    ordinal = task.head.kind == "ordinal"
+    return Scores(
+        above=torch.sigmoid(exceed(params, scores)).cpu().numpy() if ordinal else None,
+        intensity=None if ordinal else scores.cpu().numpy(),
+        category=logits.softmax(-1).cpu().numpy() if task.head.categories else None,
+    )
+
+
+def permuted(backbone: Params, seed: int) -> Params:
+    """Every tensor's values shuffled: the scale of a pretrained backbone without its content."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: value.flatten()[torch.randperm(value.numel(), generator=generator)].view(value.shape)
+        for name, value in backbone.items()
+    }

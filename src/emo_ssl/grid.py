@@ -1,0 +1,82 @@
+"""The grid of a study as data: arms, budgets, seeds, and how they are cut into chunks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from emo_ssl.errors import UserError
+from emo_ssl.finetune import FinetuneConfig
+from emo_ssl.optimise import AdamConfig
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained, and from where it starts."""
+
+    kind: str  # "finetune", "probe" or "constant"
+    start: str = "fresh"  # "fresh", "pretrained", "permuted"; for probes also "statistics", "pca", "length"
+    steps: int = 1  # times the usual number
+
+
+ARMS = {
+    "scratch": Arm("finetune"),
+    "pretrained": Arm("finetune", "pretrained"),
+    "permuted": Arm("finetune", "permuted"),
+    "scratch-4x": Arm("finetune", steps=4),
+    "frozen-random": Arm("probe"),
+    "frozen-pretrained": Arm("probe", "pretrained"),
+    "frozen-permuted": Arm("probe", "permuted"),
+    "statistics": Arm("probe", "statistics"),
+    "pca": Arm("probe", "pca"),
+    "length": Arm("probe", "length"),
+    "constants": Arm("constant"),
+}
+MAIN = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "constants")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    profile: str = "demo"
+    arms: tuple[str, ...] = MAIN
+    budgets: tuple[int, ...] = (28, 56, 112, 224, 448)  # those below the training pool; all of it is always the last
+    seeds: int = 5
+    rates: tuple[float, ...] = (1e-3, 4e-3)  # tried by every arm that trains
+    tuning_seeds: int = 2
+    head: str = "ordinal"
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    probe: FinetuneConfig = field(
+        default_factory=lambda: FinetuneConfig(steps=200, batch=32, adam=AdamConfig(weight_decay=0.1))
+    )
+    chunk_members: int = 40
+
+    def __post_init__(self):
+        unknown = [name for name in self.arms if name not in ARMS]
+        if unknown:
+            raise UserError(f"no arm is called {unknown[0]}; choose among {', '.join(ARMS)}.")
+        if not 1 <= len(self.rates) <= 6:
+            raise UserError("an arm is tuned over one to six settings; give as many rates.")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Members of one arm in one fold."""
+
+    fold: int
+    arm: str
+    budgets: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"fold{self.fold}-{self.arm}-{'-'.join(map(str, self.budgets))}"
+
+
+def budgets_of(config: StudyConfig, pool: int) -> tuple[int, ...]:
+    return (*(b for b in sorted(config.budgets) if b < pool), pool)
+
+
+def chunks_of(config: StudyConfig, folds: Sequence[int], budgets: tuple[int, ...]) -> list[Chunk]:
+    """The grid, cut where an arm's members would be more than a chunk may hold."""
+    seeds = tuple(range(config.seeds))
+    together = max(1, config.chunk_members // max(1, len(seeds)))
+    groups = [budgets[i : i + together] for i in range(0, len(budgets), together)]
+    return [Chunk(fold, arm, group, seeds) for fold in folds for arm in config.arms for group in groups]

@@ -1,0 +1,163 @@
+"""One fine-tuned model, whole: backbone, head, normaliser and what they mean, in a folder that loads by itself."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from emo_ssl import finetune, pretrain, results
+from emo_ssl.errors import UserError
+from emo_ssl.fairness import refuse_leaks
+from emo_ssl.files import OutputFolder, atomic_path, fingerprint, read_json, write_bytes, write_json
+from emo_ssl.finetune import FinetuneConfig, Member, Task
+from emo_ssl.model import BackboneConfig, HeadConfig, Params, backbone_shapes, head_shapes, initialise
+from emo_ssl.normalise import Normaliser, blind
+from emo_ssl.predictions import Cell
+from emo_ssl.provenance import provenance
+from emo_ssl.sampling import budget, label_order
+from emo_ssl.segments import Segments
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+OVERALL = ("mae", "acc4", "auroc", "uar")
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model that can be asked about frames it has never seen."""
+
+    description: dict
+    params: Params  # with a member axis of one
+    normaliser: Normaliser
+    backbone: BackboneConfig
+    head: HeadConfig
+
+    def predict(self, runs: Sequence[np.ndarray]) -> Cell:
+        """Raw frames (T_i, D) of n recordings -> their read-outs, (1, n, …)."""
+        frames = (
+            np.concatenate(runs) if len(runs) else np.empty((0, len(self.description["feature_names"])), np.float32)
+        )
+        length = np.array([len(run) for run in runs], np.int64)
+        if not len(runs) or not length.all():
+            raise UserError("a recording without a single frame cannot be judged; leave it out.")
+        nothing = torch.empty(0)
+        task = Task(
+            torch.from_numpy(self.normaliser.with_gaps(np.asarray(frames, np.float32), 0)),
+            torch.from_numpy(np.cumsum(length) - length),
+            torch.from_numpy(length),
+            nothing,
+            nothing,
+            tuple(self.description["levels"]),
+            self.head,
+        )
+        pooled = finetune.embed(task, self.backbone, self.params, np.arange(len(runs)), FinetuneConfig())
+        return results.read_out(finetune.score(task, self.params, pooled), task.levels)
+
+
+def finetune_one(
+    segments: Segments,
+    run: Path | str,
+    output: Path | str,
+    labels: int | None = None,
+    rate: float = 1e-3,
+    seed: int = 0,
+    config: FinetuneConfig | None = None,
+    device: str | None = None,
+) -> dict:
+    """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it; its description."""
+    config = config or FinetuneConfig()
+    result, weights = pretrain.load(run)
+    setting = {
+        **asdict(config),
+        "corpus": segments.content_hash,
+        "run": fingerprint(Path(run) / pretrain.MODEL),
+        **{"labels": labels, "rate": rate, "seed": seed},
+    }
+    with OutputFolder(output, "fine-tuned model", setting) as out:
+        if not out.complete:
+            seen = segments.of_fold(result["fold"])
+            refuse_leaks(seen, [run], [(result, weights)])
+            build(seen, result, weights, out.path, labels, rate, seed, config, device)
+            out.finish()
+    return read_json(Path(output) / DESCRIPTION)
+
+
+def build(segments, result, weights, folder, labels, rate, seed, config, device) -> None:
+    where = torch.device(device or pretrain.best_device())
+    normaliser = blind(segments)
+    task = Task.build(segments, normaliser, where)
+    backbone = BackboneConfig(**result["backbone"])
+    pool = segments.where("train")
+    subset = budget(label_order(segments, pool, seed), len(pool) if labels is None else labels)
+    if not len(subset):
+        raise UserError(f"{segments.folder}: fine-tuning needs at least one label.")
+    head = initialise(head_shapes(task.head, 2 * backbone.width), seed)
+    start = {name: weights[name] for name in backbone_shapes(backbone)} | head
+    member = Member(len(subset), seed, subset, start, rate)
+    params = finetune.train(task, [member], finetune.backbone_vectors(task, backbone, config), config, backbone.layers)
+    test = segments.where("test")
+    measured = {}
+    if len(test):
+        scores = finetune.score(task, params, finetune.embed(task, backbone, params, test, config))
+        cell = results.read_out(scores, task.levels)
+        rows = results.cell_metrics(
+            cell, 0, segments.targets[test], segments.cuts.category[test], segments.target_names
+        )
+        measured = {m: None if np.isnan(v) else v for name, m, v in rows if name == "overall" and m in OVERALL}
+    tensors = {name: value[0].cpu().contiguous() for name, value in params.items()}
+    tensors["normaliser.center"] = torch.from_numpy(normaliser.center[0].astype(np.float32))
+    tensors["normaliser.scale"] = torch.from_numpy(normaliser.scale[0].astype(np.float32))
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+    description = {
+        "backbone": asdict(backbone),
+        "head": asdict(task.head),
+        "levels": list(task.levels),
+        "feature_names": list(segments.feature_names),
+        "target_names": list(segments.target_names),
+        "category_names": list(segments.category_names),
+        "frame_rate": segments.frame_rate,
+        "front_end": segments.header.get("front_end", "as in the corpus"),
+        "protocol": "blind",
+        "corpus": pretrain.named(segments),
+        "labels": len(subset),
+        "seed": seed,
+        "rate": rate,
+        "config": asdict(config),
+        "test": measured,
+        "provenance": provenance(str(where)),
+    }
+    write_bytes(folder / "README.md", card(description).encode())
+    write_json(folder / DESCRIPTION, description)
+
+
+def card(description: dict) -> str:
+    rows = "\n".join(f"| {n} | {v:.4f} |" for n, v in description["test"].items() if v is not None)
+    return (
+        f"# An emotion model\n\nFine-tuned on {description['labels']:,} labelled segments of "
+        f"{description['corpus']['source']} (content hash `{description['corpus']['content_hash']}`), commit "
+        f"`{description['provenance']['commit'] or 'unknown'}`.\n\nOn that corpus's test videos:\n\n"
+        f"| metric | value |\n|---|---|\n{rows}\n\nIt knows the voices, language and recording conditions of that "
+        "corpus and no others. Weights: `model.safetensors`; everything else: `model.json`; both load with "
+        "`emo_ssl.saved.load_model`.\n"
+    )
+
+
+def load_model(folder: Path | str) -> SavedModel:
+    folder = Path(folder)
+    if not (folder / DESCRIPTION).exists():
+        raise UserError(f"{folder}: no fine-tuned model here; run `emo-ssl finetune … -o {folder}` first.")
+    description = read_json(folder / DESCRIPTION)
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        center, scale = (tensors.pop(f"normaliser.{name}").numpy()[None] for name in ("center", "scale"))
+    except (OSError, SafetensorError, KeyError) as problem:
+        raise UserError(f"{folder / WEIGHTS}: damaged ({problem}); fine-tune again.") from problem
+    head = HeadConfig(**{**description["head"], "thresholds": tuple(description["head"]["thresholds"])})
+    params = {name: value[None] for name, value in tensors.items()}
+    normaliser = Normaliser(center, scale, np.zeros(1, np.int64))
+    return SavedModel(description, params, normaliser, BackboneConfig(**description["backbone"]), head)

@@ -1,0 +1,125 @@
+"""The label-budget study: the grid as data -> one tidy table, resumable chunk by chunk.
+
+Finished chunks are kept, so an interrupted study resumes; shards write into folders of their own and the whole collects
+them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from emo_ssl import pretrain
+from emo_ssl.chunks import CHUNKS, find, read_chunk, save, shard_folder
+from emo_ssl.errors import UserError
+from emo_ssl.fairness import judge, refuse_leaks
+from emo_ssl.files import OutputFolder, fingerprint, write_bytes, write_json
+from emo_ssl.finetune import Task
+from emo_ssl.grid import StudyConfig, budgets_of, chunks_of
+from emo_ssl.members import Fold, run_chunk
+from emo_ssl.model import BackboneConfig, backbone_shapes
+from emo_ssl.normalise import blind
+from emo_ssl.predictions import write_predictions
+from emo_ssl.progress import Progress
+from emo_ssl.provenance import provenance
+from emo_ssl.segments import Segments
+from emo_ssl.tables import assemble, items_of, meta_of, runs_of, table
+
+RESULTS, PROVENANCE = "results.csv", "provenance.json"
+
+
+def study(
+    segments: Segments,
+    pretrained: Sequence[Path | str],
+    output: Path | str,
+    config: StudyConfig | None = None,
+    device: str | None = None,
+    shard: tuple[int, int] | None = None,
+) -> Path:
+    """Run what is missing of the grid, then write the table. With `shard` (i, n) only every n-th chunk is run."""
+    config = config or StudyConfig()
+    loaded = [pretrain.load(path) for path in pretrained]
+    refuse_mixed(pretrained, loaded, segments)
+    setting = {
+        **asdict(config),
+        "corpus": segments.content_hash,
+        "runs": [fingerprint(Path(path) / pretrain.MODEL) for path in pretrained],
+    }
+    folder = shard_folder(Path(output), *shard) if shard else Path(output)
+    with OutputFolder(folder, "study", json.loads(json.dumps(setting))) as out:
+        if not out.complete:
+            where = torch.device(device or pretrain.best_device())
+            run_grid(segments, pretrained, loaded, out, config, where, shard)
+            out.finish()
+    return folder
+
+
+def refuse_mixed(paths: Sequence, loaded: Sequence, segments: Segments) -> None:
+    if not loaded:
+        raise UserError("a study compares with a pretrained model; give at least one run with --pretrained.")
+    for path, (result, _) in zip(paths, loaded, strict=True):
+        if result["feature_names"] != list(segments.feature_names):
+            raise UserError(f"{path}: pretrained on other features than those of {segments.folder}; pretrain on these.")
+        if result["backbone"] != loaded[0][0]["backbone"]:
+            raise UserError(f"{path}: its backbone differs from that of {paths[0]}; a study compares one shape.")
+
+
+def run_grid(segments, paths, loaded, out, config, device, shard) -> None:
+    """Run the chunks that are missing, and write the table unless this is only a shard."""
+    numbers = segments.folds
+    pools = [len(segments.of_fold(k).where("train")) for k in numbers]
+    if min(pools) < 2:
+        raise UserError(f"{segments.folder}: fewer than two labelled training segments; check the folds.")
+    budgets = budgets_of(config, min(pools))
+    grid = chunks_of(config, numbers, budgets)
+    mine = [chunk for i, chunk in enumerate(grid) if shard is None or i % shard[1] == shard[0] - 1]
+    (out.path / CHUNKS).mkdir(exist_ok=True)
+    fold: Fold | None = None
+    with Progress("study", len(mine), "chunks") as bar:
+        for chunk in mine:
+            if find(out.path, chunk, out.hash) is None:
+                if fold is None or fold.number != chunk.fold:
+                    fold = open_fold(segments, chunk.fold, paths, loaded, config, device)
+                save(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
+            bar.advance(note=chunk.name)
+    if not shard:
+        collect(segments, loaded, out, config, grid, budgets, device)
+
+
+def open_fold(segments, number, paths, loaded, config, device) -> Fold:
+    """Everything that members of a fold share; refused where a pretraining run has seen what the fold scores."""
+    seen = segments.of_fold(number)
+    for split in ("train", "valid", "test"):
+        if not len(seen.where(split)):
+            raise UserError(f"{segments.folder}: no labelled segment in the {split} split; check the folds.")
+    runs = refuse_leaks(seen, paths, loaded)
+    normaliser = blind(seen)
+    backbone = BackboneConfig(**loaded[0][0]["backbone"])
+    names = backbone_shapes(backbone)
+    weights = tuple((loaded[i][0]["seed"], {n: loaded[i][1][n] for n in names}) for i in runs)
+    return Fold(number, seen, normaliser, Task.build(seen, normaliser, device, config.head), backbone, weights)
+
+
+def collect(segments, loaded, out, config, grid, budgets, device) -> None:
+    """Put the chunks together: predictions.npz, results.csv, provenance.json; refused where they are not comparable."""
+    outcomes = {chunk: read_chunk(find(out.path, chunk, out.hash), out.hash) for chunk in grid}
+    verdict = judge({chunk: outcome.record for chunk, outcome in outcomes.items()})
+    tests = {k: segments.of_fold(k).where("test") for k in sorted({chunk.fold for chunk in grid})}
+    items = items_of(segments, tests)
+    cells = assemble(outcomes, tests, items, config, segments, loaded[0][0]["backbone"]["kind"])
+    meta = meta_of(segments, loaded, config, budgets, tests)
+    write_predictions(out.path, meta, items, cells)
+    write_bytes(out.path / RESULTS, table(cells, items, config, runs_of(outcomes), segments).encode())
+    story = {
+        "corpus": pretrain.named(segments),
+        "config": asdict(config),
+        "pretraining": [
+            {"seed": r["seed"], "held_out": r["held_out"], "commit": r["provenance"]["commit"]} for r, _ in loaded
+        ],
+        "fairness": verdict,
+        "tuned_rates": {chunk.name: outcome.record.rate for chunk, outcome in outcomes.items()},
+        **provenance(str(device)),
+    }
+    write_json(out.path / PROVENANCE, story)

@@ -1,0 +1,109 @@
+"""A finished study as files that others read: predictions.npz, and results.csv with a row for every number."""
+
+import csv
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from emo_ssl import pretrain, results
+from emo_ssl.grid import Chunk, StudyConfig
+from emo_ssl.members import Outcome
+from emo_ssl.metrics import best_floor
+from emo_ssl.predictions import Cell, Items, Key
+from emo_ssl.segments import Segments
+
+
+def items_of(segments: Segments, tests: dict[int, np.ndarray]) -> Items:
+    chosen = np.concatenate(list(tests.values()))
+    video = segments.cuts.video[chosen]
+    known = (segments.videos.speaker != "").all()
+    unit = segments.videos.speaker[video] if known else segments.videos.id[video]
+    fold = np.repeat(list(tests), [len(t) for t in tests.values()])
+    return Items(chosen, unit, fold, segments.targets[chosen], segments.cuts.category[chosen].astype(np.int64))
+
+
+def runs_of(outcomes: Mapping[Chunk, Outcome]) -> dict[tuple[int, str, int], int]:
+    """(fold, arm, seed) -> the seed of the pretraining run that the member began from."""
+    return {
+        (chunk.fold, chunk.arm, int(seed)): run
+        for chunk, outcome in outcomes.items()
+        for seed, run in outcome.record.pretrained_with.items()
+    }
+
+
+def assemble(
+    outcomes: Mapping[Chunk, Outcome],
+    tests: Mapping[int, np.ndarray],
+    items: Items,
+    config: StudyConfig,
+    segments: Segments,
+    kind: str,
+) -> dict[Key, Cell]:
+    """Chunks -> one cell an arm and budget, folds side by side, NaN where a fold has no such budget."""
+    places = {k: np.flatnonzero(items.fold == k) for k in tests}
+    shape, categories = (config.seeds, len(items), len(segments.target_names)), len(segments.category_names)
+    cells: dict[Key, Cell] = {}
+    for chunk, outcome in outcomes.items():
+        for i, size in enumerate(chunk.budgets):
+            key = Key("blind", kind, chunk.arm, config.head, size)
+            if key not in cells:
+                blank = np.full(shape, np.nan, np.float32)
+                more = np.full((*shape[:2], categories), np.nan, np.float32) if categories else None
+                cells[key] = Cell(blank, blank.copy(), np.full(shape, -1, np.int8), more)
+            rows = slice(i * len(chunk.seeds), (i + 1) * len(chunk.seeds))
+            for name in ("intensity", "presence", "klass", *(["category"] if categories else [])):
+                getattr(cells[key], name)[:, places[chunk.fold]] = getattr(outcome.cell, name)[rows]
+    return cells
+
+
+def meta_of(segments, loaded, config, budgets, tests) -> dict:
+    best = {k: best_floor(segments.of_fold(k).floors["test"]) for k in tests}
+    overall = {metric: float(np.mean([b[metric].mean() for b in best.values()])) for metric in ("mae", "acc4")}
+    each = {
+        name: {metric: float(np.mean([b[metric][e] for b in best.values()])) for metric in ("mae", "acc4")}
+        for e, name in enumerate(segments.target_names)
+    }
+    losses = [
+        {
+            "fold": result.get("fold", 0),
+            "pretrain_seed": result["seed"],
+            "masked": result["held_out"]["model"],
+            "interpolation": result["held_out"]["linear interpolation"],
+            "previous": result["held_out"]["previous frame"],
+            "mean": result["held_out"]["mean frame"],
+        }
+        for result, _ in loaded
+    ]
+    return {
+        "target_names": list(segments.target_names),
+        "category_names": list(segments.category_names),
+        "headline": "uar" if segments.category_names else "auroc",
+        "budgets": list(budgets),
+        "full_budget": budgets[-1],
+        "seeds": list(range(config.seeds)),
+        "corpus": pretrain.named(segments),
+        "main": {"protocol": "blind", "backbone": loaded[0][0]["backbone"]["kind"], "readout": config.head},
+        "pretraining": {"losses": losses},
+        "floors": {"overall": overall, **each},
+    }
+
+
+def table(
+    cells: Mapping[Key, Cell], items: Items, config: StudyConfig, runs: Mapping[tuple, int], segments: Segments
+) -> str:
+    """results.csv: a row a fold, budget, seed, emotion and metric, and nothing that changes when no result does."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(results.COLUMNS)
+    names = segments.target_names
+    for key, cell in sorted(cells.items()):
+        of_key = (config.profile, key.protocol, key.backbone, key.arm, key.readout)
+        for fold in np.unique(items.fold).tolist():
+            here = np.flatnonzero(items.fold == fold)
+            part, targets, category = results.only(cell, here), items.targets[here], items.category[here]
+            for s in range(config.seeds):
+                row = (*of_key, fold, key.budget, s, runs.get((fold, key.arm, s), ""))
+                for name, metric, value in results.cell_metrics(part, s, targets, category, names):
+                    writer.writerow((*row, name, metric, "" if np.isnan(value) else f"{value:.6f}"))
+    return text.getvalue()

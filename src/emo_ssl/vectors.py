@@ -1,0 +1,58 @@
+"""Segments as fixed vectors, for probes: utterance statistics, their principal components, length."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emo_ssl.normalise import Normaliser
+from emo_ssl.sampling import windows
+from emo_ssl.segments import Segments
+
+QUANTILES = (10, 50, 90)
+COMPONENTS = 32
+WINDOW = 5.0  # seconds of the unlabelled stretches that principal components are found on
+
+
+def statistics(frames: np.ndarray) -> np.ndarray:
+    """(T, D) normalised frames -> (5 D,): mean, standard deviation and three quantiles of each feature."""
+    return np.concatenate([frames.mean(0), frames.std(0), np.percentile(frames, QUANTILES, axis=0).ravel()])
+
+
+def statistics_table(
+    segments: Segments, normaliser: Normaliser, video: np.ndarray, first: np.ndarray, length: np.ndarray
+):
+    """Runs of frames (N,) -> (N, 5 D) float32."""
+    table = np.empty((len(video), (2 + len(QUANTILES)) * len(segments.feature_names)), np.float32)
+    for i, (v, f, n) in enumerate(zip(video, first, length, strict=True)):
+        table[i] = statistics(normaliser(np.asarray(segments.frames[f : f + n], np.float32), int(v)))
+    return table
+
+
+def segment_statistics(segments: Segments, normaliser: Normaliser) -> np.ndarray:
+    cuts = segments.cuts
+    return statistics_table(segments, normaliser, cuts.video, cuts.first, cuts.length)
+
+
+def principal_components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
+    """table (N, I) on the leading components of `unlabelled` (U, I) -> (N, at most COMPONENTS)."""
+    mean, spread = unlabelled.mean(0), unlabelled.std(0)
+    spread = np.where(spread > 1e-6, spread, 1.0)
+    _, _, axes = np.linalg.svd((unlabelled - mean) / spread, full_matrices=False)
+    return ((table - mean) / spread @ axes[:COMPONENTS].T).astype(np.float32)
+
+
+def unlabelled_statistics(segments: Segments, normaliser: Normaliser, videos: np.ndarray) -> np.ndarray:
+    """The statistics of windows over whole videos, labelled or not: what pretraining sees, as vectors."""
+    cut = windows(segments, videos, round(WINDOW * segments.frame_rate))
+    return statistics_table(segments, normaliser, cut.video, cut.first, cut.length)
+
+
+def log_length(segments: Segments) -> np.ndarray:
+    return np.log(segments.cuts.length.astype(np.float32))[:, None]
+
+
+def standardised(table: Tensor, train: np.ndarray) -> Tensor:
+    """(N, I) in units of the training segments' spread, which needs no label."""
+    pool = table[torch.from_numpy(train).to(table.device)]
+    spread = pool.std(0, correction=0)
+    return (table - pool.mean(0)) / torch.where(spread > 1e-6, spread, torch.ones_like(spread))
