@@ -1,0 +1,175 @@
+"""The book's notebooks as they are stored, and one that runs: what a page owes its reader."""
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from emo_ssl import notebooks
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ADDRESSES = re.compile(r"/(?:home|root|Users|tmp|work|mnt)/")
+each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> list:
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
+
+
+def text_of(path: Path) -> str:
+    return "\n".join(cell.source for cell in cells(path, "markdown"))
+
+
+def test_there_are_notebooks():
+    assert ROOT / "notebooks" / "01-data.ipynb" in PATHS
+
+
+@each
+def test_stored_without_outputs(path):
+    for cell in cells(path, "code"):
+        assert not cell.outputs and cell.execution_count is None, cell.id
+        assert set(cell.metadata) <= {"tags", "mystnb"}, f"{cell.id}: {set(cell.metadata)}"
+
+
+@each
+def test_cells_are_small(path):
+    sizes = [len(cell.source.splitlines()) for cell in cells(path, "code")]
+    assert len(sizes) <= 25
+    assert max(sizes) <= 25 and statistics.median(sizes) <= 8
+
+
+@each
+def test_no_classes_and_no_long_functions(path):
+    for cell in cells(path, "code"):
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.ClassDef), cell.id
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 6, f"{cell.id}: {node.name} belongs into the library"
+
+
+@each
+def test_parameters_have_one_cell_near_the_top(path):
+    found = notebooks.Notebook(path, nbformat.read(path, 4))
+    assert {"corpus", "seed", "profile"} <= notebooks.declared_parameters(found)
+    first = found.code_cells()[0]
+    assert "parameters" in first.metadata.tags
+    # papermill understands one assignment a line; an equals sign in a comment confuses it
+    assert all(line.count("=") == 1 for line in first.source.splitlines())
+
+
+@each
+def test_every_figure_has_number_caption_and_alt(path):
+    drawn = [cell for cell in cells(path, "code") if re.search(r"^figures\.(?!table)", cell.source, re.MULTILINE)]
+    names = []
+    for cell in drawn:
+        said = cell.metadata.get("mystnb", {})
+        figure, alt = said.get("figure", {}), said.get("image", {}).get("alt", "")
+        assert re.fullmatch(r"fig-[a-z-]+", figure.get("name", "")), cell.id
+        assert len(figure["caption"]) > 30 and len(alt) > 60 and alt != figure["caption"], cell.id
+        assert cell.source.splitlines()[-1].lstrip(")").startswith("figures.") or cell.source.endswith(")"), cell.id
+        names.append(figure["name"])
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert f"{{numref}}`{name}`" in text_of(path), f"no sentence reads {name}"
+
+
+@each
+def test_every_number_in_the_text_is_said_by_a_cell(path):
+    code = "\n".join(cell.source for cell in cells(path, "code"))
+    said = set(re.findall(r"(\w+)=", "\n".join(re.findall(r"\bsay\(([^#]*?)\)$", code, re.MULTILINE | re.DOTALL))))
+    used = set(re.findall(r"\{glue:text\}`(\w+)(?::[^`]*)?`", text_of(path)))
+    assert used and used <= said, used - said
+
+
+@each
+def test_findings_hold_no_typed_number(path):
+    found = re.search(r"## What we found\n(.*?)(?=\n## |\Z)", text_of(path), re.DOTALL)[1]
+    bare = re.sub(r"\{glue:text\}`[^`]*`", "", found)
+    assert not re.search(r"\d+\.\d+|\d+ ?%", bare)
+
+
+@each
+def test_page_keeps_its_shape(path):
+    text = text_of(path)
+    title = text.splitlines()[0]
+    assert re.fullmatch(r"# \d+\. \S.*", title) and int(path.stem[:2]) == int(re.search(r"\d+", title)[0])
+    for part in (":::{admonition}", "**Question.**", "## What we found", "## Exercises", "**Next:**"):
+        assert part in text, part
+    exercises = re.findall(r"```\{exercise\}\n:label: (\S+)", text)
+    assert 2 <= len(exercises) <= 4
+    assert re.findall(r"```\{solution-start\} (\S+)", text) == exercises
+    assert text.count("```{solution-end}") == len(exercises)
+
+
+@each
+def test_toc_has_it(path):
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    assert f"'notebooks/{path.stem}'" in str(toc)
+
+
+def outputs(page, kind: str) -> list[str]:
+    found = [output for cell in page.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output.data[kind] for output in found if kind in output.get("data", {})]
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """01-data on a tiny corpus, in a repository of its own, from the folder in which JupyterLab would run it."""
+    import papermill
+
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "pyproject.toml").write_text('[project]\nname = "emo-ssl"\n')
+    (folder / "notebooks").mkdir()
+    page = folder / "out.ipynb"
+    papermill.execute_notebook(
+        ROOT / "notebooks" / "01-data.ipynb",
+        page,
+        parameters={"videos": 8},
+        cwd=folder / "notebooks",
+        kernel_name="python3",
+        progress_bar=False,
+        engine_name=notebooks.register_engine(),
+    )
+    assert [entry.name for entry in (folder / "notebooks").iterdir()] == []
+    assert len(list((folder / "build" / "corpora").iterdir())) == 2  # its own and that of an exercise
+    return nbformat.read(page, 4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_data_runs_on_a_tiny_corpus(executed):
+    figures = [cell for cell in executed.cells if "figure" in cell.metadata.get("mystnb", {})]
+    assert len(figures) == 8
+    for cell in figures:
+        pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert len(pictures) == 1, f"{cell.id} shows {len(pictures)} pictures"
+    assert len(outputs(executed, "text/html")) >= 12
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_data_leaks_no_stderr_and_no_path(executed):
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            assert output.get("name") != "stderr", f"{cell.id}: {output.get('text')}"
+    shown = "".join(outputs(executed, "text/html") + outputs(executed, "text/plain"))
+    assert not ADDRESSES.search(shown)
+    assert "say nothing about people" in shown
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_data_says_plain_numbers(executed):
+    records = [
+        output
+        for cell in executed.cells
+        for output in cell.get("outputs", [])
+        if "scrapbook" in output.get("metadata", {})
+    ]
+    names = [record.metadata.scrapbook.name for record in records]
+    assert len(set(names)) == len(names) >= 15
+    for record in records:
+        said = record.data["application/papermill.record/text/plain"]
+        assert re.fullmatch(r"-?\d[\d.e+-]*|nan|'[^']*'", said), said
