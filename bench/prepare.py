@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 
 from emo_ssl.corpora.csd import Csd
 from emo_ssl.corpora.mosei import EDGE, cut
+from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 from emo_ssl.progress import to_terminal
 from emo_ssl.segments import Segments
 
