@@ -1,6 +1,9 @@
 """Finished chunks of a study on disk: what an interrupted study resumes from and what shards hand in."""
 
+import glob
 import json
+import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +37,7 @@ def shard_folder(output: Path, i: int, n: int) -> Path:
 def find(folder: Path, chunk: Chunk, study_hash: str) -> Path | None:
     """The chunk's file, here or in a shard's folder; one of another study is refused, not overwritten."""
     file = f"{CHUNKS}/{chunk.name}.npz"
-    for path in (folder / file, *sorted(folder.parent.glob(f"{folder.name}.shard-*/{file}"))):
+    for path in (folder / file, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}.shard-*/{file}"))):
         if path.exists():
             read_chunk(path, study_hash)
             return path
@@ -47,8 +50,9 @@ def read_chunk(path: Path, study_hash: str) -> Outcome:
             note = json.loads(stored["note"].tobytes())
             category = stored["category"] if "category" in stored.files else None
             cell = Cell(stored["intensity"], stored["presence"], stored["klass"], category)
-    except (OSError, ValueError, KeyError) as problem:
+        record, study = Record(**note["record"]), note["study"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
         raise UserError(f"{path}: damaged ({problem}); delete it and run the study again.") from problem
-    if note["study"] != study_hash:
+    if study != study_hash:
         raise UserError(f"{path}: belongs to a study of another configuration; delete it or choose another -o.")
-    return Outcome(cell, Record(**note["record"]))
+    return Outcome(cell, record)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -53,6 +54,6 @@ def convert(value: object, hint: object, where: str) -> object:
         return tuple(convert(item, typing.get_args(hint)[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if origin is None and type(value) is hint:
+    if origin is None and type(value) is hint and (hint is not float or math.isfinite(value)):
         return value
     raise UserError(f"{where} is {value!r}, expected {getattr(hint, '__name__', hint)}.")

@@ -117,7 +117,7 @@ def refuse_leaks(segments: Segments, paths: Sequence[Path | str], loaded: Sequen
             )
             continue
         traces = traces_of(segments, kept_out) if traces is None else traces
-        common = shared(np.load(Path(path) / SEEN), traces)
+        common = shared(seen_by(path), traces)
         if common:
             reason = f"{path}: was pretrained on frames that also stand in validation or test videos ({common} traces)"
             continue
@@ -131,6 +131,14 @@ def refuse_leaks(segments: Segments, paths: Sequence[Path | str], loaded: Sequen
     if not usable:
         raise UserError(f"{reason}; pretrain on this corpus's training videos.")
     return usable
+
+
+def seen_by(path: Path | str) -> np.ndarray:
+    """The traces of all frames that a run was pretrained on."""
+    try:
+        return np.load(Path(path) / SEEN, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as problem:
+        raise UserError(f"{Path(path) / SEEN}: damaged or missing ({problem}); pretrain again.") from problem
 
 
 def leaking_segments(segments: Segments, kept_out: np.ndarray, traces: np.ndarray | None) -> str | None:

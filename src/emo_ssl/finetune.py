@@ -28,7 +28,7 @@ from emo_ssl.model import (
     to_tokens,
 )
 from emo_ssl.normalise import Normaliser
-from emo_ssl.optimise import Adam, AdamConfig, schedule
+from emo_ssl.optimise import PRECISIONS, Adam, AdamConfig, schedule
 from emo_ssl.segments import Segments
 from emo_ssl.store import FrameStore
 
@@ -46,6 +46,12 @@ class FinetuneConfig:
     chunk_tokens: int = 16_384  # of all members in one step: more would fall out of the processor's cache
     score_tokens: int = 65_536
     precision: str = "float32"  # or "bfloat16", on a GPU
+
+    def __post_init__(self):
+        if min(self.steps, self.batch, self.tokens) < 1:
+            raise ValueError("steps, batch and tokens are at least 1")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,8 @@ def member_losses(task: Task, params: Params, vectors: Tensor, picked: Tensor) -
         loss = (scores - targets).abs().mean((1, 2))
     if task.head.categories:
         members, batch = picked.shape
-        flat = F.cross_entropy(logits.float().flatten(0, 1), task.category[picked].flatten(), reduction="none")
+        told = task.category[picked].flatten()  # -1 where nobody said
+        flat = F.cross_entropy(logits.float().flatten(0, 1), told, ignore_index=-1, reduction="none")
         loss = loss + flat.view(members, batch).mean(1)
     return loss
 
@@ -155,7 +162,8 @@ def backbone_vectors(task: Task, backbone: BackboneConfig, config: FinetuneConfi
     def vectors(params: Params, picked: Tensor, place: Tensor) -> Tensor:
         length = task.length[picked]
         crop = length.clamp(max=most)
-        first = task.first[picked] + ((length - crop + 1) * place).long()
+        # a place next to 1 may round to the position after the last
+        first = task.first[picked] + torch.minimum(((length - crop + 1) * place).long(), length - crop)
         step = torch.arange(most, device=task.device)
         valid = step < crop[..., None]
         frames = task.frames[torch.where(valid, first[..., None] + step, 0)].float()

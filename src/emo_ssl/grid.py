@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from emo_ssl.errors import UserError
 from emo_ssl.finetune import FinetuneConfig
+from emo_ssl.model import HEADS
 from emo_ssl.optimise import AdamConfig
 
 
@@ -51,9 +51,15 @@ class StudyConfig:
     def __post_init__(self):
         unknown = [name for name in self.arms if name not in ARMS]
         if unknown:
-            raise UserError(f"no arm is called {unknown[0]}; choose among {', '.join(ARMS)}.")
+            raise ValueError(f"no arm is called {unknown[0]}; choose among {', '.join(ARMS)}")
+        if len(set(self.arms)) < max(1, len(self.arms)) or len(set(self.budgets)) < len(self.budgets):
+            raise ValueError("name each arm and budget once, and at least one arm")
         if not 1 <= len(self.rates) <= 6:
-            raise UserError("an arm is tuned over one to six settings; give as many rates.")
+            raise ValueError("an arm is tuned over one to six settings; give as many rates")
+        if min(self.seeds, self.tuning_seeds, *self.budgets) < 1:
+            raise ValueError("seeds and budgets are at least 1")
+        if self.head not in HEADS:
+            raise ValueError(f"head {self.head!r} is none of {', '.join(HEADS)}")
 
 
 @dataclass(frozen=True)

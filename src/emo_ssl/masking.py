@@ -12,6 +12,12 @@ class MaskConfig:
     channel_share: float = 0.0  # of the features, hidden over the whole window
     channel_block: int = 8  # neighbouring features hidden together
 
+    def __post_init__(self):
+        if not (0 <= self.share <= 1 and 0 <= self.channel_share <= 1):
+            raise ValueError("a share to hide lies between 0 and 1")
+        if self.span < 1 or self.channel_block < 1:
+            raise ValueError("a span and a block of channels hold at least 1")
+
 
 def span_counts(lengths: np.ndarray, config: MaskConfig) -> tuple[np.ndarray, np.ndarray]:
     """lengths (B,) -> how many spans (B,) of how many tokens (B,): as near to the share as whole spans allow.
@@ -19,7 +25,7 @@ def span_counts(lengths: np.ndarray, config: MaskConfig) -> tuple[np.ndarray, np
     A row keeps at least one token to predict from, so a row of one token is not masked at all.
     """
     span = np.clip(config.span, 1, np.maximum(lengths - 1, 1))
-    most = (lengths - 1) // span
+    most = np.maximum(lengths - 1, 0) // span
     wanted = np.rint(config.share * lengths / span).astype(np.int64)
     return np.where(config.share > 0, np.clip(wanted, np.minimum(1, most), most), 0), span
 

@@ -58,7 +58,8 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
         train = fold.indices("train")
         shares = None
         if fold.task.head.categories:
-            shares = np.bincount(fold.segments.cuts.category[train], minlength=fold.task.head.categories) / len(train)
+            told = fold.segments.cuts.category[train]
+            shares = np.bincount(told[told >= 0], minlength=fold.task.head.categories) / len(train)
         cell = results.constant_cell(fold.segments.targets[train], len(test), len(wanted), shares)
         return Outcome(cell, Record.of_constant(fold.normaliser))
     inputs = Inputs(fold, chunk.arm, config)

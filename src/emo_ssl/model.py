@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 Params = dict[str, Tensor]
 STEADY = 1e-5
+HEADS = ("ordinal", "l1")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class BackboneConfig:
     def __post_init__(self):
         if self.kind not in BACKBONES:
             raise ValueError(f"backbone {self.kind!r} is none of {', '.join(BACKBONES)}")
-        if self.width % (2 * self.heads) or self.width % 2:
+        if min(self.features, self.stack, self.width, self.heads, self.feedforward) < 1 or self.layers < 0:
+            raise ValueError("features, stack, width, heads and feedforward are at least 1")
+        if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} must be a multiple of twice the {self.heads} heads")
 
     @property

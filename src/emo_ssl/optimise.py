@@ -12,6 +12,8 @@ from torch import Tensor
 
 from emo_ssl.model import Params
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class AdamConfig:

@@ -33,7 +33,7 @@ from emo_ssl.model import (
     to_tokens,
 )
 from emo_ssl.normalise import Normaliser, blind, sample_frames
-from emo_ssl.optimise import Adam, AdamConfig, schedule
+from emo_ssl.optimise import PRECISIONS, Adam, AdamConfig, schedule
 from emo_ssl.progress import Progress
 from emo_ssl.provenance import provenance
 from emo_ssl.sampling import windows
@@ -66,6 +66,13 @@ class PretrainConfig:
     evaluate_every: int = 250
     checkpoint_every: int = 250
     precision: str = "float32"  # or "bfloat16", on a GPU
+
+    def __post_init__(self):
+        if min(self.batch, self.evaluate_every, self.checkpoint_every) < 1 or self.steps < 0 or self.window <= 0:
+            raise ValueError("window, batch, evaluate_every and checkpoint_every are above 0, steps not below")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
+        self.backbone(1)  # refuses a shape that there is not
 
     def backbone(self, features: int) -> BackboneConfig:
         return BackboneConfig(features, self.kind, self.stack, self.width, self.layers, self.heads)
@@ -183,7 +190,7 @@ def pretrain(
     setting["splits"] = [hash_of(s.videos.split.tolist()) for s in corpora]
     with OutputFolder(output, "pretraining run", setting) as out:
         if not out.complete:
-            run(corpora, out.path, config, seed, fold, torch.device(device or best_device()))
+            run(corpora, out.path, config, seed, fold, device_named(device))
             out.finish()
     return read_json(Path(output) / RESULT)
 
@@ -198,8 +205,14 @@ def refuse_unequal(corpora: Sequence[Segments]) -> None:
             )
 
 
-def best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def device_named(name: str | None) -> torch.device:
+    """The device that was asked for; without a name a GPU if there is one."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise UserError(f"{name}: no such device here; choose another --device, such as cpu.") from problem
+    return device
 
 
 def run_shapes(config: PretrainConfig, features: int) -> dict[str, tuple[int, ...]]:
@@ -276,7 +289,12 @@ def floors_of(held_out: Pool, config: PretrainConfig, corpora, normalised, seed:
         hidden = reconstruct.frame_mask(batch.hidden.cpu().numpy(), config.stack, batch.steps)
         some, known = reconstruct.floor_losses(raw.cpu().numpy(), hidden, valid.cpu().numpy(), mean)
         sums, count = {name: sums[name] + some[name] for name in sums}, count + known
-    return {"floors": {name: total / max(count, 1) for name, total in sums.items()}}
+    if not count:
+        raise UserError(
+            f"{corpora[0].folder}: nothing to recover in the validation videos: too short for a mask, or all missing; "
+            "choose a smaller stack or other folds."
+        )
+    return {"floors": {name: total / count for name, total in sums.items()}}
 
 
 def held_out_batches(held_out: Pool, config: PretrainConfig, seed: int):
@@ -309,10 +327,13 @@ def resume(folder: Path, adam: Adam, device: torch.device) -> tuple[int, list[di
     """The step to go on from and the log up to there; 0 and nothing for a new run."""
     if not (folder / CHECKPOINT).exists():
         return 0, []
-    with safe_open(folder / CHECKPOINT, "pt", device=str(device)) as stored:
-        step = int(stored.metadata()["step"])
-        adam.restore({name: stored.get_tensor(name) for name in stored.keys()}, step)  # noqa: SIM118
-    lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    try:
+        with safe_open(folder / CHECKPOINT, "pt", device=str(device)) as stored:
+            step = int(stored.metadata()["step"])
+            adam.restore({name: stored.get_tensor(name) for name in stored.keys()}, step)  # noqa: SIM118
+        lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
+        raise UserError(f"{folder / CHECKPOINT}: damaged ({problem}); delete it to begin anew.") from problem
     return step, [line for line in lines if line["step"] <= step]
 
 

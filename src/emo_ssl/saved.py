@@ -20,6 +20,7 @@ from emo_ssl.predictions import Cell
 from emo_ssl.provenance import provenance
 from emo_ssl.sampling import budget, label_order
 from emo_ssl.segments import Segments
+from emo_ssl.study import refuse_mixed
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 OVERALL = ("mae", "acc4", "auroc", "uar")
@@ -37,13 +38,12 @@ class SavedModel:
 
     def predict(self, runs: Sequence[np.ndarray]) -> Cell:
         """Raw frames (T_i, D) of n recordings -> their read-outs, (1, n, …)."""
-        frames = (
-            np.concatenate(runs) if len(runs) else np.empty((0, len(self.description["feature_names"])), np.float32)
-        )
         length = np.array([len(run) for run in runs], np.int64)
+        if any(np.ndim(run) != 2 or run.shape[1] != len(self.description["feature_names"]) for run in runs):
+            raise UserError(f"a recording needs the {len(self.description['feature_names'])} features of the model.")
         if not len(runs) or not length.all():
             raise UserError("a recording without a single frame cannot be judged; leave it out.")
-        nothing = torch.empty(0)
+        frames, nothing = np.concatenate(runs), torch.empty(0)
         task = Task(
             torch.from_numpy(self.normaliser.with_gaps(np.asarray(frames, np.float32), 0)),
             torch.from_numpy(np.cumsum(length) - length),
@@ -70,6 +70,7 @@ def finetune_one(
     """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it; its description."""
     config = config or FinetuneConfig()
     result, weights = pretrain.load(run)
+    refuse_mixed([run], [(result, weights)], segments)
     setting = {
         **asdict(config),
         "corpus": segments.content_hash,
@@ -86,7 +87,7 @@ def finetune_one(
 
 
 def build(segments, result, weights, folder, labels, rate, seed, config, device) -> None:
-    where = torch.device(device or pretrain.best_device())
+    where = pretrain.device_named(device)
     normaliser = blind(segments)
     task = Task.build(segments, normaliser, where)
     backbone = BackboneConfig(**result["backbone"])
@@ -155,9 +156,12 @@ def load_model(folder: Path | str) -> SavedModel:
         with safe_open(folder / WEIGHTS, "pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         center, scale = (tensors.pop(f"normaliser.{name}").numpy()[None] for name in ("center", "scale"))
-    except (OSError, SafetensorError, KeyError) as problem:
-        raise UserError(f"{folder / WEIGHTS}: damaged ({problem}); fine-tune again.") from problem
-    head = HeadConfig(**{**description["head"], "thresholds": tuple(description["head"]["thresholds"])})
+        head = HeadConfig(**{**description["head"], "thresholds": tuple(description["head"]["thresholds"])})
+        backbone = BackboneConfig(**description["backbone"])
+        shapes = {**backbone_shapes(backbone), **head_shapes(head, 2 * backbone.width)}
+        if {name: tuple(value.shape) for name, value in tensors.items()} != shapes:
+            raise ValueError("the weights do not fit the description")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
+        raise UserError(f"{folder}: damaged, or made by another version ({problem}); fine-tune again.") from problem
     params = {name: value[None] for name, value in tensors.items()}
-    normaliser = Normaliser(center, scale, np.zeros(1, np.int64))
-    return SavedModel(description, params, normaliser, BackboneConfig(**description["backbone"]), head)
+    return SavedModel(description, params, Normaliser(center, scale, np.zeros(1, np.int64)), backbone, head)

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from emo_ssl import pretrain
 from emo_ssl.chunks import CHUNKS, find, read_chunk, save, shard_folder
 from emo_ssl.errors import UserError
@@ -50,7 +48,7 @@ def study(
     folder = shard_folder(Path(output), *shard) if shard else Path(output)
     with OutputFolder(folder, "study", json.loads(json.dumps(setting))) as out:
         if not out.complete:
-            where = torch.device(device or pretrain.best_device())
+            where = pretrain.device_named(device)
             run_grid(segments, pretrained, loaded, out, config, where, shard)
             out.finish()
     return folder
