@@ -222,7 +222,7 @@ class SegmentsWriter:
         self.dtype = np.dtype("<f2" if half else "<f4")
         self.float16_error = 0.0
         self._rows: list[tuple[str, str, int, int, int]] = []
-        self._digests: list[bytes] = []
+        self._digests: list[Future] = []
         self._frames = 0
 
     @property
@@ -232,8 +232,8 @@ class SegmentsWriter:
     def __enter__(self) -> "SegmentsWriter":
         self._path = self.folder / (FRAMES + PARTIAL)
         self._stream = self._path.open("wb", buffering=0)
-        self._worker = ThreadPoolExecutor(1)
-        self._pending: Future | None = None
+        self._workers = ThreadPoolExecutor(2)  # one writes, one hashes: both let go of the interpreter's lock
+        self._pending: tuple[Future, ...] = ()
         return self
 
     def add_video(self, name: str, frames: np.ndarray, split: int, speaker: str = "") -> int:
@@ -241,16 +241,16 @@ class SegmentsWriter:
         offset = self._frames
         self._rows.append((name, speaker, offset, len(frames), split))
         self._frames += len(frames)
+        stored = self._round(frames) if self.dtype.itemsize == 2 else np.ascontiguousarray(frames, self.dtype)
         self._wait()
-        self._pending = self._worker.submit(self._store, frames)
+        self._digests.append(self._workers.submit(lambda: hashlib.sha256(stored).digest()))
+        self._pending = (self._workers.submit(self._write, stored), self._digests[-1])
         return offset
 
-    def _store(self, frames: np.ndarray) -> None:
-        stored = self._round(frames) if self.dtype.itemsize == 2 else np.ascontiguousarray(frames, self.dtype)
+    def _write(self, stored: np.ndarray) -> None:
         content = memoryview(stored).cast("B") if stored.size else b""
         while len(content):
             content = content[self._stream.write(content) :]
-        self._digests.append(hashlib.sha256(stored).digest())
 
     def _round(self, frames: np.ndarray) -> np.ndarray:
         """float16, saturated instead of overflowing; the largest error relative to the value is remembered."""
@@ -263,10 +263,11 @@ class SegmentsWriter:
         return stored
 
     def _wait(self) -> None:
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
+        """Until the video before is on its way, so that no more than two are held in memory."""
+        pending, self._pending = self._pending, ()
+        for work in pending:
             try:
-                pending.result()
+                work.result()
             except OSError as problem:
                 if is_disk_full(problem):
                     raise disk_full(self.folder / FRAMES) from problem
@@ -293,7 +294,7 @@ class SegmentsWriter:
             offset=np.array(columns["offset"], np.int64),
             length=np.array(columns["length"], np.int64),
             split=np.array(columns["split"], np.int8),
-            digest=np.frombuffer(b"".join(self._digests), np.uint8).reshape(-1, 32),
+            digest=np.frombuffer(b"".join(digest.result() for digest in self._digests), np.uint8).reshape(-1, 32),
         )
         header = {
             "format": FORMAT,
@@ -321,7 +322,7 @@ class SegmentsWriter:
         return Segments.open(self.folder)
 
     def __exit__(self, kind, problem, trace) -> None:
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._workers.shutdown(wait=True, cancel_futures=True)
         self._stream.close()
         if problem is not None:
             for name in (HEADER, FRAMES + PARTIAL, FRAMES, INDEX, REPORT):
