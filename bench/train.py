@@ -1,0 +1,267 @@
+"""How fast the engine trains, against the plain way (bench/plain.py) in the same run. Ratios, medians, both losses.
+
+python bench/train.py             everything, some minutes on two cores
+python bench/train.py --only pretrain|lockstep|demo
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import torch
+from plain import Pieces, PlainClassifier, PlainPretrainer, batches, hide, pad
+from torch.nn import functional as F
+
+from emo_ssl import pretrain as engine
+from emo_ssl.corpora.mosei import prepare
+from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
+from emo_ssl.finetune import Task
+from emo_ssl.grid import StudyConfig
+from emo_ssl.members import Fold, Inputs
+from emo_ssl.model import backbone_shapes, initialise, parameter_count, stack_members
+from emo_ssl.normalise import blind
+from emo_ssl.optimise import Adam, schedule
+from emo_ssl.pretrain import PretrainConfig
+from emo_ssl.sampling import label_order, windows
+from emo_ssl.segments import SPLITS, Segments
+
+
+def demo_corpus(folder: Path, videos: int) -> Segments:
+    write_corpus(folder / "csd", SynthConfig(videos=videos))
+    files = [folder / "csd" / name for name in ("COVAREP.csd", "LABELS.csd", "folds.json")]
+    return prepare(*files, folder / "corpus")
+
+
+# --- pretraining ----------------------------------------------------------------------------------------------------
+
+
+def uneven_pieces(segments: Segments, videos: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """The same videos cut into pieces as long as the corpus's own segments: what a random batch has to pad."""
+    rows = []
+    for v in videos:
+        at, end = int(segments.videos.offset[v]), int(segments.videos.offset[v] + segments.videos.length[v])
+        while end - at >= 16:
+            length = min(int(rng.choice(segments.cuts.length)), end - at)
+            rows.append((v, at, length))
+            at += length
+    return tuple(np.array(column) for column in zip(*rows, strict=True))
+
+
+def plain_pretraining(segments, config: PretrainConfig, cut, tokens: int, held_out, seed: int) -> dict:
+    """Train until `tokens` real tokens have gone by; speed and held-out loss."""
+    torch.manual_seed(seed)
+    backbone = config.backbone(len(segments.feature_names))
+    model = PlainPretrainer(backbone)
+    optimiser = torch.optim.AdamW(model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    pieces = Pieces(segments, blind(segments), *cut, config.stack)
+    rng, seen, steps = np.random.default_rng(seed), 0, 0
+    per_batch = config.batch * float(np.mean(-(-cut[2] // config.stack)))
+    total = max(1, round(tokens / per_batch))
+    started = time.perf_counter()
+    for padded, valid in cycle(batches(pieces, config.batch, seed)):
+        for group in optimiser.param_groups:
+            group["lr"] = config.rate * schedule(steps, total, config.adam)
+        optimiser.zero_grad()
+        model(padded, valid, hide(valid, rng, config.mask)).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        seen, steps = seen + int(valid.sum()), steps + 1
+        if steps >= total:
+            break
+    seconds = time.perf_counter() - started
+    with torch.no_grad():
+        losses, counts = [], []
+        for batch in engine.held_out_batches(held_out, config, seed):
+            raw, real = engine.batch_tokens(held_out.frames, batch, config.stack)
+            shaped = raw.masked_fill(~real[..., None], float("nan")).view(len(raw), -1, backbone.token_size)
+            known = int((batch.hidden[..., None] & torch.isfinite(shaped)).sum())
+            losses.append(float(model(shaped, real.view(len(raw), -1, config.stack).any(-1), batch.hidden)) * known)
+            counts.append(known)
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"tokens_s": seen / seconds, "held_out": sum(losses) / sum(counts), "parameters": parameters}
+
+
+def our_pretraining(segments, config: PretrainConfig, pool, held_out, seed: int) -> dict:
+    backbone = config.backbone(len(segments.feature_names))
+    shapes = engine.run_shapes(config, len(segments.feature_names))
+    adam = Adam(stack_members([initialise(shapes, seed)]), config.adam)
+    tokens, started = 0, time.perf_counter()
+    for step in range(config.steps):
+        chosen = engine.drawn(seed, step, config.batch, len(pool))
+        batch = engine.make_batch(pool, chosen, np.random.default_rng([seed, 1, step]), config)
+        loss, _, _ = engine.reconstruction_loss(backbone, adam.params, pool.frames, batch)
+        pace = config.rate * schedule(step, config.steps, config.adam)
+        adam.step(torch.autograd.grad(loss, list(adam.params.values())), torch.tensor([pace]))
+        tokens += batch.tokens
+    seconds = time.perf_counter() - started
+    loss = engine.held_out_loss(backbone, adam.params, held_out, config, seed)
+    return {"tokens_s": tokens / seconds, "held_out": loss, "parameters": parameter_count(shapes), "tokens": tokens}
+
+
+def bench_pretraining(segments: Segments, steps: int, repeats: int) -> list[dict]:
+    """Ours on even windows; the plain loop on the same windows, and on pieces as uneven as segments are."""
+    config = replace(PretrainConfig(), steps=steps)
+    normalised = [(segments, blind(segments))]
+    cpu = torch.device("cpu")
+    pool = engine.make_pool(normalised, ("train", "none"), config, cpu)
+    held_out = engine.make_pool(normalised, ("valid",), config, cpu)
+    videos = np.flatnonzero(np.isin(segments.videos.split, [SPLITS.index("train"), SPLITS.index("none")]))
+    even = windows(segments, videos, round(config.window * segments.frame_rate))
+    cuts = {
+        "plain, uneven pieces": uneven_pieces(segments, videos, np.random.default_rng(0)),
+        "plain, our windows": (even.video, even.first, even.length),
+    }
+    rows: dict[str, list[dict]] = {"ours": [], **{name: [] for name in cuts}}
+    for seed in range(repeats):
+        ours = our_pretraining(segments, config, pool, held_out, seed)
+        rows["ours"].append(ours)
+        for name, cut in cuts.items():
+            rows[name].append(plain_pretraining(segments, config, cut, ours["tokens"], held_out, seed))
+    table = []
+    for name, found in rows.items():
+        ratio = statistics.median(o["tokens_s"] / f["tokens_s"] for o, f in zip(rows["ours"], found, strict=True))
+        table.append(
+            {
+                "pretraining": name,
+                "tokens_s": round(statistics.median(f["tokens_s"] for f in found)),
+                "ours_times_faster": round(ratio, 2),
+                "held_out_loss": round(statistics.median(f["held_out"] for f in found), 4),
+                "parameters": found[0]["parameters"],
+            }
+        )
+    return table
+
+
+# --- lockstep -------------------------------------------------------------------------------------------------------
+
+
+def plain_member(fold: Fold, config: StudyConfig, subset: np.ndarray, seed: int, test: np.ndarray) -> np.ndarray:
+    """One member trained and scored with torch.nn modules: P(y > t_k) of the test segments."""
+    torch.manual_seed(seed)
+    settings, segments, backbone = config.finetune, fold.segments, fold.backbone
+    model = PlainClassifier(backbone, fold.task.head)
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    thresholds = torch.tensor(fold.task.head.thresholds)
+    above = (torch.from_numpy(segments.targets)[..., None] > thresholds).float()
+    rng, most = np.random.default_rng(seed), settings.tokens * backbone.stack
+    for step in range(settings.steps):
+        picked = rng.choice(subset, settings.batch, replace=len(subset) < settings.batch)
+        length = np.minimum(segments.cuts.length[picked], most)
+        room = segments.cuts.length[picked] - length
+        first = segments.cuts.first[picked] + (rng.random(len(picked)) * (room + 1)).astype(np.int64)
+        pieces = Pieces(segments, fold.normaliser, segments.cuts.video[picked], first, length, backbone.stack)
+        tokens, valid = pad([pieces[i] for i in range(len(picked))])
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-3 * schedule(step, settings.steps, settings.adam)
+        optimiser.zero_grad()
+        F.binary_cross_entropy_with_logits(model(tokens.nan_to_num(), valid), above[picked]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+    cuts = segments.cuts
+    everything = Pieces(
+        segments, fold.normaliser, cuts.video[test], cuts.first[test], cuts.length[test], backbone.stack
+    )
+    with torch.no_grad():
+        parts = [
+            model(tokens.nan_to_num(), valid).sigmoid()
+            for tokens, valid in torch.utils.data.DataLoader(everything, 16, collate_fn=pad)
+        ]
+    return torch.cat(parts).numpy()
+
+
+def bench_lockstep(segments: Segments, repeats: int, members: int) -> list[dict]:
+    """Members a second: in lockstep, the same code one after another, and torch.nn modules one after another."""
+    config = StudyConfig()
+    shape = PretrainConfig().backbone(len(segments.feature_names))
+    normaliser = blind(segments)
+    weights = initialise(backbone_shapes(shape), 0)
+    fold = Fold(0, segments, normaliser, Task.build(segments, normaliser, torch.device("cpu")), shape, ((0, weights),))
+    pool, test = segments.where("train"), segments.where("test")
+    inputs = Inputs(fold, "scratch", config)
+    table = []
+    for size in [*(b for b in config.budgets if b < len(pool)), len(pool)]:
+        found: dict[str, list[float]] = {"lockstep": [], "one by one": [], "torch.nn": []}
+        for repeat in range(repeats):
+            started = time.perf_counter()
+            inputs.train_and_score([(size, s) for s in range(members)], 1e-3, test)
+            found["lockstep"].append(members / (time.perf_counter() - started))
+            started = time.perf_counter()
+            for seed in range(3):
+                inputs.train_and_score([(size, seed)], 1e-3, test)
+            found["one by one"].append(3 / (time.perf_counter() - started))
+            started = time.perf_counter()
+            plain_member(fold, config, label_order(segments, pool, repeat)[:size], repeat, test)
+            found["torch.nn"].append(1 / (time.perf_counter() - started))
+        middle = {name: statistics.median(values) for name, values in found.items()}
+        table.append(
+            {
+                "budget": size,
+                **{f"{name}, members/s": round(value, 3) for name, value in middle.items()},
+                "over one by one": round(ratio(found, "one by one"), 2),
+                "over torch.nn": round(ratio(found, "torch.nn"), 2),
+            }
+        )
+    return table
+
+
+def ratio(found: dict[str, list[float]], other: str) -> float:
+    return statistics.median(a / b for a, b in zip(found["lockstep"], found[other], strict=True))
+
+
+# --- the demo study -------------------------------------------------------------------------------------------------
+
+DEMO = """
+import resource, sys, time
+from emo_ssl.segments import Segments
+from emo_ssl.study import study
+started = time.perf_counter()
+study(Segments.open(sys.argv[1]), [sys.argv[2]], sys.argv[3])
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def bench_demo(segments: Segments, folder: Path) -> dict:
+    """The study of the command line's defaults as a process of its own: seconds and peak memory."""
+    started = time.perf_counter()
+    result = engine.pretrain([segments], folder / "run")
+    pretraining = time.perf_counter() - started
+    command = [sys.executable, "-c", DEMO, str(segments.folder), str(folder / "run"), str(folder / "study")]
+    seconds, kilobytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return {
+        "pretraining_s": round(pretraining, 1),
+        "held_out": {name: round(value, 4) for name, value in result["held_out"].items()},
+        "study_s": round(float(seconds), 1),
+        "study_peak_gb": round(int(kilobytes) / 1e6, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("pretrain", "lockstep", "demo"))
+    parser.add_argument("--videos", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=300, help="of each pretraining run")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--members", type=int, default=16)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        segments = demo_corpus(Path(folder), options.videos)
+        if options.only in (None, "pretrain"):
+            for row in bench_pretraining(segments, options.steps, options.repeats):
+                print(json.dumps(row), flush=True)
+        if options.only in (None, "lockstep"):
+            for row in bench_lockstep(segments, options.repeats, options.members):
+                print(json.dumps(row), flush=True)
+        if options.only in (None, "demo"):
+            print(json.dumps(bench_demo(segments, Path(folder))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
