@@ -7,17 +7,22 @@ folders. Everything here can be deleted at any time and is made again when it is
 import html
 import shutil
 import tomllib
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from emo_ssl import corpora, segments
+from emo_ssl import bootstrap, corpora, effects, efficiency, ledger, metrics, segments, weighted
+from emo_ssl import evidence as evidence_of
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import GENERATOR, SUMMARY, SynthConfig, write_corpus
-from emo_ssl.files import hash_of, read_json
+from emo_ssl.errors import UserError
+from emo_ssl.files import fingerprint, hash_of, read_json, write_json
+from emo_ssl.ledger import EvidenceConfig
+from emo_ssl.predictions import PREDICTIONS
 from emo_ssl.segments import Segments
 
 PROJECT = "emo-ssl"
-BUILD, CORPORA = "build", "corpora"
+BUILD, CORPORA, RUNS, STUDIES, EVIDENCE = "build", "corpora", "runs", "studies", "evidence"
 RAW, PREPARED = "files", "prepared"
 KEY_LETTERS = 10
 
@@ -63,6 +68,80 @@ def corpus(path: str = "", videos: int = 100, seed: int = 0, world: str = "mixed
     return prepare(raw / "COVAREP.csd", raw / "LABELS.csd", raw / "folds.json", folder / PREPARED)
 
 
+def run(segments: Segments, seed: int = 0, fold: int = 0, config=None, path: str = "") -> Path:
+    """The folder of a pretraining run: `path`, or one of these settings, computed the first time it is asked for.
+
+    What counts is the corpus, its split and the settings, not the version of the code: delete build/runs to begin anew.
+    """
+    from emo_ssl.pretrain import PretrainConfig, load, pretrain
+
+    if path:
+        folder = root() / Path(path).expanduser()
+        load(folder)  # says in one sentence what is wrong with it
+        return folder
+    config = config or PretrainConfig()
+    split = hash_of(segments.of_fold(fold).videos.split.tolist())
+    setting = {**asdict(config), "seed": seed, "fold": fold, "corpus": segments.content_hash, "split": split}
+    folder = place(RUNS, f"pretraining-seed-{seed}", setting)
+    pretrain([segments], folder, config, seed, fold)
+    return folder
+
+
+def study(segments: Segments, runs: Sequence[Path], config=None, path: str = "") -> Path:
+    """The folder of a label-budget study that starts from these runs: `path`, or computed as `run` is."""
+    from emo_ssl.grid import StudyConfig
+    from emo_ssl.pretrain import MODEL
+    from emo_ssl.study import PROVENANCE
+    from emo_ssl.study import study as compare
+
+    if path:
+        folder = root() / Path(path).expanduser()
+        if not (folder / PROVENANCE).is_file():
+            raise UserError(f"{folder}: no finished study; run `emo-ssl study … -o {folder}` to its end first.")
+        return folder
+    config = config or StudyConfig()
+    models = [fingerprint(Path(folder) / MODEL) for folder in runs]
+    setting = {**asdict(config), "corpus": segments.content_hash, "runs": models}
+    return compare(segments, runs, place(STUDIES, f"study-{config.profile}", setting), config)
+
+
+def evidence(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
+    """The evidence of a finished study; of a recorded one, which is kept without its predictions, what it holds."""
+    folder, config = Path(folder), config or EvidenceConfig()
+    recorded, predictions = folder / evidence_of.EVIDENCE, folder / PREDICTIONS
+    if not predictions.is_file() and recorded.is_file():
+        return read_json(recorded)
+    if not predictions.is_file():
+        raise UserError(f"{folder}: neither {PREDICTIONS} nor {evidence_of.EVIDENCE}; run `emo-ssl study` to its end.")
+    modules = (evidence_of, bootstrap, effects, efficiency, ledger, metrics, weighted)
+    code = [Path(module.__file__).read_text(encoding="utf-8") for module in modules]
+    setting = {**asdict(config), "predictions": fingerprint(predictions), "code": hash_of(code)}
+    kept = place(EVIDENCE, folder.name, setting) / evidence_of.EVIDENCE
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_json(kept, evidence_of.evaluate(folder, config))
+    return read_json(kept)
+
+
+def pretraining(steps: int = 0):
+    """The settings of a pretraining run; 0 leaves the library's default."""
+    from emo_ssl.pretrain import PretrainConfig
+
+    return PretrainConfig(**({"steps": steps} if steps else {}))
+
+
+def comparison(profile: str, budgets: Sequence[int] = (), seeds: int = 0, steps: int = 0):
+    """The settings of a study; 0 and () leave the library's defaults. `steps` holds for whatever learns from labels."""
+    from emo_ssl.grid import StudyConfig
+
+    config = replace(StudyConfig(), profile=profile)
+    if steps:
+        short = {name: replace(getattr(config, name), steps=steps) for name in ("finetune", "probe")}
+        config = replace(config, **short)
+    given = {"budgets": tuple(budgets), "seeds": seeds}
+    return replace(config, **{name: value for name, value in given.items() if value})
+
+
 def raw_files(segments: Segments) -> Path | None:
     """The folder of the .csd files that a corpus of ours was prepared from; nobody knows it of another one."""
     folder = segments.folder.parent / RAW
@@ -81,13 +160,19 @@ def is_synthetic(segments: Segments) -> bool:
 
 def notice(segments: Segments) -> str:
     """What a reader has to know before any number of this run, as HTML that the book shows in a box."""
-    if is_synthetic(segments):
+    return notice_of(segments.header)
+
+
+def notice_of(corpus: Mapping[str, str]) -> str:
+    """The same for what a corpus says of itself (source, folds), which is all that a recorded study keeps of it."""
+    source = corpus.get("source", "a corpus that does not say where it comes from")
+    if source.startswith("synthetic"):
         kind, title = "warning", "Made-up voices"
-        text = f"These pages were run on a corpus that is {segments.header['source']}. No person spoke or labelled it. "
+        text = f"These pages were run on a corpus that is {source}. No person spoke or labelled it. "
         text += "Its numbers test the machinery and say nothing about people."
     else:
         kind, title = "note", "The corpus of this run"
-        text = f"{segments.header['source']}; folds: {segments.header['folds']}."
+        text = f"{source}; folds: {corpus.get('folds', 'unknown')}."
     return f'<div class="admonition {kind}"><p class="admonition-title">{title}</p><p>{html.escape(text)}</p></div>'
 
 
