@@ -25,6 +25,7 @@ def save(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:
     if cell.category is not None:
         arrays["category"] = cell.category
     note = json.dumps({"study": study_hash, "record": asdict(outcome.record)}).encode()
+    (folder / CHUNKS).mkdir(exist_ok=True)  # not before: a study that is refused leaves nothing
     with atomic_path(folder / CHUNKS / f"{chunk.name}.npz") as temporary, temporary.open("wb") as stream:
         np.savez(stream, note=np.frombuffer(note, np.uint8), **arrays)
 
@@ -46,7 +47,8 @@ def find(folder: Path, chunk: Chunk, study_hash: str) -> Path | None:
 
 def read_chunk(path: Path, study_hash: str) -> Outcome:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # opened here, because numpy leaves the file of a torn archive open
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             note = json.loads(stored["note"].tobytes())
             category = stored["category"] if "category" in stored.files else None
             cell = Cell(stored["intensity"], stored["presence"], stored["klass"], category)

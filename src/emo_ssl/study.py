@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from emo_ssl import pretrain
-from emo_ssl.chunks import CHUNKS, find, read_chunk, save, shard_folder
+from emo_ssl.chunks import find, read_chunk, save, shard_folder
 from emo_ssl.errors import UserError
 from emo_ssl.fairness import judge, refuse_leaks
 from emo_ssl.files import OutputFolder, fingerprint, write_bytes, write_json
@@ -73,7 +73,6 @@ def run_grid(segments, paths, loaded, out, config, device, shard) -> None:
     budgets = budgets_of(config, min(pools))
     grid = chunks_of(config, numbers, budgets)
     mine = [chunk for i, chunk in enumerate(grid) if shard is None or i % shard[1] == shard[0] - 1]
-    (out.path / CHUNKS).mkdir(exist_ok=True)
     fold: Fold | None = None
     with Progress("study", len(mine), "chunks") as bar:
         for chunk in mine:
