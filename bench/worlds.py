@@ -1,0 +1,119 @@
+"""What the study finds in worlds whose truth is known, and how often the ledger cries wolf where there is nothing.
+
+python bench/worlds.py                     each world once with the defaults: half an hour on two cores
+python bench/worlds.py --null 100          as many null worlds with cheap arms, some minutes
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from emo_ssl import evidence
+from emo_ssl.corpora.mosei import prepare
+from emo_ssl.corpora.synthetic import WORLDS, SynthConfig, write_corpus
+from emo_ssl.finetune import Task
+from emo_ssl.grid import Chunk, StudyConfig, budgets_of
+from emo_ssl.ledger import EvidenceConfig
+from emo_ssl.members import Fold, Inputs, Outcome
+from emo_ssl.model import backbone_shapes, initialise
+from emo_ssl.normalise import blind
+from emo_ssl.predictions import write_predictions
+from emo_ssl.pretrain import PretrainConfig, named, pretrain
+from emo_ssl.progress import to_terminal, tracked
+from emo_ssl.segments import Segments
+from emo_ssl.study import study
+from emo_ssl.tables import assemble, items_of
+
+
+def make(folder: Path, config: SynthConfig) -> Segments:
+    write_corpus(folder / "csd", config)
+    files = [folder / "csd" / name for name in ("COVAREP.csd", "LABELS.csd", "folds.json")]
+    segments = prepare(*files, folder / "corpus")
+    shutil.rmtree(folder / "csd")
+    return segments
+
+
+def world_row(world: str, folder: Path, videos: int, seed: int) -> dict:
+    """Pretraining, study and evidence in one world: effects over small budgets with intervals, and the verdicts."""
+    segments = make(folder, SynthConfig(videos=videos, world=world, seed=seed))
+    result = pretrain([segments], folder / "run", seed=seed)
+    study(segments, [folder / "run"], folder / "study")
+    found = evidence.evaluate(folder / "study")
+
+    def interval(row: dict) -> list[float]:
+        return [round(row[name], 3) for name in ("estimate", "low", "high")]
+
+    small = next(
+        r for r in found["gains"] if r["budget"] == "small" and r["metric"] == "auroc" and r["emotion"] == "overall"
+    )
+    return {
+        "world": world,
+        "held_out": {name: round(value, 3) for name, value in result["held_out"].items()},
+        "pretrained_over_scratch": interval(small),
+        "pretrained_over": {row["arm"]: interval(row) for row in found["controls"]},
+        "claims": {row["claim"]: row["verdict"] for row in found["ledger"]},
+    }
+
+
+def null_verdicts(folder: Path, seed: int, videos: int) -> dict[str, str]:
+    """The ledger of one null world in which two cheap arms stand in for scratch and pretrained."""
+    segments = make(folder, SynthConfig(videos=videos, world="null", seed=seed))
+    config = replace(StudyConfig(), rates=(1e-3,))
+    shape = PretrainConfig().backbone(len(segments.feature_names))
+    normaliser, device = blind(segments), torch.device("cpu")
+    weights = initialise(backbone_shapes(shape), seed)
+    fold = Fold(0, segments, normaliser, Task.build(segments, normaliser, device), shape, ((0, weights),))
+    test, budgets = segments.where("test"), budgets_of(config, len(segments.where("train")))
+    seeds, outcomes = tuple(range(config.seeds)), {}
+    for role, arm in (("scratch", "frozen-random"), ("pretrained", "statistics")):
+        cell, record = Inputs(fold, arm, config).train_and_score([(b, s) for b in budgets for s in seeds], 1e-3, test)
+        outcomes[Chunk(0, role, budgets, seeds)] = Outcome(cell, record)
+    tests = {0: test}
+    items = items_of(segments, tests)
+    floors = {"mae": 0.0, "acc4": 1.0}
+    meta = {
+        "target_names": list(segments.target_names),
+        "category_names": [],
+        "headline": "auroc",
+        "budgets": list(budgets),
+        "full_budget": budgets[-1],
+        "seeds": list(seeds),
+        "corpus": named(segments),
+        "main": {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"},
+        "pretraining": {"losses": []},
+        "floors": {"overall": floors, **dict.fromkeys(segments.target_names, floors)},
+    }
+    write_predictions(folder, meta, items, assemble(outcomes, tests, items, config, segments, "transformer"))
+    found = evidence.evaluate(folder, EvidenceConfig(draws=1000))
+    return {row["claim"]: row["verdict"] for row in found["ledger"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
+    parser.add_argument("--videos", type=int, default=160)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--null", type=int, default=0, metavar="N", help="only this: the ledger on N null worlds")
+    options = parser.parse_args()
+    to_terminal()
+    if options.null:
+        verdicts: dict[str, Counter] = {}
+        for seed in tracked(range(options.null), "null worlds"):
+            with tempfile.TemporaryDirectory() as folder:
+                for claim, verdict in null_verdicts(Path(folder), seed, 40).items():
+                    verdicts.setdefault(claim, Counter())[verdict] += 1
+        print(json.dumps({"null_worlds": options.null, "verdicts": {c: dict(v) for c, v in verdicts.items()}}))
+        return
+    for world in options.worlds:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(world_row(world, Path(folder), options.videos, options.seed)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
