@@ -6,6 +6,7 @@ its budget and seed. It never hears of the members beside it, so lockstep is onl
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -99,6 +100,11 @@ class Task:
             head,
         )
 
+    @cached_property
+    def thresholds(self) -> Tensor:
+        """(K,) on the device: sending them over in each step would stall it."""
+        return torch.tensor(self.head.thresholds, device=self.device)
+
     @property
     def device(self) -> torch.device:
         return self.frames.device
@@ -138,8 +144,7 @@ def member_losses(task: Task, params: Params, vectors: Tensor, picked: Tensor) -
     scores, logits = apply_head(task.head, params, vectors)
     scores, targets = scores.float(), task.targets[picked]
     if task.head.kind == "ordinal":
-        thresholds = torch.tensor(task.head.thresholds, device=task.device)
-        above = (targets[..., None] > thresholds).float()
+        above = (targets[..., None] > task.thresholds).float()
         loss = F.binary_cross_entropy_with_logits(exceed(params, scores), above, reduction="none").sum(-1).mean((1, 2))
     else:
         loss = (scores - targets).abs().mean((1, 2))

@@ -246,6 +246,9 @@ def run(
         log = [{"step": 0, "held_out": held_out_loss(backbone, adam.params, held_out, config, seed), **floors}]
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     waiting: list[tuple[int, Tensor, int]] = []
+    paces = torch.tensor(
+        [config.rate * schedule(t, config.steps, config.adam) for t in range(config.steps)], device=device
+    )
     with Progress("pretraining", config.steps, "steps") as bar:
         bar.advance(begin)
         started, tokens = time.monotonic(), 0
@@ -255,8 +258,7 @@ def run(
             with amp:
                 loss, _, _ = reconstruction_loss(backbone, adam.params, pool.frames, batch)
             gradients = torch.autograd.grad(loss, list(adam.params.values()))
-            pace = config.rate * schedule(step, config.steps, config.adam)
-            adam.step(gradients, torch.tensor([pace], device=device))
+            adam.step(gradients, paces[step : step + 1])
             waiting.append((step + 1, loss.detach(), batch.tokens))
             tokens += batch.tokens
             last = step + 1 == config.steps
