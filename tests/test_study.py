@@ -255,6 +255,34 @@ def test_a_seed_takes_its_pretraining_run_with_it(corpus, run, tmp_path):
     assert all(torch.equal(members[0].start[name], second[name]) for name in backbone_shapes(fold.backbone))
 
 
+def test_a_fold_is_normalised_by_its_training_videos_alone(corpus, run):
+    fold = open_fold(corpus, 0, [run], [load(run)], STUDY, CPU)
+    frames = np.concatenate([corpus.video(v) for v in np.flatnonzero(corpus.videos.split == 0)])
+    low, middle, high = np.percentile(frames, (25, 50, 75), axis=0)
+    assert fold.normaliser.center[0] == pytest.approx(middle, abs=1e-6)
+    assert fold.normaliser.scale[0] == pytest.approx((high - low) / 1.349, rel=1e-5)
+
+
+def test_rates_are_chosen_on_validation_segments_with_unreported_seeds(heard, monkeypatch):
+    segments, run = heard
+    config = replace(LONGER, rates=(1e-9, 1e-2))
+    fold, asked = open_fold(segments, 0, [run], [load(run)], config, CPU), []
+    original = Inputs.train_and_score
+
+    def listened(self, wanted, rate, chosen):
+        asked.append((wanted, rate, chosen.tolist()))
+        return original(self, wanted, rate, chosen)
+
+    monkeypatch.setattr(Inputs, "train_and_score", listened)
+    record = run_chunk(fold, Chunk(0, "statistics", (8,), (0, 1)), config).record
+    valid, test = (segments.where(split).tolist() for split in ("valid", "test"))
+    tuning = [(size, 10_000 + s) for size in (4, 40) for s in range(2)]
+    assert asked == [(tuning, 1e-9, valid), (tuning, 1e-2, valid), ([(8, 0), (8, 1)], 1e-2, test)]
+    assert record.rate == 1e-2 and [trial["rate"] for trial in record.trials] == [1e-9, 1e-2]
+    assert record.trials[1]["score"] > record.trials[0]["score"]
+    assert set(record.subsets) == {"8/0", "8/1"}
+
+
 def test_four_times_the_steps(corpus, run):
     fold = open_fold(corpus, 0, [run], [load(run)], STUDY, CPU)
     assert Inputs(fold, "scratch-4x", STUDY).settings == replace(STUDY.finetune, steps=4 * STUDY.finetune.steps)
