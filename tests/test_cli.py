@@ -165,7 +165,13 @@ def calls(monkeypatch):
 
     stand_in(monkeypatch, "emo_ssl.corpora.mosei", prepare=prepare)
     stand_in(monkeypatch, "emo_ssl.corpora.report", describe=lambda summary: f"hash {summary['content_hash']}")
-    stand_in(monkeypatch, "emo_ssl.corpora.synthetic", write_corpus=write_corpus, SynthConfig=lambda **given: given)
+    stand_in(
+        monkeypatch,
+        "emo_ssl.corpora.synthetic",
+        write_corpus=write_corpus,
+        SynthConfig=lambda **given: given,
+        describe=lambda summary: f"happy {summary['auroc']['happy']}",
+    )
     stand_in(monkeypatch, "emo_ssl.segments", Segments=SimpleNamespace(open=opened))
     return seen
 
@@ -191,8 +197,11 @@ def test_synth_hands_on_only_what_was_typed(calls, capsys):
     assert cli.main(["corpus", "synth", "-o", "out"]) == 0
     folder, given = calls["synth"]
     assert folder == "out"
+    assert capsys.readouterr().out == "happy 0.75\n"
     assert not {"world", "share"} & set(given)
     command = "corpus synth -o out --videos 7 --seed 3 --world null --share 0.5 --clean"
     assert cli.main(command.split()) == 0
     assert calls["synth"][1] == {"videos": 7, "seed": 3, "world": "null", "share": 0.5, "clean": True}
     capsys.readouterr()
+    assert cli.main([*command.split(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"auroc": {"happy": 0.75}}
