@@ -14,6 +14,7 @@ from emo_ssl import notebooks
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ADDRESSES = re.compile(r"/(?:home|root|Users|tmp|work|mnt)/")
+DRAWN = re.compile(r"^(?:figures\.(?!table)|curves\.|pictures\.)", re.MULTILINE)
 each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -64,14 +65,14 @@ def test_parameters_have_one_cell_near_the_top(path):
 
 @each
 def test_every_figure_has_number_caption_and_alt(path):
-    drawn = [cell for cell in cells(path, "code") if re.search(r"^figures\.(?!table)", cell.source, re.MULTILINE)]
+    drawn = [cell for cell in cells(path, "code") if DRAWN.search(cell.source)]
     names = []
     for cell in drawn:
         said = cell.metadata.get("mystnb", {})
         figure, alt = said.get("figure", {}), said.get("image", {}).get("alt", "")
         assert re.fullmatch(r"fig-[a-z-]+", figure.get("name", "")), cell.id
         assert len(figure["caption"]) > 30 and len(alt) > 60 and alt != figure["caption"], cell.id
-        assert cell.source.splitlines()[-1].lstrip(")").startswith("figures.") or cell.source.endswith(")"), cell.id
+        assert DRAWN.search(cell.source.splitlines()[-1]) or cell.source.endswith("\n)"), cell.id
         names.append(figure["name"])
     assert len(set(names)) == len(names)
     for name in names:
@@ -117,54 +118,74 @@ def outputs(page, kind: str) -> list[str]:
     return [output.data[kind] for output in found if kind in output.get("data", {})]
 
 
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """01-data on a tiny corpus, in a repository of its own, from the folder in which JupyterLab would run it."""
-    import papermill
+# Small enough for seconds, large enough for three small budgets; 03 and 04 share what they compute
+TINY_STUDY = {"videos": 16, "steps": 4, "budgets": [28, 32, 36], "seeds": 2, "label_steps": 2}
+TINY = {
+    "01-data": {"videos": 8},
+    "02-pretraining": {"videos": 16, "steps": 4},
+    "03-label-budgets": TINY_STUDY,
+    "04-per-emotion": TINY_STUDY,
+}
+SHOWN = {"01-data": (8, 12), "02-pretraining": (5, 8), "03-label-budgets": (5, 10), "04-per-emotion": (4, 10)}
 
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     (folder / "pyproject.toml").write_text('[project]\nname = "emo-ssl"\n')
     (folder / "notebooks").mkdir()
-    page = folder / "out.ipynb"
+    return folder
+
+
+@pytest.fixture(scope="module", params=[path.stem for path in PATHS])
+def executed(request, repository):
+    """A page on a tiny corpus, in a repository of its own, from the folder in which JupyterLab would run it."""
+    import papermill
+
+    page = repository / f"{request.param}.ipynb"
     papermill.execute_notebook(
-        ROOT / "notebooks" / "01-data.ipynb",
+        ROOT / "notebooks" / page.name,
         page,
-        parameters={"videos": 8},
-        cwd=folder / "notebooks",
+        parameters=TINY[request.param],
+        cwd=repository / "notebooks",
         kernel_name="python3",
         progress_bar=False,
         engine_name=notebooks.register_engine(),
     )
-    assert [entry.name for entry in (folder / "notebooks").iterdir()] == []
-    assert len(list((folder / "build" / "corpora").iterdir())) == 2  # its own and that of an exercise
-    return nbformat.read(page, 4)
+    assert [entry.name for entry in (repository / "notebooks").iterdir()] == []
+    return request.param, nbformat.read(page, 4)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_data_runs_on_a_tiny_corpus(executed):
-    figures = [cell for cell in executed.cells if "figure" in cell.metadata.get("mystnb", {})]
-    assert len(figures) == 8
+quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@quiet
+def test_runs_on_a_tiny_corpus(executed):
+    stem, page = executed
+    figures = [cell for cell in page.cells if "figure" in cell.metadata.get("mystnb", {})]
+    assert len(figures) == SHOWN[stem][0]
     for cell in figures:
         pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
         assert len(pictures) == 1, f"{cell.id} shows {len(pictures)} pictures"
-    assert len(outputs(executed, "text/html")) >= 12
+    assert len(outputs(page, "text/html")) >= SHOWN[stem][1]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_data_leaks_no_stderr_and_no_path(executed):
-    for cell in executed.cells:
+@quiet
+def test_leaks_no_stderr_and_no_path(executed):
+    _, page = executed
+    for cell in page.cells:
         for output in cell.get("outputs", []):
             assert output.get("name") != "stderr", f"{cell.id}: {output.get('text')}"
-    shown = "".join(outputs(executed, "text/html") + outputs(executed, "text/plain"))
+    shown = "".join(outputs(page, "text/html") + outputs(page, "text/plain"))
     assert not ADDRESSES.search(shown)
     assert "say nothing about people" in shown
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_data_says_plain_numbers(executed):
+@quiet
+def test_says_plain_numbers(executed):
     records = [
         output
-        for cell in executed.cells
+        for cell in executed[1].cells
         for output in cell.get("outputs", [])
         if "scrapbook" in output.get("metadata", {})
     ]
@@ -172,4 +193,21 @@ def test_data_says_plain_numbers(executed):
     assert len(set(names)) == len(names) >= 15
     for record in records:
         said = record.data["application/papermill.record/text/plain"]
-        assert re.fullmatch(r"-?\d[\d.e+-]*|nan|'[^']*'", said), said
+        assert re.fullmatch(r"-?\d[\d.e+-]*|nan|'[^']*'", said) and "\\" not in said, said
+
+
+@quiet
+def test_every_exercise_is_solved(executed):
+    for cell in executed[1].cells:
+        if cell.cell_type == "code" and cell.id.startswith("solution"):
+            assert any("text/html" in output.get("data", {}) for output in cell.outputs), cell.id
+
+
+@quiet
+def test_pages_share_what_they_compute(executed, repository):
+    assert (
+        len(list((repository / "build" / "corpora").iterdir())) <= 3
+    )  # 01's own, its exercise's, and that of the others
+    for kind in ("runs", "studies", "evidence"):
+        found = repository / "build" / kind
+        assert not found.exists() or len(list(found.iterdir())) == 1, kind

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from builders import write_csd
 from emo_ssl import workspace
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 from emo_ssl.errors import UserError
+from emo_ssl.grid import StudyConfig
+from emo_ssl.ledger import EvidenceConfig
+from emo_ssl.pretrain import PretrainConfig
 from emo_ssl.segments import Segments
 
 TINY = {"videos": 4, "seed": 3, "world": "static"}
@@ -129,6 +133,111 @@ def test_what_is_not_made_up_has_no_truth(repository):
 def test_the_notice_says_that_nobody_spoke(repository):
     notice = workspace.notice(workspace.corpus(**TINY))
     assert "say nothing about people" in notice and "world static, seed 3" in notice and "warning" in notice
+
+
+SMALL = {"videos": 16, "seed": 3, "world": "static"}
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """A tiny run and a tiny study of it, with the settings that made them."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "pyproject.toml").write_text('[project]\nname = "emo-ssl"\n')
+    patch.chdir(folder)
+    segments = workspace.corpus(**SMALL)
+    pretraining = replace(workspace.pretraining(steps=3), width=16, layers=1)
+    comparison = replace(
+        workspace.comparison("tiny", [28, 30, 32], 2, 2), arms=("scratch", "pretrained"), rates=(1e-3,)
+    )
+    run = workspace.run(segments, 5, config=pretraining)
+    study = workspace.study(segments, [run], comparison)
+    patch.undo()
+    return folder, segments, pretraining, comparison, run, study
+
+
+def test_settings_leave_the_defaults_alone():
+    assert workspace.pretraining() == PretrainConfig() and workspace.pretraining(7).steps == 7
+    assert workspace.comparison("demo") == StudyConfig(profile="demo")
+    other = workspace.comparison("x", [30, 60], 3, 9)
+    assert (other.profile, other.budgets, other.seeds, other.finetune.steps, other.probe.steps) == (
+        "x",
+        (30, 60),
+        3,
+        9,
+        9,
+    )
+
+
+def test_a_run_is_computed_once_for_each_setting(computed, monkeypatch):
+    folder, segments, pretraining, _, run, _ = computed
+    monkeypatch.chdir(folder)
+    assert run.parent == folder / "build" / "runs" and run.name.startswith("pretraining-seed-5-")
+    stamp = (run / "model.safetensors").stat().st_mtime_ns
+    assert workspace.run(segments, 5, config=pretraining) == run
+    assert (run / "model.safetensors").stat().st_mtime_ns == stamp
+    other = workspace.run(segments, 5, config=replace(pretraining, steps=2))
+    assert other != run and workspace.run(segments, 6, config=replace(pretraining, steps=2)) != other
+
+
+def test_a_study_is_computed_once_and_follows_its_run(computed, monkeypatch):
+    folder, segments, pretraining, comparison, run, study = computed
+    monkeypatch.chdir(folder / "build")
+    assert study.parent == folder / "build" / "studies" and study.name.startswith("study-tiny-")
+    stamp = (study / "predictions.npz").stat().st_mtime_ns
+    assert workspace.study(segments, [run], comparison) == study
+    assert (study / "predictions.npz").stat().st_mtime_ns == stamp
+    started = []
+    monkeypatch.setattr("emo_ssl.study.study", lambda *arguments: started.append(arguments[2]))
+    other = workspace.run(segments, 5, config=replace(pretraining, steps=2))
+    workspace.study(segments, [other], comparison)
+    workspace.study(segments, [run], replace(comparison, seeds=3))
+    assert len({study, *started}) == 3
+
+
+def test_a_finished_one_is_opened_by_its_path(computed, monkeypatch):
+    folder, _, _, _, run, study = computed
+    monkeypatch.chdir(folder)
+    assert workspace.run(None, path=str(run.relative_to(folder))) == run
+    assert workspace.study(path=str(study)) == study
+    with pytest.raises(UserError, match="no finished pretraining run"):
+        workspace.run(None, path="nowhere")
+    with pytest.raises(UserError, match="no finished study"):
+        workspace.study(path="nowhere")
+
+
+def test_evidence_is_computed_once_for_each_code(computed, monkeypatch):
+    folder, _, _, _, _, study = computed
+    monkeypatch.chdir(folder)
+    config = EvidenceConfig(draws=50)
+    first = workspace.evidence(study, config)
+    assert first["budgets"][:3] == [28, 30, 32] and first["config"]["draws"] == 50
+    with monkeypatch.context() as patch:
+        patch.setattr("emo_ssl.evidence.evaluate", None)  # may not be called
+        assert workspace.evidence(study, config) == first
+    calls = []
+    monkeypatch.setattr("emo_ssl.evidence.evaluate", lambda *_: calls.append(1) or {})
+    workspace.evidence(study, EvidenceConfig(draws=60))
+    monkeypatch.setattr(workspace, "hash_of", lambda value: "0" * 64)  # other code, another key
+    workspace.evidence(study, config)
+    assert len(calls) == 2
+
+
+def test_recorded_evidence_needs_no_predictions(computed, tmp_path, monkeypatch):
+    folder, _, _, _, _, study = computed
+    monkeypatch.chdir(folder)
+    found = workspace.evidence(study, EvidenceConfig(draws=50))
+    (tmp_path / "evidence.json").write_text(json.dumps(found))
+    assert workspace.evidence(tmp_path) == found
+    with pytest.raises(UserError, match="neither"):
+        workspace.evidence(folder)
+
+
+def test_the_notice_of_a_recorded_study():
+    assert "say nothing about people" in workspace.notice_of({"source": "synthetic, world null, seed 1"})
+    real = workspace.notice_of({"source": "CMU-MOSEI <b>", "folds": "standard"})
+    assert "machinery" not in real and "&lt;b&gt;" in real and "standard" in real
+    assert "does not say" in workspace.notice_of({})
 
 
 @pytest.mark.parametrize("wrong", [{"world": "nowhere"}, {"videos": 2}, {"seed": -1}])

@@ -42,9 +42,15 @@ def whisker(axes: Axes, row: pd.Series, height: float, arm: str, value: str = "e
     """One estimate with its interval, lying."""
     chosen = look(arm)
     axes.errorbar(
-        row[value], height, xerr=reach(row[value], row["low"], row["high"]), color=chosen["color"],
-        marker=chosen["marker"] or "|", linestyle="", markeredgecolor=PAPER, **WHISKER,
-    )  # fmt: skip
+        row[value],
+        height,
+        xerr=reach(row[value], row["low"], row["high"]),
+        color=chosen["color"],
+        marker=chosen["marker"] or "d",
+        linestyle="",
+        markeredgecolor=PAPER,
+        **WHISKER,
+    )
 
 
 def enough_room(axes: Axes, least: float = 0.02) -> None:
@@ -76,8 +82,9 @@ def budget_axis(axes: Axes, budgets: Sequence[int], share: float = 0.12) -> None
 
 def draw_arm(axes: Axes, found: pd.DataFrame, arm: str, shift: float) -> None:
     chosen, x = look(arm), found["budget"].to_numpy(float) * shift
-    whiskers = reach(found["estimate"], found["low"], found["high"])
-    axes.errorbar(x, found["estimate"], yerr=whiskers, markeredgecolor=PAPER, markersize=5.5, **chosen, **WHISKER)
+    estimate, low, high = (found[name].to_numpy(float) for name in INTERVAL)
+    whiskers = reach(estimate, low, high)
+    axes.errorbar(x, estimate, yerr=whiskers, markeredgecolor=PAPER, markersize=5.5, **chosen, **WHISKER)
 
 
 def draw_curves(axes: Axes, evidence: dict, metric: str, emotion: str, arms: Sequence[str]) -> list[str]:
@@ -207,7 +214,7 @@ def controls(evidence: dict) -> Figure:
         whisker(axes, row, height, row["against"])
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(found)), [NAMES.get(arm, arm) for arm in found["against"]] if len(found) else [])
-    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_ylim(max(len(found), 1) - 0.5, -0.5)
     axes.set_xlabel(f"{SHORT[evidence['headline']]} of pretrained minus that of …")
     return figure
 
@@ -256,7 +263,7 @@ def emotion_forest(evidence: dict, metrics: Sequence[str] = ("auroc", "mae", "ac
         whisker(axes, readings.small_gain(evidence, metric), len(names) + 0.3, "length")
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_title(f"gain in {SHORT[metric]}")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
         axes.tick_params(axis="x", labelsize=8.5)
     panels[0, 0].set_yticks([*range(len(names)), len(names) + 0.3], [*names, "mean of all"])
     panels[0, 0].set_ylim(len(names) + 0.8, -0.6)
@@ -276,9 +283,15 @@ def skills(evidence: dict, results: pd.DataFrame, budgets: Sequence[int], arm: s
             heights = [names.index(name) + 0.25 * (i - (len(shades) - 1) / 2) for name in chosen["emotion"]]
             whiskers = reach(*(chosen[name] for name in INTERVAL))
             axes.errorbar(
-                chosen["estimate"], heights, xerr=whiskers, color=colour, marker="os^"[i], linestyle="",
-                markeredgecolor=PAPER, **WHISKER,
-            )  # fmt: skip
+                chosen["estimate"],
+                heights,
+                xerr=whiskers,
+                color=colour,
+                marker="os^"[i],
+                linestyle="",
+                markeredgecolor=PAPER,
+                **WHISKER,
+            )
         axes.axvline(0, **FLOOR)
         axes.set_title(f"skill in {SHORT[metric]}")
         axes.set_xlabel("0: the best constant")
@@ -300,7 +313,7 @@ def confusion(evidence: dict, budget: int, arm: str = "pretrained") -> Figure:
     totals = counts.sum(2)
     names = evidence["target_names"]
     rows = -(-len(names) // 3)
-    figure, panels = plt.subplots(rows, 3, figsize=(WIDTH, 2.35 * rows), squeeze=False)
+    figure, panels = plt.subplots(rows, 3, figsize=(WIDTH, 2.15 * rows), squeeze=False)
     for i, (axes, name) in enumerate(zip(panels.flat, names, strict=False)):
         shares = counts[i] / np.where(totals[i] > 0, totals[i], np.nan)[:, None]
         axes.imshow(shares, cmap=plt.get_cmap("Blues").with_extremes(bad="#f2f2f2"), vmin=0, vmax=1)

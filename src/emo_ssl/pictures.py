@@ -115,9 +115,12 @@ def knowledge(found: pd.DataFrame) -> Figure:
     questions = list(dict.fromkeys(found["question"]))
     names = list(dict.fromkeys(found["representation"]))
     figure, panels = plt.subplots(
-        -(-len(questions) // 2), min(2, len(questions)), figsize=(WIDTH, 0.5 + 1.75 * -(-len(questions) // 2)),
-        sharey=True, squeeze=False,
-    )  # fmt: skip
+        -(-len(questions) // 2),
+        min(2, len(questions)),
+        figsize=(WIDTH, 0.5 + 1.75 * -(-len(questions) // 2)),
+        sharey=True,
+        squeeze=False,
+    )
     for axes, question in zip(panels.flat, questions, strict=False):
         of_question = found[found["question"] == question].set_index("representation")
         for row, name in enumerate(names):

@@ -102,6 +102,12 @@ def interval(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
     return f"{estimate:{shape}} ({low:{shape}} to {high:{shape}})" if np.isfinite(low) else f"{estimate:{shape}}"
 
 
+def cell(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
+    """An interval for a table: if its line has to break, then before the bracket."""
+    words = interval(row, sign, digits).split(" ", 1)
+    return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in words)
+
+
 def outcome(row: pd.Series) -> str:
     """What an interval of a paired difference says, in words that follow "pretraining is"."""
     if not np.isfinite([row["low"], row["high"]]).all():
@@ -114,7 +120,7 @@ def level_table(evidence: dict, metric: str, arms: Sequence[str] = ARMS, emotion
     columns = {}
     for arm in arms:
         found = levels(evidence, arm, metric, emotion).set_index("budget")
-        columns[NAMES.get(arm, arm)] = found.apply(interval, axis=1) if len(found) else pd.Series(dtype=object)
+        columns[NAMES.get(arm, arm)] = found.apply(cell, axis=1) if len(found) else pd.Series(dtype=object)
     table = pd.DataFrame(columns).reindex(evidence["budgets"])
     table["floor"] = f"{floor(evidence, metric, emotion):.3f}"
     return table
@@ -125,8 +131,8 @@ def gain_table(evidence: dict, metrics: Sequence[str]) -> pd.DataFrame:
     table = {}
     for metric in metrics:
         found = gains(evidence, metric)
-        column = {row["budget"]: interval(row, sign=True) for _, row in found.iterrows()}
-        column["small ones"] = interval(small_gain(evidence, metric), sign=True)
+        column = {row["budget"]: cell(row, sign=True) for _, row in found.iterrows()}
+        column["small ones"] = cell(small_gain(evidence, metric), sign=True)
         table[SHORT[metric]] = column
     return pd.DataFrame(table).reindex([*evidence["budgets"], "small ones"])
 
@@ -141,7 +147,7 @@ def controls(evidence: dict) -> pd.DataFrame:
 def control_table(evidence: dict) -> pd.DataFrame:
     found = controls(evidence)
     rows = [
-        (NAMES.get(row["against"], row["against"]), interval(row, sign=True), row["p_holm"], outcome(row))
+        (NAMES.get(row["against"], row["against"]), cell(row, sign=True), row["p_holm"], outcome(row))
         for _, row in found.iterrows()
     ]
     return pd.DataFrame(rows, columns=["pretrained against", "difference", "p (Holm)", "pretrained is"])
@@ -159,6 +165,16 @@ def efficiency_table(evidence: dict) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["labels, pretrained", "labels from scratch for the same (interval)"])
 
 
+def emotion_levels(evidence: dict, arm: str, budget: int, metric: str) -> pd.DataFrame:
+    """What an arm reaches at one budget, a row an emotion; NaN where it was not run."""
+    rows = {}
+    for emotion in evidence["target_names"]:
+        found = levels(evidence, arm, metric, emotion)
+        found = found[found["budget"] == budget]
+        rows[emotion] = found.iloc[0][INTERVAL] if len(found) else dict.fromkeys(INTERVAL, np.nan)
+    return pd.DataFrame(rows).T.astype(float)
+
+
 def emotion_gains(evidence: dict, metric: str) -> pd.DataFrame:
     """The mean paired difference over the small budgets, a row an emotion."""
     rows = {emotion: small_gain(evidence, metric, emotion) for emotion in evidence["target_names"]}
@@ -167,7 +183,7 @@ def emotion_gains(evidence: dict, metric: str) -> pd.DataFrame:
 
 def emotion_table(evidence: dict, metrics: Sequence[str]) -> pd.DataFrame:
     """The twin of the forest plot."""
-    columns = {SHORT[m]: emotion_gains(evidence, m).apply(interval, axis=1, sign=True) for m in metrics}
+    columns = {SHORT[m]: emotion_gains(evidence, m).apply(cell, axis=1, sign=True) for m in metrics}
     return pd.DataFrame(columns)
 
 
@@ -202,7 +218,7 @@ def skill_table(evidence: dict, table: pd.DataFrame, arm: str, budget: int) -> p
         columns[f"best constant, {SHORT[metric]}"] = {
             e: f"{floor(evidence, metric, e):.3f}" for e in evidence["target_names"]
         }
-        columns[f"skill, {SHORT[metric]}"] = found.apply(interval, axis=1, sign=True, digits=2)
+        columns[f"skill, {SHORT[metric]}"] = found.apply(cell, axis=1, sign=True, digits=2)
     return pd.DataFrame(columns).reindex(evidence["target_names"])
 
 
@@ -231,13 +247,21 @@ def claim_table(evidence: dict, *names: str) -> pd.DataFrame:
         for part in claim(evidence, name)["effects"]:
             row = pd.Series({key: np.nan if part[key] is None else part[key] for key in INTERVAL})
             found = "not computable" if part["met"] is None else "yes" if part["met"] else "no"
-            rows.append((name, part["name"], interval(row, sign=True), part["required"], found))
+            rows.append((name, part["name"], cell(row, sign=True), part["required"], found))
     return pd.DataFrame(rows, columns=["claim", "effect", "found", "required", "met"])
 
 
-def ledger_table(evidence: dict) -> pd.DataFrame:
-    rows = [(row["claim"], row["title"], row["verdict"]) for row in evidence["ledger"]]
-    return pd.DataFrame(rows, columns=["claim", "what it says", "verdict"])
+def ledger_table(evidence: dict, *names: str) -> pd.DataFrame:
+    rows = [claim(evidence, name) for name in names]
+    cells = [(row["claim"], row["title"], row["verdict"], row["reason"]) for row in rows]
+    return pd.DataFrame(cells, columns=["claim", "what it says", "verdict", "why"])
+
+
+def short_reason(found: dict) -> str:
+    """Why a claim got its verdict, in a word or two: the rest stands in its table."""
+    if found["verdict"] == "reversed":
+        return "the whole interval lies below 0"
+    return found["reason"].split(":")[0]
 
 
 def rates_of(provenance: dict, arm: str) -> list[float]:
@@ -251,7 +275,8 @@ def fairness_table(provenance: dict) -> pd.DataFrame:
     settings, fairness = provenance["config"], provenance["fairness"]
     tuned = settings["finetune"]
     tried = ", ".join(f"{rate:g}" for rate in settings["rates"])
-    runs = f"{len(provenance['pretraining'])} pretraining run(s)"
+    count = len(provenance["pretraining"])
+    runs = "the pretraining run" if count == 1 else f"one of {count} pretraining runs"
     same = {
         "numbers to learn": f"{max(fairness['parameters'], default=0):,}",
         "steps": f"{tuned['steps']:,}",

@@ -87,7 +87,7 @@ def run(segments: Segments, seed: int = 0, fold: int = 0, config=None, path: str
     return folder
 
 
-def study(segments: Segments, runs: Sequence[Path], config=None, path: str = "") -> Path:
+def study(segments: Segments | None = None, runs: Sequence[Path] = (), config=None, path: str = "") -> Path:
     """The folder of a label-budget study that starts from these runs: `path`, or computed as `run` is."""
     from emo_ssl.grid import StudyConfig
     from emo_ssl.pretrain import MODEL
