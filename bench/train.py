@@ -32,6 +32,7 @@ from emo_ssl.optimise import Adam, schedule
 from emo_ssl.pretrain import PretrainConfig
 from emo_ssl.sampling import label_order, windows
 from emo_ssl.segments import SPLITS, Segments
+from emo_ssl.store import gather
 
 
 def demo_corpus(folder: Path, videos: int) -> Segments:
@@ -80,7 +81,7 @@ def plain_pretraining(segments, config: PretrainConfig, cut, tokens: int, held_o
     with torch.no_grad():
         losses, counts = [], []
         for batch in engine.held_out_batches(held_out, config, seed):
-            raw, real = engine.batch_tokens(held_out.frames, batch, config.stack)
+            raw, real = gather(held_out.frames, batch.first, batch.length, batch.steps)
             shaped = raw.masked_fill(~real[..., None], float("nan")).view(len(raw), -1, backbone.token_size)
             known = int((batch.hidden[..., None] & torch.isfinite(shaped)).sum())
             losses.append(float(model(shaped, real.view(len(raw), -1, config.stack).any(-1), batch.hidden)) * known)

@@ -328,6 +328,17 @@ def test_controls_stand_in_the_order_of_the_arms():
     assert arms == [arm for arm in ARMS if arm != "pretrained"]
 
 
+def test_the_hardest_rival_is_that_over_which_least_is_gained():
+    evidence = made_up()
+    evidence["controls"][2] = {**evidence["controls"][2], "estimate": -0.2, "low": -0.3, "high": -0.1}
+    found = readings.hardest_rival(evidence)
+    assert found["rival"] == readings.NAMES[evidence["controls"][2]["against"]] and found["rival_is"] == "worse"
+    for nothing in (emptied(evidence), undefined(evidence)):
+        assert readings.hardest_rival(nothing)["rival"] == "none"
+    assert readings.ends(pd.Series({"a": 2.0, "b": np.nan, "c": 1.0})) == ("c", "a")
+    assert readings.ends(pd.Series({"a": np.nan})) == ("none", "none")
+
+
 def test_reasons_in_a_word():
     assert readings.short_reason({"verdict": "not shown", "reason": "equivalent: not met is x"}) == "equivalent"
     assert readings.short_reason({"verdict": "holds", "reason": "all 3 requirements are met"}).endswith("are met")

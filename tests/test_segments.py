@@ -7,7 +7,7 @@ from builders import RATE, Segment, Video, contents, intensities, noise, prepare
 
 from emo_ssl.corpora.report import describe
 from emo_ssl.errors import UserError
-from emo_ssl.segments import FRAMES, HEADER, INDEX, REPORT, SPLITS, Segments, label_distribution
+from emo_ssl.segments import FRAMES, HEADER, INDEX, REPORT, SPLITS, Cuts, Segments, SegmentsWriter, label_distribution
 
 VIDEOS = (
     Video("a", noise(50, seed=1)),
@@ -320,3 +320,27 @@ def test_describe_tells_that_nothing_was_kept(tmp_path):
 )
 def test_label_distribution(intensity, expected):
     assert label_distribution(np.array(intensity, np.float32)) == expected
+
+
+def test_a_speaker_s_unlabelled_videos_follow_its_labelled_ones_into_a_fold(tmp_path):
+    """Speaker a is tested in fold 0, b in fold 1; each has an unlabelled video too, and one is of nobody."""
+    speakers = ("a", "b", "a", "b", "")
+    frames = np.zeros((4, 1), np.float32)
+    nothing = np.full(2, SPLITS.index("none"), np.int8)
+    with SegmentsWriter(tmp_path, ["f"], 100.0) as writer:
+        offsets = [writer.add_video(str(i), frames.copy(), SPLITS.index("none"), s) for i, s in enumerate(speakers)]
+        cuts = Cuts(
+            video=np.array([0, 1], np.int32),
+            row=np.zeros(2, np.int32),
+            start=np.zeros(2),
+            end=np.full(2, 0.04),
+            first=np.array(offsets[:2], np.int64),
+            length=np.full(2, 4, np.int32),
+            split=nothing,
+            fold=np.array([0, 1], np.int8),
+            category=np.full(2, -1, np.int8),
+        )
+        segments = writer.seal(cuts, np.zeros((2, 1), np.float32), ("happy",), {}, "made up", "by speaker")
+    split = {fold: [SPLITS[code] for code in segments.of_fold(fold).videos.split] for fold in (0, 1)}
+    assert split[0] == ["test", "valid", "test", "valid", "none"]
+    assert split[1] == ["valid", "test", "valid", "test", "none"]

@@ -31,7 +31,7 @@ from emo_ssl.model import (
 from emo_ssl.normalise import Normaliser
 from emo_ssl.optimise import PRECISIONS, Adam, AdamConfig, schedule
 from emo_ssl.segments import Segments
-from emo_ssl.store import FrameStore
+from emo_ssl.store import FrameStore, gather
 
 THIRDS = tuple(k / 3 for k in range(10))
 WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
@@ -169,10 +169,7 @@ def backbone_vectors(task: Task, backbone: BackboneConfig, config: FinetuneConfi
         crop = length.clamp(max=most)
         # a place next to 1 may round to the position after the last
         first = task.first[picked] + torch.minimum(((length - crop + 1) * place).long(), length - crop)
-        step = torch.arange(most, device=task.device)
-        valid = step < crop[..., None]
-        frames = task.frames[torch.where(valid, first[..., None] + step, 0)].float()
-        tokens, real = to_tokens(frames, valid, backbone.stack)
+        tokens, real = to_tokens(*gather(task.frames, first, crop, most), backbone.stack)
         return pool(encode(backbone, params, tokens, real), real)
 
     return vectors
@@ -227,10 +224,8 @@ def embed(task: Task, backbone: BackboneConfig, params: Params, chosen: np.ndarr
         part = order[begin : begin + max(1, int(fits.sum()))]
         begin += len(part)
         index = torch.from_numpy(chosen[part]).to(task.device)
-        step = torch.arange(int(lengths[part[-1]]), device=task.device)
-        valid = step < task.length[index][:, None]
-        frames = task.frames[torch.where(valid, task.first[index][:, None] + step, 0)].float()
-        tokens, real = to_tokens(frames, valid, backbone.stack)
+        longest = int(lengths[part[-1]])
+        tokens, real = to_tokens(*gather(task.frames, task.first[index], task.length[index], longest), backbone.stack)
         with amp:
             real = real.expand(members, *real.shape)
             states = encode(backbone, params, tokens.expand(members, *tokens.shape), real)

@@ -38,7 +38,7 @@ from emo_ssl.progress import Progress
 from emo_ssl.provenance import provenance
 from emo_ssl.sampling import windows
 from emo_ssl.segments import SPLITS, Segments
-from emo_ssl.store import FrameStore
+from emo_ssl.store import FrameStore, gather
 from emo_ssl.traces import traces_of
 
 MODEL, CHECKPOINT, METRICS, RESULT, SEEN = (
@@ -148,7 +148,7 @@ def reconstruction_loss(
     config: BackboneConfig, params: Params, frames: Tensor, batch: Batch
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean smooth L1 over the known values behind the mask; also the sum and the count it is made of."""
-    raw, b = batch_tokens(frames, batch, config.stack)
+    raw, b = gather(frames, batch.first, batch.length, batch.steps)
     tokens, valid = to_tokens(raw[None], b[None], config.stack)
     seen = tokens if batch.channels is None else tokens.masked_fill(batch.channels[None, :, None], 0.0)
     states = encode(config, params, seen, valid, batch.hidden[None])
@@ -161,14 +161,6 @@ def reconstruction_loss(
     errors = F.smooth_l1_loss(guess.float(), torch.where(known, target, 0.0), reduction="none")
     total, count = torch.where(known, errors, 0.0).sum(), known.sum()
     return total / count.clamp(min=1), total.detach(), count
-
-
-def batch_tokens(frames: Tensor, batch: Batch, stack: int) -> tuple[Tensor, Tensor]:
-    """The batch's frames (B, T, D), NaN = missing, and which of them are real (B, T)."""
-    step = torch.arange(batch.steps, device=frames.device)
-    valid = step < batch.length[:, None]
-    index = torch.where(valid, batch.first[:, None] + step, 0)
-    return frames[index].float(), valid
 
 
 def pretrain(
@@ -287,7 +279,7 @@ def floors_of(held_out: Pool, config: PretrainConfig, corpora, normalised, seed:
     mean = np.concatenate(frames).mean(0, dtype=np.float64)
     sums, count = dict.fromkeys(reconstruct.FLOORS, 0.0), 0
     for batch in held_out_batches(held_out, config, seed):
-        raw, valid = batch_tokens(held_out.frames, batch, config.stack)
+        raw, valid = gather(held_out.frames, batch.first, batch.length, batch.steps)
         hidden = reconstruct.frame_mask(batch.hidden.cpu().numpy(), config.stack, batch.steps)
         some, known = reconstruct.floor_losses(raw.cpu().numpy(), hidden, valid.cpu().numpy(), mean)
         sums, count = {name: sums[name] + some[name] for name in sums}, count + known

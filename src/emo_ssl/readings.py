@@ -153,6 +153,16 @@ def control_table(evidence: dict) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pretrained against", "difference", "p (Holm)", "pretrained is"])
 
 
+def hardest_rival(evidence: dict) -> dict[str, str]:
+    """Over which arm the pretrained one gains least: its name, the difference, and what its interval says."""
+    found = controls(evidence).dropna(subset="estimate")
+    if not len(found):
+        return {"rival": "none", "rival_by": "–", "rival_is": "not judged, for want of small budgets"}
+    least = found.loc[found["estimate"].idxmin()]
+    name = NAMES.get(least["against"], least["against"])
+    return {"rival": name, "rival_by": interval(least, sign=True), "rival_is": outcome(least)}
+
+
 def efficiency(evidence: dict) -> pd.DataFrame:
     """budget, labels, low, high, each with `…_beyond` = "less", "more" or None where it lies outside the study."""
     found = pick(evidence, "label_efficiency").drop(columns="estimate")
@@ -207,6 +217,12 @@ def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.Dat
     skill = (sign * (by_seed - best) / np.where(room > 0, room, np.nan)).groupby(["emotion", "budget"])
     ends = pd.DataFrame({"estimate": skill.mean(), "low": skill.min(), "high": skill.max()}).reset_index()
     return ends[ends["emotion"].isin(evidence["target_names"])]
+
+
+def ends(values: pd.Series) -> tuple[str, str]:
+    """The names of the least and the largest value; "none" where no value is known."""
+    known = values.dropna()
+    return (str(known.idxmin()), str(known.idxmax())) if len(known) else ("none", "none")
 
 
 def skill_table(evidence: dict, table: pd.DataFrame, arm: str, budget: int) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from emo_ssl.normalise import Normaliser, sample_frames
 from emo_ssl.pretrain import Batch, Pool, PretrainConfig
 from emo_ssl.sampling import windows
 from emo_ssl.segments import SPLITS, Segments
+from emo_ssl.store import gather
 
 MODEL, INTERPOLATION = "model", reconstruct.FLOORS[-1]
 CPU = torch.device("cpu")
@@ -73,7 +74,7 @@ def recover(held_out: HeldOut) -> Iterator[Recovered]:
     config, pool = held_out.config, held_out.pool
     by_start = np.argsort(pool.first)
     for batch in pretrain.held_out_batches(pool, config, held_out.seed):
-        frames, valid = pretrain.batch_tokens(pool.frames, batch, config.stack)
+        frames, valid = gather(pool.frames, batch.first, batch.length, batch.steps)
         true, real = frames.numpy(), valid.numpy()
         hidden = reconstruct.frame_mask(batch.hidden.numpy(), config.stack, batch.steps) & real
         guesses = reconstruct.guess(np.nan_to_num(true), hidden, real, held_out.mean)

@@ -145,6 +145,10 @@ class Segments:
         of_segment = np.where(self.cuts.fold < 0, SPLITS.index("none"), of_segment).astype(np.int8)
         of_video = np.full(len(self.videos), SPLITS.index("none"), np.int8)
         of_video[self.cuts.video] = of_segment
+        # what a speaker says without a label must not be pretrained on either where the speaker is tested
+        speaker = self.videos.speaker
+        split_of = {s: code for s, code in zip(speaker, of_video, strict=True) if s and code != SPLITS.index("none")}
+        of_video = np.array([split_of.get(s, code) for s, code in zip(speaker, of_video, strict=True)], np.int8)
         return replace(self, videos=replace(self.videos, split=of_video), cuts=replace(self.cuts, split=of_segment))
 
     def gather(self, first: np.ndarray, length: np.ndarray, pad_to: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -41,15 +41,9 @@ class FrameStore:
             raise ValueError("a run of a video that is not in this store")
         return self.offset[video] + first - self.source_offset[video]
 
-    def gather(self, first: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """first, length (...) -> frames (..., steps, D) float32 with NaN where missing, valid (..., steps)."""
-        step = torch.arange(steps, device=self.frames.device)
-        valid = step < length[..., None]
-        index = torch.where(valid, first[..., None] + step, 0)
-        return self.frames[index].float(), valid
 
-
-def join(stores: list[FrameStore]) -> tuple[Tensor, list[int]]:
-    """The frames of several stores end to end, and where each store begins."""
-    sizes = [len(store.frames) for store in stores]
-    return torch.cat([store.frames for store in stores]), [sum(sizes[:i]) for i in range(len(sizes))]
+def gather(frames: Tensor, first: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Runs of frames (F, D): first, length (...) -> (..., steps, D), NaN = missing, and valid (..., steps)."""
+    step = torch.arange(steps, device=frames.device)
+    valid = step < length[..., None]
+    return frames[torch.where(valid, first[..., None] + step, 0)].float(), valid

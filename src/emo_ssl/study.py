@@ -5,6 +5,7 @@ them.
 """
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -74,6 +75,7 @@ def run_grid(segments, paths, loaded, out, config, device, shard) -> None:
     grid = chunks_of(config, numbers, budgets)
     mine = [chunk for i, chunk in enumerate(grid) if shard is None or i % shard[1] == shard[0] - 1]
     fold: Fold | None = None
+    started = time.monotonic()
     with Progress("study", len(mine), "chunks") as bar:
         for chunk in mine:
             if find(out.path, chunk, out.hash) is None:
@@ -82,7 +84,7 @@ def run_grid(segments, paths, loaded, out, config, device, shard) -> None:
                 save(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
             bar.advance(note=chunk.name)
     if not shard:
-        collect(segments, loaded, out, config, grid, budgets, device)
+        collect(segments, loaded, out, config, grid, budgets, device, time.monotonic() - started)
 
 
 def open_fold(segments, number, paths, loaded, config, device) -> Fold:
@@ -99,7 +101,7 @@ def open_fold(segments, number, paths, loaded, config, device) -> Fold:
     return Fold(number, seen, normaliser, Task.build(seen, normaliser, device, config.head), backbone, weights)
 
 
-def collect(segments, loaded, out, config, grid, budgets, device) -> None:
+def collect(segments, loaded, out, config, grid, budgets, device, seconds: float) -> None:
     """Put the chunks together: predictions.npz, results.csv, provenance.json; refused where they are not comparable."""
     outcomes = {chunk: read_chunk(find(out.path, chunk, out.hash), out.hash) for chunk in grid}
     verdict = judge({chunk: outcome.record for chunk, outcome in outcomes.items()})
@@ -117,6 +119,7 @@ def collect(segments, loaded, out, config, grid, budgets, device) -> None:
         ],
         "fairness": verdict,
         "tuned_rates": {chunk.name: outcome.record.rate for chunk, outcome in outcomes.items()},
+        "seconds_of_the_last_start": round(seconds, 1),
         **provenance(str(device)),
     }
     write_json(out.path / PROVENANCE, story)
