@@ -10,6 +10,7 @@ A prepared folder holds
 import hashlib
 import json
 import zipfile
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
@@ -23,6 +24,7 @@ from emo_ssl.errors import UserError
 from emo_ssl.files import PARTIAL, atomic_path, disk_full, is_disk_full, read_json, sync, write_json
 
 FORMAT = 1
+VIDEOS_IN_FLIGHT = 3  # read, but not yet hashed and written
 SPLITS = ("train", "valid", "test", "none")
 FRAMES, INDEX, HEADER, REPORT = "frames.bin", "index.npz", "segments.json", "report.json"
 
@@ -236,8 +238,9 @@ class SegmentsWriter:
     def __enter__(self) -> "SegmentsWriter":
         self._path = self.folder / (FRAMES + PARTIAL)
         self._stream = self._path.open("wb", buffering=0)
-        self._workers = ThreadPoolExecutor(2)  # one writes, one hashes: both let go of the interpreter's lock
-        self._pending: tuple[Future, ...] = ()
+        # one writes, one hashes: both let go of the interpreter's lock, and neither changes the order
+        self._writing, self._hashing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._pending: deque[Future] = deque()
         return self
 
     def add_video(self, name: str, frames: np.ndarray, split: int, speaker: str = "") -> int:
@@ -246,9 +249,9 @@ class SegmentsWriter:
         self._rows.append((name, speaker, offset, len(frames), split))
         self._frames += len(frames)
         stored = self._round(frames) if self.dtype.itemsize == 2 else np.ascontiguousarray(frames, self.dtype)
-        self._wait()
-        self._digests.append(self._workers.submit(lambda: hashlib.sha256(stored).digest()))
-        self._pending = (self._workers.submit(self._write, stored), self._digests[-1])
+        self._digests.append(self._hashing.submit(lambda: hashlib.sha256(stored).digest()))
+        self._pending += (self._writing.submit(self._write, stored), self._digests[-1])
+        self._wait(2 * VIDEOS_IN_FLIGHT)
         return offset
 
     def _write(self, stored: np.ndarray) -> None:
@@ -266,12 +269,11 @@ class SegmentsWriter:
             self.float16_error = max(self.float16_error, float(np.nanmax(error, initial=0.0)))
         return stored
 
-    def _wait(self) -> None:
-        """Until the video before is on its way, so that no more than two are held in memory."""
-        pending, self._pending = self._pending, ()
-        for work in pending:
+    def _wait(self, most: int = 0) -> None:
+        """Until at most so many pieces of work are under way, since each of them holds a video in memory."""
+        while len(self._pending) > most:
             try:
-                work.result()
+                self._pending.popleft().result()
             except OSError as problem:
                 if is_disk_full(problem):
                     raise disk_full(self.folder / FRAMES) from problem
@@ -326,7 +328,8 @@ class SegmentsWriter:
         return Segments.open(self.folder)
 
     def __exit__(self, kind, problem, trace) -> None:
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._writing.shutdown(wait=True, cancel_futures=True)
+        self._hashing.shutdown(wait=True, cancel_futures=True)
         self._stream.close()
         if problem is not None:
             for name in (HEADER, FRAMES + PARTIAL, FRAMES, INDEX, REPORT):

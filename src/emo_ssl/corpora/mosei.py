@@ -1,10 +1,12 @@
 """COVAREP + labels + folds -> Segments, and a report of every defect met.
 
 The label table is judged first, then the acoustic file streams by once: each video is cleaned, stored, hashed and its
-segments are cut by two binary searches. Memory holds two videos at a time, whatever the size of the corpus.
+segments are cut by two binary searches. Memory holds a few videos at a time, whatever the size of the corpus.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
 SHORTEST = 0.3  # seconds of frames
 EDGE = 1e-5  # seconds by which an interval's ends reach out, against rounding in the files
 WRONG_WIDTH = "with rows of another width, dropped"
+READ_AHEAD = 2  # videos
 NOTHING = np.empty(0, np.int64)
 USUAL_ROOTS = ("COVAREP", "Labels", "All Labels", "Emotion Labels")
 
@@ -129,9 +132,10 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
     first, length, video_end = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.full(len(rows), np.nan)
     rate = frame_rate(sound, sources.groups)
     with SegmentsWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
-        for video in sorted(sources.groups):
-            frames, times = read_video(sources, video, tally)
-            bar.advance(sum(sound.shape(key)[0] for key in sources.groups[video]))
+        useful = {video: keys for video in sorted(sources.groups) if (keys := useful_keys(sources, video, tally))}
+        for (video, keys), pieces in zip(useful.items(), read_ahead(sound, useful.values()), strict=True):
+            frames, times = tidy(sources, video, pieces, tally)
+            bar.advance(sum(sound.shape(key)[0] for key in keys))
             if not len(frames):
                 continue
             labelled = mine.get(video, NOTHING)
@@ -184,23 +188,40 @@ def rows_of_video(rows: LabelRows) -> dict[str, np.ndarray]:
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video in order of time, none if useless."""
+def useful_keys(sources: Sources, video: str, tally: Tally) -> list[str]:
+    """The keys under which a video's frames lie; none where it has no frames or rows of another width."""
     sound, width = sources.sound, len(sources.names)
     keys = [key for key in sources.groups[video] if sound.shape(key)[0]]
-    nothing = np.empty((0, width), np.float32), np.empty((0, 2))
     size = sum(sound.shape(key)[0] for key in keys)
     tally.frames["in"] += size
+    if not keys:
+        tally.video("in the acoustic file with no frame, dropped", video)
     if any(sound.shape(key)[1] != width for key in keys):
         tally.video(WRONG_WIDTH, video)
         tally.frames["dropped: row of the wrong width"] += size
-        return nothing
-    if not keys:
-        tally.video("in the acoustic file with no frame, dropped", video)
-        return nothing
+        return []
     if any(sound.dtype(key) != np.float32 for key in keys):
         tally.video("stored in another number format, read as float32", video)
-    pieces = [sound.read(key) for key in keys]
+    return keys
+
+
+Pieces = list[tuple[np.ndarray, np.ndarray]]
+
+
+def read_ahead(sound: Csd, videos: Iterable[list[str]]) -> Iterator[Pieces]:
+    """The features and intervals of each video in turn; a thread reads the next ones while one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming: deque[Future[Pieces]] = deque()
+        for keys in videos:
+            coming.append(reader.submit(lambda keys=keys: [sound.read(key) for key in keys]))
+            if len(coming) > READ_AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+def tidy(sources: Sources, video: str, pieces: Pieces, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video, in order of time, each once."""
     frames, times = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
     known = np.isfinite(times).all(1)
     if not known.all():
