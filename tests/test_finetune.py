@@ -28,6 +28,7 @@ from emo_ssl.finetune import (
     thresholds_between,
     train,
     with_marginals,
+    with_padding,
 )
 from emo_ssl.model import (
     BackboneConfig,
@@ -184,7 +185,7 @@ def test_batches_go_through_the_subset_again_and_again(size):
 def test_a_crop_is_a_stretch_of_its_segment(task, tokens, place):
     """Also where the place was rounded up to 1, and at the very end of the store."""
     backbone, last = shape(), int((task.first + task.length).argmax())
-    store = task.frames[: int(task.first[last] + task.length[last])]
+    store = with_padding(task.frames[: int(task.first[last] + task.length[last])])  # nothing else lies behind it
     params = stack_members([fresh(task, backbone, 0)])
     config = FinetuneConfig(tokens=tokens)
     read = backbone_vectors(replace(task, frames=store), backbone, config)

@@ -26,12 +26,11 @@ from emo_ssl.model import (
     exceed,
     pool,
     stack_members,
-    to_tokens,
 )
 from emo_ssl.normalise import Normaliser
 from emo_ssl.optimise import PRECISIONS, Adam, AdamConfig, schedule
 from emo_ssl.segments import Segments
-from emo_ssl.store import FrameStore, gather
+from emo_ssl.store import FrameStore
 
 THIRDS = tuple(k / 3 for k in range(10))
 WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
@@ -71,7 +70,7 @@ class Member:
 class Task:
     """Labelled segments on the device: where their frames begin, and what people said about them."""
 
-    frames: Tensor  # (F, D), NaN = missing
+    frames: Tensor  # (F + 1, D), missing = 0 and a last frame of zeros, which stands for padding
     first: Tensor  # (N,)
     length: Tensor  # (N,)
     targets: Tensor  # (N, E)
@@ -91,7 +90,7 @@ class Task:
             kind=kind,
         )
         return cls(
-            store.frames,
+            with_padding(store.frames),
             torch.from_numpy(store.locate(segments.cuts.video, segments.cuts.first)).to(device),
             torch.from_numpy(segments.cuts.length.astype(np.int64)).to(device),
             torch.from_numpy(segments.targets).to(device),
@@ -108,6 +107,20 @@ class Task:
     @property
     def device(self) -> torch.device:
         return self.frames.device
+
+
+def with_padding(frames: Tensor) -> Tensor:
+    """(F, D), NaN = missing -> (F + 1, D) without a gap, so that a step has nothing left to fill."""
+    return torch.cat((frames.nan_to_num(nan=0.0), frames.new_zeros(1, frames.shape[1])))
+
+
+def clip_tokens(frames: Tensor, first: Tensor, length: Tensor, stack: int, tokens: int) -> tuple[Tensor, Tensor]:
+    """Padded frames (F + 1, D), first and length (...) -> tokens (..., L, S) and which of them are real (..., L)."""
+    step = torch.arange(tokens * stack, device=frames.device)
+    valid = step < length[..., None]
+    index = torch.where(valid, first[..., None] + step, len(frames) - 1)
+    rows = frames.index_select(0, index.flatten()).float()
+    return rows.view(*length.shape, tokens, stack * frames.shape[1]), valid[..., ::stack]
 
 
 def levels_of(targets: np.ndarray) -> tuple[float, ...]:
@@ -161,15 +174,14 @@ Vectors = Callable[[Params, Tensor, Tensor], Tensor]
 
 def backbone_vectors(task: Task, backbone: BackboneConfig, config: FinetuneConfig) -> Vectors:
     """Pooled states of random crops: picked (M, B), place (M, B) -> (M, B, 2W)."""
-    most = min(config.tokens * backbone.stack, int(task.length.max()))
-    most += -most % backbone.stack
+    longest = min(config.tokens, -(-int(task.length.max()) // backbone.stack))
 
     def vectors(params: Params, picked: Tensor, place: Tensor) -> Tensor:
         length = task.length[picked]
-        crop = length.clamp(max=most)
+        crop = length.clamp(max=longest * backbone.stack)
         # a place next to 1 may round to the position after the last
         first = task.first[picked] + torch.minimum(((length - crop + 1) * place).long(), length - crop)
-        tokens, real = to_tokens(*gather(task.frames, first, crop, most), backbone.stack)
+        tokens, real = clip_tokens(task.frames, first, crop, backbone.stack, longest)
         return pool(encode(backbone, params, tokens, real), real)
 
     return vectors
@@ -224,8 +236,8 @@ def embed(task: Task, backbone: BackboneConfig, params: Params, chosen: np.ndarr
         part = order[begin : begin + max(1, int(fits.sum()))]
         begin += len(part)
         index = torch.from_numpy(chosen[part]).to(task.device)
-        longest = int(lengths[part[-1]])
-        tokens, real = to_tokens(*gather(task.frames, task.first[index], task.length[index], longest), backbone.stack)
+        longest = -(-int(lengths[part[-1]]) // backbone.stack)
+        tokens, real = clip_tokens(task.frames, task.first[index], task.length[index], backbone.stack, longest)
         with amp:
             real = real.expand(members, *real.shape)
             states = encode(backbone, params, tokens.expand(members, *tokens.shape), real)

@@ -84,7 +84,7 @@ def over_members(parameter: Tensor, like: Tensor) -> Tensor:
 
 def layer_norm(x: Tensor, params: Params, name: str) -> Tensor:
     scaled = F.layer_norm(x, x.shape[-1:])
-    return scaled * over_members(params[f"{name}.scale"], x) + over_members(params[f"{name}.shift"], x)
+    return torch.addcmul(over_members(params[f"{name}.shift"], x), scaled, over_members(params[f"{name}.scale"], x))
 
 
 def rotary_angles(length: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -106,10 +106,10 @@ def attend(
     """Self-attention over (M, B, L, W); padded tokens are read by nobody."""
     m, b, length, width = x.shape
     qkv = linear(x, params, f"{name}.qkv").view(m * b, length, 3, heads, width // heads)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    q, k = rotate(q, *turn).to(v.dtype), rotate(k, *turn).to(v.dtype)
+    qk, v = qkv.permute(2, 0, 3, 1, 4).split((2, 1))
+    q, k = rotate(qk, *turn).to(v.dtype)
     mask = None if valid is None else valid.reshape(m * b, 1, 1, length)
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    mixed = F.scaled_dot_product_attention(q, k, v[0], attn_mask=mask)
     return linear(mixed.transpose(1, 2).reshape(m, b, length, width), params, f"{name}.out")
 
 

@@ -69,9 +69,10 @@ class Adam:
         self.first.lerp_(gradient, 1 - c.beta1)
         self.second.mul_(c.beta2).addcmul_(gradient, gradient, value=1 - c.beta2)
         correction = math.sqrt(1 - c.beta2**self.count) / (1 - c.beta1**self.count)
-        pace = rate[:, None]
-        self.flat.mul_(1 - pace * self.decay)
-        self.flat.sub_(self.first / self.second.sqrt().add_(c.epsilon) * (pace * correction * self.share))
+        move = self.second.sqrt().add_(c.epsilon)
+        torch.div(self.first, move, out=move)
+        move.mul_(correction * self.share).addcmul_(self.flat, self.decay)
+        self.flat.addcmul_(move, -rate[:, None])
         return norm
 
     def state(self) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ class SavedModel:
             raise UserError("a recording without a single frame cannot be judged; leave it out.")
         frames, nothing = np.concatenate(runs), torch.empty(0)
         task = Task(
-            torch.from_numpy(self.normaliser.with_gaps(np.asarray(frames, np.float32), 0)),
+            finetune.with_padding(torch.from_numpy(self.normaliser.with_gaps(np.asarray(frames, np.float32), 0))),
             torch.from_numpy(np.cumsum(length) - length),
             torch.from_numpy(length),
             nothing,
