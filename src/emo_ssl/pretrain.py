@@ -54,12 +54,12 @@ MODEL, CHECKPOINT, METRICS, RESULT, SEEN = (
 class PretrainConfig:
     kind: str = "transformer"
     stack: int = 4
-    width: int = 64
+    width: int = 48
     layers: int = 2
     heads: int = 4
     window: float = 5.12  # seconds
     batch: int = 16  # windows
-    steps: int = 1500
+    steps: int = 2000
     rate: float = 3e-3
     adam: AdamConfig = field(default_factory=AdamConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
