@@ -210,3 +210,23 @@ def test_items_of_similar_length_meet():
     shuffled = np.array_split(rng.permutation(2000), len(bucketed))
     assert padding(lengths, bucketed) < 0.1 * padding(lengths, shuffled)
     assert padding(lengths, bucketed) < 0.1 * lengths.sum()
+
+
+def test_random_order_ignores_categories(tmp_path):
+    segments, _ = acted(tmp_path)
+    pool = np.arange(48)
+    assert label_order(segments, pool, 3, "random").tolist() == np.random.default_rng(3).permutation(pool).tolist()
+    assert label_order(segments, pool, 3, "random").tolist() != label_order(segments, pool, 3).tolist()
+
+
+def test_whole_units_come_one_after_another(tmp_path):
+    segments, _ = acted(tmp_path)
+    pool = np.arange(48)
+    order = label_order(segments, pool, 3, "whole")
+    speakers = segments.videos.speaker[segments.cuts.video[order]]
+    assert sorted(order.tolist()) == pool.tolist()
+    assert (speakers[1:] != speakers[:-1]).sum() == 4 - 1
+    firsts = {
+        segments.videos.speaker[segments.cuts.video[label_order(segments, pool, s, "whole")[0]]] for s in range(40)
+    }
+    assert len(firsts) == 4

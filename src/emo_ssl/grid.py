@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from emo_ssl.finetune import FinetuneConfig
 from emo_ssl.model import HEADS
 from emo_ssl.optimise import AdamConfig
+from emo_ssl.sampling import ORDERS
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class StudyConfig:
     rates: tuple[float, ...] = (1e-3, 4e-3)  # tried by every arm that trains
     tuning_seeds: int = 2
     head: str = "ordinal"
+    labels: str = "usual"  # which segments a budget takes; "random" and "whole" are sensitivities
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     probe: FinetuneConfig = field(
         default_factory=lambda: FinetuneConfig(steps=200, batch=32, adam=AdamConfig(weight_decay=0.1))
@@ -60,6 +62,8 @@ class StudyConfig:
             raise ValueError("seeds and budgets are at least 1")
         if self.head not in HEADS:
             raise ValueError(f"head {self.head!r} is none of {', '.join(HEADS)}")
+        if self.labels not in ORDERS:
+            raise ValueError(f"labels {self.labels!r} is none of {', '.join(ORDERS)}")
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class Inputs:
     """What the members of one arm read, made once for all of them."""
 
     def __init__(self, fold: Fold, name: str, config: StudyConfig):
-        self.fold, self.name, self.arm = fold, name, ARMS[name]
+        self.fold, self.name, self.arm, self.labels = fold, name, ARMS[name], config.labels
         self.settings = config.finetune if self.arm.kind == "finetune" else config.probe
         self.settings = replace(self.settings, steps=self.settings.steps * self.arm.steps)
         self.train_pool = fold.indices("train")
@@ -134,7 +134,7 @@ class Inputs:
         """The members at (budget, seed), and the distinct tables that they read."""
         members, sources, tables = [], {}, []
         for size, seed in wanted:
-            subset = budget(label_order(self.fold.segments, self.train_pool, seed), size)
+            subset = budget(label_order(self.fold.segments, self.train_pool, seed, self.labels), size)
             if self.arm.kind == "finetune":
                 start, width, place = self.backbone_of(seed), 2 * self.fold.backbone.width, 0
             else:

@@ -7,22 +7,26 @@ import numpy as np
 from emo_ssl.errors import UserError
 from emo_ssl.segments import Segments
 
+ORDERS = ("usual", "random", "whole")
 
-def label_order(segments: Segments, pool: np.ndarray, seed: int) -> np.ndarray:
+
+def label_order(segments: Segments, pool: np.ndarray, seed: int, rule: str = "usual") -> np.ndarray:
     """The order in which the segments of `pool` get their labels; the first n of it are the budget n, so budgets nest.
 
-    A corpus with intensities alone: one plain permutation. With a category a clip: rounds of one clip of each category.
+    usual    one plain permutation; where every clip has a category, rounds of one clip of each
+    random   one plain permutation everywhere
+    whole    speaker after speaker (video after video where speakers are unknown), each in the pool's own order
     """
     rng = np.random.default_rng(seed)
-    if not segments.category_names:
+    speaker = segments.videos.speaker[segments.cuts.video[pool]]
+    if rule == "whole":
+        unit = speaker if (speaker != "").all() else segments.cuts.video[pool]
+        names, group = np.unique(unit, return_inverse=True)
+        return pool[np.argsort(rng.permutation(len(names))[group], kind="stable")]
+    if rule == "random" or not segments.category_names:
         return rng.permutation(pool)
-    return rounds(
-        pool,
-        segments.cuts.category[pool],
-        segments.videos.speaker[segments.cuts.video[pool]],
-        segments.targets[pool].max(1, initial=0.0),
-        rng,
-    )
+    strength = segments.targets[pool].max(1, initial=0.0)
+    return rounds(pool, segments.cuts.category[pool], speaker, strength, rng)
 
 
 def rounds(
