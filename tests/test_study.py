@@ -20,7 +20,7 @@ from emo_ssl import chunks, evidence, metrics
 from emo_ssl import study as engine
 from emo_ssl.cli import main
 from emo_ssl.errors import UserError
-from emo_ssl.fairness import Record, judge
+from emo_ssl.fairness import Record, judge, refuse_leaks
 from emo_ssl.files import read_json, write_json
 from emo_ssl.grid import ARMS, Chunk, StudyConfig, budgets_of, chunks_of
 from emo_ssl.ledger import EvidenceConfig
@@ -227,7 +227,7 @@ def test_what_a_study_stores(corpus, run, finished):
 
 
 def test_budgets_nest_and_subsets_are_the_same_in_every_arm(corpus, run):
-    fold = open_fold(corpus, 0, [run], [load(run)], STUDY, CPU)
+    fold = open_fold(corpus, 0, [0], [load(run)], STUDY, CPU)
     wanted = [(size, seed) for size in (4, 8, 24) for seed in (0, 1)]
     of_arm = {}
     for name in ("scratch", "pretrained", "frozen-random", "statistics", "length"):
@@ -249,14 +249,14 @@ def test_a_seed_takes_its_pretraining_run_with_it(corpus, run, tmp_path):
     folder = study(corpus, runs, tmp_path / "study", replace(STUDY, arms=("pretrained",), seeds=3), "cpu")
     rows = pd.read_csv(folder / RESULTS)
     assert rows.groupby("seed").pretrain_seed.unique().map(list).tolist() == [[0], [1], [0]]
-    fold = open_fold(corpus, 0, runs, [load(r) for r in runs], STUDY, CPU)
+    fold = open_fold(corpus, 0, range(len(runs)), [load(r) for r in runs], STUDY, CPU)
     second = load(tmp_path / "second")[1]
     members, _ = Inputs(fold, "pretrained", STUDY).members([(4, 1)], 1e-2)
     assert all(torch.equal(members[0].start[name], second[name]) for name in backbone_shapes(fold.backbone))
 
 
 def test_a_fold_is_normalised_by_its_training_videos_alone(corpus, run):
-    fold = open_fold(corpus, 0, [run], [load(run)], STUDY, CPU)
+    fold = open_fold(corpus, 0, [0], [load(run)], STUDY, CPU)
     frames = np.concatenate([corpus.video(v) for v in np.flatnonzero(corpus.videos.split == 0)])
     low, middle, high = np.percentile(frames, (25, 50, 75), axis=0)
     assert fold.normaliser.center[0] == pytest.approx(middle, abs=1e-6)
@@ -266,7 +266,7 @@ def test_a_fold_is_normalised_by_its_training_videos_alone(corpus, run):
 def test_rates_are_chosen_on_validation_segments_with_unreported_seeds(heard, monkeypatch):
     segments, run = heard
     config = replace(LONGER, rates=(1e-9, 1e-2))
-    fold, asked = open_fold(segments, 0, [run], [load(run)], config, CPU), []
+    fold, asked = open_fold(segments, 0, [0], [load(run)], config, CPU), []
     original = Inputs.train_and_score
 
     def listened(self, wanted, rate, chosen):
@@ -284,7 +284,7 @@ def test_rates_are_chosen_on_validation_segments_with_unreported_seeds(heard, mo
 
 
 def test_four_times_the_steps(corpus, run):
-    fold = open_fold(corpus, 0, [run], [load(run)], STUDY, CPU)
+    fold = open_fold(corpus, 0, [0], [load(run)], STUDY, CPU)
     assert Inputs(fold, "scratch-4x", STUDY).settings == replace(STUDY.finetune, steps=4 * STUDY.finetune.steps)
     assert Inputs(fold, "scratch", STUDY).settings == STUDY.finetune
     assert Inputs(fold, "pca", STUDY).settings == STUDY.probe
@@ -422,8 +422,9 @@ def tampered(path: Path, **changes: object) -> None:
     [
         ("pretrained", {"normaliser": "another"}, "normaliser of"),
         ("constants", {"normaliser": "another"}, "normaliser of"),
-        ("pretrained", {"settings": "more steps"}, "steps, batch or optimiser of"),
-        ("statistics", {"settings": "more steps"}, "steps, batch or optimiser of"),
+        ("pretrained", {"settings": "another batch"}, "batch or optimiser of"),
+        ("statistics", {"settings": "another batch"}, "batch or optimiser of"),
+        ("pretrained", {"steps": 999}, "number of steps of"),
         ("frozen-random", {"subsets": lambda old: {**old, "8/1": "others"}}, "label subset of"),
         ("pretrained", {"heads": lambda old: {**old, "4/0": "others"}}, "head's initial weights of"),
         ("pretrained", {"parameters": lambda old: old + 1}, "number of parameters of"),
@@ -449,7 +450,7 @@ def test_an_arm_that_was_really_trained_longer_is_refused(corpus, run, finished,
     chunk = Chunk(0, "pretrained", (4, 8, 24), (0, 1))
     assert mine.stem == chunk.name
     chunks.save(folder, chunk, ours, chunks.read_chunk(theirs, read_json(other / "folder.json")["hash"]))
-    with pytest.raises(UserError, match="steps, batch or optimiser of pretrained and scratch differ"):
+    with pytest.raises(UserError, match="number of steps of pretrained and scratch differ"):
         study(corpus, [run], folder, STUDY, "cpu")
 
 
@@ -605,7 +606,8 @@ def test_unweighted_recall_of_each_fold(out_of_fold):
 
 def test_subsets_of_acted_clips_are_balanced_and_of_training_speakers(acted):
     segments, runs = acted
-    fold = open_fold(segments, 1, runs, [load(r) for r in runs], STUDY, CPU)
+    loaded = [load(run) for run in runs]
+    fold = open_fold(segments, 1, refuse_leaks(segments.of_fold(1), runs, loaded), loaded, STUDY, CPU)
     assert [seed for seed, _ in fold.runs] == [0]  # only the run of this fold
     members, _ = Inputs(fold, "scratch", STUDY).members([(6, 0), (12, 0)], 1e-2)
     assert np.bincount(segments.cuts.category[members[0].subset]).tolist() == [2, 2, 2]
@@ -674,3 +676,13 @@ def test_a_wrong_study_ends_with_2_and_one_sentence(corpus, run, tmp_path, capsy
         assert said in err and err.count("\n") == 1
     assert not (tmp_path / "study").exists()
     assert main(["evidence", str(tmp_path)]) == 2
+
+
+def test_a_speaker_in_training_and_test_is_refused(acted, tmp_path):
+    segments, runs = acted
+    mixed = replace(segments, videos=replace(segments.videos, speaker=np.full(len(segments.videos), "s0")))
+    # one speaker for all clips: of_fold keeps a speaker together, so the split is given by hand
+    split = np.where(np.arange(len(mixed.videos)) % 2, SPLITS.index("test"), SPLITS.index("train")).astype(np.int8)
+    mixed = replace(mixed, videos=replace(mixed.videos, split=split))
+    with pytest.raises(UserError, match="speaker s0 is heard in training and scored"):
+        refuse_leaks(mixed, runs, [load(run) for run in runs])

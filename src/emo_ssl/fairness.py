@@ -25,7 +25,8 @@ class Record:
 
     normaliser: str
     kind: str = ""  # "finetune", "probe", "constant"
-    settings: str = ""  # hash of steps, batch, crops, optimiser
+    settings: str = ""  # hash of batch, crops, optimiser
+    steps: int = 0
     parameters: int = 0
     subsets: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> hash
     heads: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> hash of the head's first weights
@@ -43,16 +44,16 @@ class Record:
         cls, members: Sequence[Member], settings: FinetuneConfig, normaliser: Normaliser, parameters: int, arm: str
     ) -> "Record":
         names = [f"{m.budget}/{m.seed}" for m in members]
-        longer = arm in FREE_TO_TRAIN_LONGER
-        plain = {name: value for name, value in asdict(settings).items() if not (longer and name == "steps")}
+        plain = {name: value for name, value in asdict(settings).items() if name != "steps"}
         return cls(
             normaliser=hash_arrays(normaliser.center, normaliser.scale),
             kind="finetune" if parameters else "probe",
             settings=hash_of(plain),
+            steps=settings.steps,
             parameters=parameters,
             subsets={name: hash_arrays(m.subset) for name, m in zip(names, members, strict=True)},
             heads={name: head_hash(m.start) for name, m in zip(names, members, strict=True)} if parameters else {},
-            longer=longer,
+            longer=arm in FREE_TO_TRAIN_LONGER,
         )
 
 
@@ -77,10 +78,8 @@ def judge(records: Mapping) -> dict[str, object]:
     same_in_fold("number of parameters", tuned, lambda r: {"": r.parameters})
     for kind in ("finetune", "probe"):
         of_kind = {chunk: r for chunk, r in trained.items() if r.kind == kind}
-        # scratch-4x differs in its steps alone, which its settings leave out
-        same_in_fold(
-            "steps, batch or optimiser", {c: r for c, r in of_kind.items() if not r.longer}, lambda r: {"": r.settings}
-        )
+        same_in_fold("batch or optimiser", of_kind, lambda r: {"": r.settings})
+        same_in_fold("number of steps", {c: r for c, r in of_kind.items() if not r.longer}, lambda r: {"": r.steps})
         same_in_fold("number of tuned settings", of_kind, lambda r: {"": len(r.trials)})
     return {
         "verdict": "fair",
@@ -105,6 +104,7 @@ def same_in_fold(what: str, records: Mapping, facts) -> None:
 
 def refuse_leaks(segments: Segments, paths: Sequence[Path | str], loaded: Sequence) -> list[int]:
     """The runs that may be used in this fold: those that saw no frame of its test and validation videos."""
+    refuse_shared_speakers(segments)
     kept_out = np.flatnonzero(np.isin(segments.videos.split, [SPLITS.index("test"), SPLITS.index("valid")]))
     ids = {segments.videos.digest[v].tobytes().hex(): str(segments.videos.id[v]) for v in kept_out}
     usable, reason = [], ""
@@ -131,6 +131,17 @@ def refuse_leaks(segments: Segments, paths: Sequence[Path | str], loaded: Sequen
     if not usable:
         raise UserError(f"{reason}; pretrain on this corpus's training videos.")
     return usable
+
+
+def refuse_shared_speakers(segments: Segments) -> None:
+    speaker, split = segments.videos.speaker, segments.videos.split
+    heard = set(speaker[np.isin(split, [SPLITS.index("train"), SPLITS.index("none")])].tolist()) - {""}
+    both = sorted(heard & set(speaker[np.isin(split, [SPLITS.index("valid"), SPLITS.index("test")])].tolist()))
+    if both:
+        raise UserError(
+            f"{segments.folder}: speaker {both[0]} is heard in training and scored in validation or test; "
+            "split by speaker."
+        )
 
 
 def seen_by(path: Path | str) -> np.ndarray:

@@ -74,26 +74,27 @@ def run_grid(segments, paths, loaded, out, config, device, shard) -> None:
     budgets = budgets_of(config, min(pools))
     grid = chunks_of(config, numbers, budgets)
     mine = [chunk for i, chunk in enumerate(grid) if shard is None or i % shard[1] == shard[0] - 1]
+    # before anything is trained, and also where every chunk comes from a shard
+    runs = {k: refuse_leaks(segments.of_fold(k), paths, loaded) for k in numbers}
     fold: Fold | None = None
     started = time.monotonic()
     with Progress("study", len(mine), "chunks") as bar:
         for chunk in mine:
             if find(out.path, chunk, out.hash) is None:
                 if fold is None or fold.number != chunk.fold:
-                    fold = open_fold(segments, chunk.fold, paths, loaded, config, device)
+                    fold = open_fold(segments, chunk.fold, runs[chunk.fold], loaded, config, device)
                 save(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
             bar.advance(note=chunk.name)
     if not shard:
         collect(segments, loaded, out, config, grid, budgets, device, time.monotonic() - started)
 
 
-def open_fold(segments, number, paths, loaded, config, device) -> Fold:
-    """Everything that members of a fold share; refused where a pretraining run has seen what the fold scores."""
+def open_fold(segments, number, runs, loaded, config, device) -> Fold:
+    """Everything that members of a fold share; `runs` says which of the loaded ones may be used here."""
     seen = segments.of_fold(number)
     for split in ("train", "valid", "test"):
         if not len(seen.where(split)):
             raise UserError(f"{segments.folder}: no labelled segment in the {split} split; check the folds.")
-    runs = refuse_leaks(seen, paths, loaded)
     normaliser = blind(seen)
     backbone = BackboneConfig(**loaded[0][0]["backbone"])
     names = backbone_shapes(backbone)
