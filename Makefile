@@ -32,7 +32,7 @@ lab: $(STAMP)
 	@$(BIN)/jupyter lab notebooks
 
 bench: $(STAMP)
-	@shopt -s nullglob; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@shopt -s nullglob; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .

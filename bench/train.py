@@ -1,4 +1,4 @@
-"""How fast the engine trains, against the plain way (bench/plain.py) in the same run. Ratios, medians, both losses.
+"""How fast the engine trains, against the plain way (bench/_plain.py) in the same run. Ratios, medians, both losses.
 
 python bench/train.py             everything, some minutes on two cores
 python bench/train.py --only pretrain|lockstep|demo
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plain import Pieces, PlainClassifier, PlainPretrainer, batches, hide, pad
+from _plain import Pieces, PlainClassifier, PlainPretrainer, batches, hide, pad
 from torch.nn import functional as F
 
 from emo_ssl import pretrain as engine
