@@ -1,7 +1,7 @@
 """What the study finds in worlds whose truth is known, and how often the ledger cries wolf where there is nothing.
 
-python bench/worlds.py                     each world once with the defaults: half an hour on two cores
-python bench/worlds.py --null 100          as many null worlds with cheap arms, some minutes
+python bench/worlds.py                        100 null worlds with cheap arms, then each world once: half an hour
+python bench/worlds.py --null 0 --worlds null dynamics       some of it
 """
 
 import argparse
@@ -96,20 +96,21 @@ def null_verdicts(folder: Path, seed: int, videos: int) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
+    parser.add_argument("--null", type=int, default=100, metavar="N", help="the ledger on N null worlds (default: 100)")
+    parser.add_argument("--worlds", nargs="*", default=list(WORLDS), choices=list(WORLDS))
     parser.add_argument("--videos", type=int, default=160)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--null", type=int, default=0, metavar="N", help="only this: the ledger on N null worlds")
     options = parser.parse_args()
     to_terminal()
+    verdicts: dict[str, Counter] = {}
+    for seed in tracked(range(options.null), "null worlds"):
+        with tempfile.TemporaryDirectory() as folder:
+            for claim, verdict in null_verdicts(Path(folder), seed, 40).items():
+                verdicts.setdefault(claim, Counter())[verdict] += 1
     if options.null:
-        verdicts: dict[str, Counter] = {}
-        for seed in tracked(range(options.null), "null worlds"):
-            with tempfile.TemporaryDirectory() as folder:
-                for claim, verdict in null_verdicts(Path(folder), seed, 40).items():
-                    verdicts.setdefault(claim, Counter())[verdict] += 1
-        print(json.dumps({"null_worlds": options.null, "verdicts": {c: dict(v) for c, v in verdicts.items()}}))
-        return
+        print(
+            json.dumps({"null_worlds": options.null, "verdicts": {c: dict(v) for c, v in verdicts.items()}}), flush=True
+        )
     for world in options.worlds:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(world_row(world, Path(folder), options.videos, options.seed)), flush=True)
