@@ -71,7 +71,7 @@ def null_verdicts(folder: Path, seed: int, videos: int) -> dict[str, str]:
     fold = Fold(0, segments, normaliser, Task.build(segments, normaliser, device), shape, ((0, weights),))
     test, budgets = segments.where("test"), budgets_of(config, len(segments.where("train")))
     seeds, outcomes = tuple(range(config.seeds)), {}
-    for role, arm in (("scratch", "frozen-random"), ("pretrained", "statistics")):
+    for role, arm in (("scratch", "length"), ("pretrained", "statistics")):
         cell, record = Inputs(fold, arm, config).train_and_score([(b, s) for b in budgets for s in seeds], 1e-3, test)
         outcomes[Chunk(0, role, budgets, seeds)] = Outcome(cell, record)
     tests = {0: test}
