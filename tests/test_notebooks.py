@@ -208,6 +208,7 @@ def test_pages_share_what_they_compute(executed, repository):
     assert (
         len(list((repository / "build" / "corpora").iterdir())) <= 3
     )  # 01's own, its exercise's, and that of the others
-    for kind in ("runs", "studies", "evidence"):
+    # three pretraining runs, the first of which 02 shows; one study of them for 03 and 04
+    for kind, most in {"runs": 3, "studies": 1, "evidence": 1}.items():
         found = repository / "build" / kind
-        assert not found.exists() or len(list(found.iterdir())) == 1, kind
+        assert not found.exists() or 1 <= len(list(found.iterdir())) <= most, kind
