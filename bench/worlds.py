@@ -56,7 +56,7 @@ def world_row(world: str, folder: Path, videos: int, seed: int) -> dict:
         "world": world,
         "held_out": {name: round(value, 3) for name, value in result["held_out"].items()},
         "pretrained_over_scratch": interval(small),
-        "pretrained_over": {row["arm"]: interval(row) for row in found["controls"]},
+        "pretrained_over": {row["against"]: interval(row) for row in found["controls"]},
         "claims": {row["claim"]: row["verdict"] for row in found["ledger"]},
     }
 
