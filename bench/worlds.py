@@ -49,13 +49,9 @@ def world_row(world: str, folder: Path, videos: int, seed: int) -> dict:
     def interval(row: dict) -> list[float]:
         return [round(row[name], 3) for name in ("estimate", "low", "high")]
 
-    small = next(
-        r for r in found["gains"] if r["budget"] == "small" and r["metric"] == "auroc" and r["emotion"] == "overall"
-    )
     return {
         "world": world,
         "held_out": {name: round(value, 3) for name, value in result["held_out"].items()},
-        "pretrained_over_scratch": interval(small),
         "pretrained_over": {row["against"]: interval(row) for row in found["controls"]},
         "claims": {row["claim"]: row["verdict"] for row in found["ledger"]},
     }
