@@ -14,3 +14,22 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"EMO_SSL_REAL_DATA is {name}, which is not a folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Tiny models are slower on two threads than on one, and far slower where another process trains beside them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A small prepared corpus, a new one for each file of tests."""
+    from training import write_mosei_like
+
+    return write_mosei_like(tmp_path_factory.mktemp("corpus"))

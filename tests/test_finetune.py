@@ -8,7 +8,7 @@ import pytest
 import torch
 from builders import Segment, Video, noise, write_segments
 from torch.nn import functional as F
-from training import FINETUNE, SHAPE, close, write_acted, write_mosei_like
+from training import FINETUNE, SHAPE, close, write_acted
 
 from emo_ssl import results
 from emo_ssl.finetune import (
@@ -50,17 +50,7 @@ CPU = torch.device("cpu")
 KINDS = ("transformer", "gru")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return write_mosei_like(tmp_path_factory.mktemp("corpus"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -21,13 +21,7 @@ from emo_ssl.pretrain import load, pretrain
 from emo_ssl.sampling import label_order
 from emo_ssl.saved import DESCRIPTION, WEIGHTS, finetune_one, load_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=["transformer", "gru"])
