@@ -423,7 +423,7 @@ def tampered(path: Path, **changes: object) -> None:
 )
 def test_an_unfair_study_gets_no_table(corpus, run, finished, tmp_path, arm, changes, said):
     folder = unfinished(finished, tmp_path / "study")
-    tampered(next((folder / "chunks").glob(f"fold0-{arm}-*")), **changes)
+    tampered(next((folder / "chunks").glob(f"fold0-blind-{arm}-*")), **changes)
     with pytest.raises(UserError, match=f"the study is not fair: {said}") as caught:
         study(corpus, [run], folder, STUDY, "cpu")
     assert arm in str(caught.value) and "fold 0" in str(caught.value)
@@ -435,7 +435,7 @@ def test_an_arm_that_was_really_trained_longer_is_refused(corpus, run, finished,
     more = replace(STUDY, finetune=replace(STUDY.finetune, steps=5))
     other = study(corpus, [run], tmp_path / "other", more, "cpu")
     folder = unfinished(finished, tmp_path / "study")
-    mine, theirs = (next((f / "chunks").glob("fold0-pretrained-*")) for f in (folder, other))
+    mine, theirs = (next((f / "chunks").glob("fold0-blind-pretrained-*")) for f in (folder, other))
     ours = read_json(folder / "folder.json")["hash"]
     chunk = Chunk(0, "pretrained", (4, 8, 24), (0, 1))
     assert mine.stem == chunk.name

@@ -69,7 +69,7 @@ def head_hash(start: Params) -> str:
 
 
 def judge(records: Mapping) -> dict[str, object]:
-    """Compare the records of a study's chunks (keys have .fold and .arm): the verdict, or a refusal that says why."""
+    """Compare the records of a study's chunks (keys have .fold, .protocol, .arm): the verdict, or a refusal."""
     same_in_fold("normaliser", records, lambda r: {"": r.normaliser})
     trained = {chunk: r for chunk, r in records.items() if r.kind != "constant"}
     same_in_fold("label subset", trained, lambda r: r.subsets)
@@ -93,12 +93,12 @@ def same_in_fold(what: str, records: Mapping, facts) -> None:
     known: dict[tuple, tuple[object, str]] = {}
     for chunk, record in records.items():
         for name, value in facts(record).items():
-            first, arm = known.setdefault((chunk.fold, name), (value, chunk.arm))
+            first, arm = known.setdefault((chunk.fold, chunk.protocol, name), (value, chunk.arm))
             if value != first:
                 where = f" at {name}" if name else ""
                 raise UserError(
-                    f"the study is not fair: {what} of {chunk.arm} and {arm} differ in fold {chunk.fold}{where}; "
-                    "delete the chunks of one and run again."
+                    f"the study is not fair: {what} of {chunk.arm} and {arm} differ in fold {chunk.fold} "
+                    f"({chunk.protocol}){where}; delete the chunks of one and run again."
                 )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from emo_ssl.finetune import FinetuneConfig
 from emo_ssl.model import HEADS
 from emo_ssl.optimise import AdamConfig
+from emo_ssl.protocols import ENROLMENT
 from emo_ssl.sampling import ORDERS
 
 
@@ -45,6 +46,8 @@ class StudyConfig:
     head: str = "ordinal"
     labels: str = "usual"  # which segments a budget takes; "random" and "whole" are sensitivities
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    adapted: tuple[int, ...] = ()  # budgets, and all of the pool, at which the adapted protocol is run as well
+    enrolment: int = ENROLMENT  # segments a speaker, where adapted
     probe: FinetuneConfig = field(
         default_factory=lambda: FinetuneConfig(steps=200, batch=32, adam=AdamConfig(weight_decay=0.1))
     )
@@ -56,6 +59,9 @@ class StudyConfig:
             raise ValueError(f"no arm is called {unknown[0]}; choose among {', '.join(ARMS)}")
         if len(set(self.arms)) < max(1, len(self.arms)) or len(set(self.budgets)) < len(self.budgets):
             raise ValueError("name each arm and budget once, and at least one arm")
+        strange = [b for b in self.adapted if b not in self.budgets]
+        if strange:
+            raise ValueError(f"adapted names {strange[0]}, which is none of the budgets")
         if not 1 <= len(self.rates) <= 6:
             raise ValueError("an arm is tuned over one to six settings; give as many rates")
         if min(self.seeds, self.tuning_seeds, *self.budgets) < 1:
@@ -68,25 +74,38 @@ class StudyConfig:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Members of one arm in one fold."""
+    """Members of one arm in one fold under one protocol."""
 
     fold: int
     arm: str
     budgets: tuple[int, ...]
     seeds: tuple[int, ...]
+    protocol: str = "blind"
 
     @property
     def name(self) -> str:
-        return f"fold{self.fold}-{self.arm}-{'-'.join(map(str, self.budgets))}"
+        return f"fold{self.fold}-{self.protocol}-{self.arm}-{'-'.join(map(str, self.budgets))}"
 
 
 def budgets_of(config: StudyConfig, pool: int) -> tuple[int, ...]:
     return (*(b for b in sorted(config.budgets) if b < pool), pool)
 
 
+def budgets_under(config: StudyConfig, budgets: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Protocol -> the budgets at which it is run; the last one, all of the pool, belongs to both."""
+    if not config.adapted:
+        return {"blind": budgets}
+    return {"blind": budgets, "adapted": tuple(b for b in budgets if b in config.adapted or b == budgets[-1])}
+
+
 def chunks_of(config: StudyConfig, folds: Sequence[int], budgets: tuple[int, ...]) -> list[Chunk]:
     """The grid, cut where an arm's members would be more than a chunk may hold."""
     seeds = tuple(range(config.seeds))
     together = max(1, config.chunk_members // max(1, len(seeds)))
-    groups = [budgets[i : i + together] for i in range(0, len(budgets), together)]
-    return [Chunk(fold, arm, group, seeds) for fold in folds for arm in config.arms for group in groups]
+    return [
+        Chunk(fold, arm, of_protocol[i : i + together], seeds, protocol)
+        for fold in folds
+        for protocol, of_protocol in budgets_under(config, budgets).items()
+        for arm in config.arms
+        for i in range(0, len(of_protocol), together)
+    ]

@@ -271,6 +271,7 @@ class Ledger:
     def reconstruction(self) -> Part | None:
         """By which share the masked loss is below that of interpolation: mean and range over pretraining runs."""
         losses = self.meta.get("pretraining", {}).get("losses", [])
+        losses = [row for row in losses if row.get("protocol", self.group.protocol) == self.group.protocol]
         known = [(row.get("masked"), row.get("interpolation")) for row in losses]
         if (
             not known

@@ -30,7 +30,7 @@ UNREPORTED = 10_000  # seeds of the members that tune; no reported seed is as la
 
 @dataclass(frozen=True)
 class Fold:
-    """One split of the corpus with everything that its members share."""
+    """One split of the corpus under one protocol, with everything that its members share."""
 
     number: int
     segments: Segments
@@ -38,6 +38,7 @@ class Fold:
     task: Task
     backbone: BackboneConfig
     runs: tuple[tuple[int, Params], ...]  # (pretraining seed, backbone weights)
+    protocol: str = "blind"
 
     def indices(self, split: str) -> np.ndarray:
         return self.segments.where(split)

@@ -59,8 +59,8 @@ def robust_statistics(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center, scale
 
 
-def sample_frames(segments: Segments, videos: np.ndarray, most: int = SAMPLE) -> np.ndarray:
-    """At most `most` frames (S, D), evenly spaced over the frames of the given videos (V',)."""
+def sample_places(segments: Segments, videos: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` places, evenly spaced over the frames of the given videos (V',): video (S,), frame (S,)."""
     lengths = segments.videos.length[videos]
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
@@ -68,8 +68,12 @@ def sample_frames(segments: Segments, videos: np.ndarray, most: int = SAMPLE) ->
         np.unique(np.linspace(0, total - 1, min(most, total)).astype(np.int64)) if total else np.empty(0, np.int64)
     )
     which = np.searchsorted(ends, position, side="right")
-    index = segments.videos.offset[videos][which] + position - (ends - lengths)[which]
-    return np.asarray(segments.frames[index], np.float32)
+    return videos[which], segments.videos.offset[videos][which] + position - (ends - lengths)[which]
+
+
+def sample_frames(segments: Segments, videos: np.ndarray, most: int = SAMPLE) -> np.ndarray:
+    """At most `most` raw frames (S, D) of the given videos (V',)."""
+    return np.asarray(segments.frames[sample_places(segments, videos, most)[1]], np.float32)
 
 
 def blind(segments: Segments, videos: np.ndarray | None = None) -> Normaliser:
@@ -80,6 +84,14 @@ def blind(segments: Segments, videos: np.ndarray | None = None) -> Normaliser:
         raise UserError(f"{segments.folder}: no training frames to take statistics from; check the folds.")
     center, scale = robust_statistics(sample_frames(segments, videos))
     return Normaliser(center[None], scale[None], np.zeros(len(segments.videos), np.int64))
+
+
+def typical_frame(segments: Segments, normaliser: Normaliser, most: int = 20_000) -> np.ndarray:
+    """The mean (D,) of the normalised training frames, missing values as a model reads them."""
+    train = np.flatnonzero(segments.videos.split == SPLITS.index("train"))
+    video, frame = sample_places(segments, train, most)
+    frames = np.asarray(segments.frames[frame], np.float32)[:, None]
+    return normaliser(frames, video).mean((0, 1), dtype=np.float64)
 
 
 def enrolled(segments: Segments, base: Normaliser, enrolment: Mapping[str, np.ndarray]) -> Normaliser:

@@ -32,9 +32,10 @@ from emo_ssl.model import (
     stack_members,
     to_tokens,
 )
-from emo_ssl.normalise import Normaliser, blind, sample_frames
+from emo_ssl.normalise import Normaliser, typical_frame
 from emo_ssl.optimise import PRECISIONS, Adam, AdamConfig, schedule
 from emo_ssl.progress import Progress
+from emo_ssl.protocols import ENROLMENT, PROTOCOLS, under
 from emo_ssl.provenance import provenance
 from emo_ssl.sampling import windows
 from emo_ssl.segments import SPLITS, Segments
@@ -66,12 +67,16 @@ class PretrainConfig:
     evaluate_every: int = 250
     checkpoint_every: int = 250
     precision: str = "float32"  # or "bfloat16", on a GPU
+    protocol: str = "blind"  # or "adapted": frames normalised speaker by speaker
+    enrolment: int = ENROLMENT  # segments a speaker, where adapted
 
     def __post_init__(self):
         if min(self.batch, self.evaluate_every, self.checkpoint_every) < 1 or self.steps < 0 or self.window <= 0:
             raise ValueError("window, batch, evaluate_every and checkpoint_every are above 0, steps not below")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol {self.protocol!r} is none of {', '.join(PROTOCOLS)}")
         self.backbone(1)  # refuses a shape that there is not
 
     def backbone(self, features: int) -> BackboneConfig:
@@ -220,7 +225,7 @@ def run_shapes(config: PretrainConfig, features: int) -> dict[str, tuple[int, ..
 def run(
     corpora: Sequence[Segments], folder: Path, config: PretrainConfig, seed: int, fold: int, device: torch.device
 ) -> None:
-    normalised = [(segments, blind(segments)) for segments in corpora]
+    normalised = [under(config.protocol, segments, config.enrolment) for segments in corpora]
     pool = make_pool(normalised, ("train", "none"), config, device)
     held_out = make_pool(normalised, ("valid",), config, device)
     if not len(held_out):
@@ -234,7 +239,7 @@ def run(
     adam = Adam(start, config.adam)
     begin, log = resume(folder, adam, device)
     if begin == 0:
-        floors = floors_of(held_out, config, corpora, normalised, seed)
+        floors = floors_of(held_out, config, normalised, seed)
         log = [{"step": 0, "held_out": held_out_loss(backbone, adam.params, held_out, config, seed), **floors}]
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     waiting: list[tuple[int, Tensor, int]] = []
@@ -270,13 +275,11 @@ def run(
     )
 
 
-def floors_of(held_out: Pool, config: PretrainConfig, corpora, normalised, seed: int) -> dict[str, dict[str, float]]:
+def floors_of(
+    held_out: Pool, config: PretrainConfig, normalised: Sequence[tuple[Segments, Normaliser]], seed: int
+) -> dict[str, dict[str, float]]:
     """The three guesses that need no model, on the very masks that the held-out loss uses."""
-    frames = [
-        normaliser(sample_frames(s, np.flatnonzero(s.videos.split == SPLITS.index("train")), 20_000), 0)
-        for s, normaliser in normalised
-    ]
-    mean = np.concatenate(frames).mean(0, dtype=np.float64)
+    mean = np.mean([typical_frame(segments, normaliser) for segments, normaliser in normalised], 0)
     sums, count = dict.fromkeys(reconstruct.FLOORS, 0.0), 0
     for batch in held_out_batches(held_out, config, seed):
         raw, valid = gather(held_out.frames, batch.first, batch.length, batch.steps)
@@ -285,8 +288,8 @@ def floors_of(held_out: Pool, config: PretrainConfig, corpora, normalised, seed:
         sums, count = {name: sums[name] + some[name] for name in sums}, count + known
     if not count:
         raise UserError(
-            f"{corpora[0].folder}: nothing to recover in the validation videos: too short for a mask, or all missing; "
-            "choose a smaller stack or other folds."
+            f"{normalised[0][0].folder}: nothing to recover in the validation videos: too short for a mask, or all "
+            "missing; choose a smaller stack or other folds."
         )
     return {"floors": {name: total / count for name, total in sums.items()}}
 

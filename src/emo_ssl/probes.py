@@ -14,7 +14,7 @@ import torch
 
 from emo_ssl import finetune, metrics, pretrain, vectors
 from emo_ssl.model import BackboneConfig, Params, backbone_shapes, initialise, stack_members
-from emo_ssl.normalise import blind
+from emo_ssl.protocols import under
 from emo_ssl.segments import Segments
 
 PENALTIES = 10.0 ** np.arange(0, 6)
@@ -26,8 +26,8 @@ Score = Callable[[np.ndarray], float]  # of the items (n,) that a draw holds, so
 def representations(segments: Segments, folder: Path | str) -> dict[str, list[np.ndarray]]:
     """name -> tables (N, I), several where weights are drawn: a vector a segment, untouched by any label."""
     result, weights = pretrain.load(folder)
-    segments = segments.of_fold(result["fold"])
-    normaliser = blind(segments)
+    config = pretrain.read(result["config"])
+    segments, normaliser = under(config.protocol, segments.of_fold(result["fold"]), config.enrolment)
     task = finetune.Task.build(segments, normaliser, torch.device("cpu"))
     backbone = BackboneConfig(**result["backbone"])
     shapes = backbone_shapes(backbone)

@@ -14,8 +14,9 @@ from emo_ssl import pretrain, reconstruct
 from emo_ssl.errors import UserError
 from emo_ssl.masking import MaskConfig
 from emo_ssl.model import BackboneConfig, Params, encode, linear, stack_members, to_tokens
-from emo_ssl.normalise import Normaliser, sample_frames
+from emo_ssl.normalise import typical_frame
 from emo_ssl.pretrain import Batch, Pool, PretrainConfig
+from emo_ssl.protocols import under
 from emo_ssl.sampling import windows
 from emo_ssl.segments import SPLITS, Segments
 from emo_ssl.store import gather
@@ -42,14 +43,12 @@ class HeldOut:
         result, weights = pretrain.load(folder)
         if result["feature_names"] != list(segments.feature_names):
             raise UserError(f"{folder}: pretrained on other features than those of {segments.folder}; choose its own.")
-        segments, config = segments.of_fold(result["fold"]), pretrain.read(result["config"])
-        same_for_all = np.zeros(len(segments.videos), np.int64)
-        center, scale = (weights[f"normaliser.{name}"].numpy()[None] for name in ("center", "scale"))
-        normaliser = Normaliser(center, scale, same_for_all)
-        train, valid = (np.flatnonzero(segments.videos.split == SPLITS.index(name)) for name in ("train", "valid"))
+        config = pretrain.read(result["config"])
+        segments, normaliser = under(config.protocol, segments.of_fold(result["fold"]), config.enrolment)
+        valid = np.flatnonzero(segments.videos.split == SPLITS.index("valid"))
         pool = pretrain.make_pool([(segments, normaliser)], ("valid",), config, CPU)
         cut = windows(segments, valid, round(config.window * segments.frame_rate))
-        mean = normaliser(sample_frames(segments, train, 20_000), 0).mean(0, dtype=np.float64)
+        mean = typical_frame(segments, normaliser)
         backbone = BackboneConfig(**result["backbone"])
         params = stack_members([weights])
         return cls(config, backbone, params, pool, cut.video, mean, result["seed"], segments.feature_names)

@@ -71,6 +71,8 @@ def finetune_one(
     config = config or FinetuneConfig()
     result, weights = pretrain.load(run)
     refuse_mixed([run], [(result, weights)], segments)
+    if result["config"]["protocol"] != "blind":
+        raise UserError(f"{run}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it blind.")
     setting = {
         **asdict(config),
         "corpus": segments.content_hash,

@@ -16,12 +16,12 @@ from emo_ssl.errors import UserError
 from emo_ssl.fairness import judge, refuse_leaks
 from emo_ssl.files import OutputFolder, fingerprint, write_bytes, write_json
 from emo_ssl.finetune import Task
-from emo_ssl.grid import StudyConfig, budgets_of, chunks_of
+from emo_ssl.grid import StudyConfig, budgets_of, budgets_under, chunks_of
 from emo_ssl.members import Fold, run_chunk
 from emo_ssl.model import BackboneConfig, backbone_shapes
-from emo_ssl.normalise import blind
 from emo_ssl.predictions import write_predictions
 from emo_ssl.progress import Progress
+from emo_ssl.protocols import under
 from emo_ssl.provenance import provenance
 from emo_ssl.segments import Segments
 from emo_ssl.tables import assemble, items_of, meta_of, runs_of, table
@@ -41,6 +41,7 @@ def study(
     config = config or StudyConfig()
     loaded = [pretrain.load(path) for path in pretrained]
     refuse_mixed(pretrained, loaded, segments)
+    refuse_other_protocols(pretrained, loaded, config)
     setting = {
         **asdict(config),
         "corpus": segments.content_hash,
@@ -65,6 +66,30 @@ def refuse_mixed(paths: Sequence, loaded: Sequence, segments: Segments) -> None:
             raise UserError(f"{path}: its backbone differs from that of {paths[0]}; a study compares one shape.")
 
 
+def refuse_other_protocols(paths: Sequence, loaded: Sequence, config: StudyConfig) -> None:
+    """Each protocol needs runs that read frames as its members do."""
+    wanted = ("blind", "adapted") if config.adapted else ("blind",)
+    for path, (result, _) in zip(paths, loaded, strict=True):
+        read = result["config"]
+        if read["protocol"] not in wanted:
+            raise UserError(f"{path}: pretrained {read['protocol']}, which this study does not run; leave it out.")
+        if read["protocol"] == "adapted" and read["enrolment"] != config.enrolment:
+            raise UserError(
+                f"{path}: pretrained with {read['enrolment']} enrolled segments a speaker, this study enrols "
+                f"{config.enrolment}; make them equal."
+            )
+    for protocol in wanted:
+        if not of_protocol(loaded, protocol):
+            raise UserError(
+                f"the study runs {protocol} members, and no run was pretrained so; "
+                f'pretrain with protocol = "{protocol}" and name that run too.'
+            )
+
+
+def of_protocol(loaded: Sequence, protocol: str) -> list[int]:
+    return [i for i, (result, _) in enumerate(loaded) if result["config"]["protocol"] == protocol]
+
+
 def run_grid(segments, paths, loaded, out, config, device, shard) -> None:
     """Run the chunks that are missing, and write the table unless this is only a shard."""
     numbers = segments.folds
@@ -75,48 +100,67 @@ def run_grid(segments, paths, loaded, out, config, device, shard) -> None:
     grid = chunks_of(config, numbers, budgets)
     mine = [chunk for i, chunk in enumerate(grid) if shard is None or i % shard[1] == shard[0] - 1]
     # before anything is trained, and also where every chunk comes from a shard
-    runs = {k: refuse_leaks(segments.of_fold(k), paths, loaded) for k in numbers}
+    runs = {
+        (k, protocol): usable_runs(segments.of_fold(k), paths, loaded, protocol)
+        for k in numbers
+        for protocol in budgets_under(config, budgets)
+    }
     fold: Fold | None = None
     started = time.monotonic()
     with Progress("study", len(mine), "chunks") as bar:
         for chunk in mine:
             if find(out.path, chunk, out.hash) is None:
-                if fold is None or fold.number != chunk.fold:
-                    fold = open_fold(segments, chunk.fold, runs[chunk.fold], loaded, config, device)
+                at = (chunk.fold, chunk.protocol)
+                if fold is None or (fold.number, fold.protocol) != at:
+                    fold = open_fold(segments, chunk.fold, runs[at], loaded, config, device, chunk.protocol)
                 save(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
             bar.advance(note=chunk.name)
     if not shard:
         collect(segments, loaded, out, config, grid, budgets, device, time.monotonic() - started)
 
 
-def open_fold(segments, number, runs, loaded, config, device) -> Fold:
+def usable_runs(segments: Segments, paths: Sequence, loaded: Sequence, protocol: str) -> list[int]:
+    """The runs of a protocol that may be used in this fold, which is refused where there is none."""
+    mine = of_protocol(loaded, protocol)
+    return [mine[i] for i in refuse_leaks(segments, [paths[i] for i in mine], [loaded[i] for i in mine])]
+
+
+def open_fold(segments, number, runs, loaded, config, device, protocol: str = "blind") -> Fold:
     """Everything that members of a fold share; `runs` says which of the loaded ones may be used here."""
-    seen = segments.of_fold(number)
+    seen, normaliser = under(protocol, segments.of_fold(number), config.enrolment)
     for split in ("train", "valid", "test"):
         if not len(seen.where(split)):
             raise UserError(f"{segments.folder}: no labelled segment in the {split} split; check the folds.")
-    normaliser = blind(seen)
     backbone = BackboneConfig(**loaded[0][0]["backbone"])
     names = backbone_shapes(backbone)
     weights = tuple((loaded[i][0]["seed"], {n: loaded[i][1][n] for n in names}) for i in runs)
-    return Fold(number, seen, normaliser, Task.build(seen, normaliser, device, config.head), backbone, weights)
+    task = Task.build(seen, normaliser, device, config.head)
+    return Fold(number, seen, normaliser, task, backbone, weights, protocol)
 
 
 def collect(segments, loaded, out, config, grid, budgets, device, seconds: float) -> None:
     """Put the chunks together: predictions.npz, results.csv, provenance.json; refused where they are not comparable."""
     outcomes = {chunk: read_chunk(find(out.path, chunk, out.hash), out.hash) for chunk in grid}
     verdict = judge({chunk: outcome.record for chunk, outcome in outcomes.items()})
-    tests = {k: segments.of_fold(k).where("test") for k in sorted({chunk.fold for chunk in grid})}
-    items = items_of(segments, tests)
-    cells = assemble(outcomes, tests, items, config, segments, loaded[0][0]["backbone"]["kind"])
-    meta = meta_of(segments, loaded, config, budgets, tests)
+    scored = {
+        at: under(at[1], segments.of_fold(at[0]), config.enrolment)[0].where("test")
+        for at in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
+    }
+    items = items_of(segments, {k: chosen for (k, protocol), chosen in scored.items() if protocol == "blind"})
+    cells = assemble(outcomes, scored, items, config, segments, loaded[0][0]["backbone"]["kind"])
+    meta = meta_of(segments, loaded, config, budgets)
     write_predictions(out.path, meta, items, cells)
     write_bytes(out.path / RESULTS, table(cells, items, config, runs_of(outcomes), segments).encode())
     story = {
         "corpus": pretrain.named(segments),
         "config": asdict(config),
         "pretraining": [
-            {"seed": r["seed"], "held_out": r["held_out"], "commit": r["provenance"]["commit"]} for r, _ in loaded
+            {
+                **{name: r[name] for name in ("fold", "seed", "held_out")},
+                "protocol": r["config"]["protocol"],
+                "commit": r["provenance"]["commit"],
+            }
+            for r, _ in loaded
         ],
         "fairness": verdict,
         "tuned_rates": {chunk.name: outcome.record.rate for chunk, outcome in outcomes.items()},

@@ -23,10 +23,10 @@ def items_of(segments: Segments, tests: dict[int, np.ndarray]) -> Items:
     return Items(chosen, unit, fold, segments.targets[chosen], segments.cuts.category[chosen].astype(np.int64))
 
 
-def runs_of(outcomes: Mapping[Chunk, Outcome]) -> dict[tuple[int, str, int], int]:
-    """(fold, arm, seed) -> the seed of the pretraining run that the member began from."""
+def runs_of(outcomes: Mapping[Chunk, Outcome]) -> dict[tuple[int, str, str, int], int]:
+    """(fold, protocol, arm, seed) -> the seed of the pretraining run that the member began from."""
     return {
-        (chunk.fold, chunk.arm, int(seed)): run
+        (chunk.fold, chunk.protocol, chunk.arm, int(seed)): run
         for chunk, outcome in outcomes.items()
         for seed, run in outcome.record.pretrained_with.items()
     }
@@ -34,31 +34,34 @@ def runs_of(outcomes: Mapping[Chunk, Outcome]) -> dict[tuple[int, str, int], int
 
 def assemble(
     outcomes: Mapping[Chunk, Outcome],
-    tests: Mapping[int, np.ndarray],
+    scored: Mapping[tuple[int, str], np.ndarray],
     items: Items,
     config: StudyConfig,
     segments: Segments,
     kind: str,
 ) -> dict[Key, Cell]:
-    """Chunks -> one cell an arm and budget, folds side by side, NaN where a fold has no such budget."""
-    places = {k: np.flatnonzero(items.fold == k) for k in tests}
+    """Chunks -> one cell a protocol, arm and budget, folds side by side, NaN where an item was not scored.
+
+    `scored` holds the segments that (fold, protocol) tests: the adapted protocol leaves its enrolment out.
+    """
+    places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
     shape, categories = (config.seeds, len(items), len(segments.target_names)), len(segments.category_names)
     cells: dict[Key, Cell] = {}
     for chunk, outcome in outcomes.items():
         for i, size in enumerate(chunk.budgets):
-            key = Key("blind", kind, chunk.arm, config.head, size)
+            key = Key(chunk.protocol, kind, chunk.arm, config.head, size)
             if key not in cells:
                 blank = np.full(shape, np.nan, np.float32)
                 more = np.full((*shape[:2], categories), np.nan, np.float32) if categories else None
                 cells[key] = Cell(blank, blank.copy(), np.full(shape, -1, np.int8), more)
             rows = slice(i * len(chunk.seeds), (i + 1) * len(chunk.seeds))
             for name in ("intensity", "presence", "klass", *(["category"] if categories else [])):
-                getattr(cells[key], name)[:, places[chunk.fold]] = getattr(outcome.cell, name)[rows]
+                getattr(cells[key], name)[:, places[chunk.fold, chunk.protocol]] = getattr(outcome.cell, name)[rows]
     return cells
 
 
-def meta_of(segments, loaded, config, budgets, tests) -> dict:
-    best = {k: best_floor(segments.of_fold(k).floors["test"]) for k in tests}
+def meta_of(segments, loaded, config, budgets) -> dict:
+    best = {k: best_floor(segments.of_fold(k).floors["test"]) for k in segments.folds}
     overall = {metric: float(np.mean([b[metric].mean() for b in best.values()])) for metric in ("mae", "acc4")}
     each = {
         name: {metric: float(np.mean([b[metric][e] for b in best.values()])) for metric in ("mae", "acc4")}
@@ -66,6 +69,7 @@ def meta_of(segments, loaded, config, budgets, tests) -> dict:
     }
     losses = [
         {
+            "protocol": result["config"]["protocol"],
             "fold": result.get("fold", 0),
             "pretrain_seed": result["seed"],
             "masked": result["held_out"]["model"],
@@ -100,10 +104,10 @@ def table(
     for key, cell in sorted(cells.items()):
         of_key = (config.profile, key.protocol, key.backbone, key.arm, key.readout)
         for fold in np.unique(items.fold).tolist():
-            here = np.flatnonzero(items.fold == fold)
+            here = np.flatnonzero((items.fold == fold) & cell.scored().all(0))
             part, targets, category = results.only(cell, here), items.targets[here], items.category[here]
             for s in range(config.seeds):
-                row = (*of_key, fold, key.budget, s, runs.get((fold, key.arm, s), ""))
+                row = (*of_key, fold, key.budget, s, runs.get((fold, key.protocol, key.arm, s), ""))
                 for name, metric, value in results.cell_metrics(part, s, targets, category, names):
                     writer.writerow((*row, name, metric, "" if np.isnan(value) else f"{value:.6f}"))
     return text.getvalue()
