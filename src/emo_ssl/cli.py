@@ -72,6 +72,14 @@ def run_corpus_synth(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_corpus_record(arguments: argparse.Namespace) -> int:
+    from emo_ssl.corpora.recordings import record, summary_in_words
+
+    given = (arguments.recipe, arguments.table, arguments.front_end, arguments.jobs)
+    print(summary_in_words(record(arguments.source, arguments.output, *given)))
+    return 0
+
+
 def run_corpus_show(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora.report import describe
     from emo_ssl.segments import Segments
@@ -135,6 +143,12 @@ def run_evidence(arguments: argparse.Namespace) -> int:
 
     found = evidence.evaluate(arguments.folder)
     print(json.dumps(found, indent=1, ensure_ascii=False) if arguments.json else evidence.table(found))
+    if arguments.coding:
+        from emo_ssl.codings import verdicts
+
+        named = {",".join(f"{value:g}" for value in values): values for values in arguments.coding}
+        for name, claims in verdicts(arguments.folder, named).items():
+            print(f"\nwith the levels read as {name}: " + "; ".join(f"{c['claim']} {c['verdict']}" for c in claims))
     return 0
 
 
@@ -143,6 +157,16 @@ def one_of_many(text: str) -> tuple[int, int]:
     if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a shard such as 2/4")
     return int(i), int(n)
+
+
+def four_values(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not four numbers such as 0,1,1,2")
+    return values
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
@@ -177,6 +201,15 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     synth.add_argument("--clean", action="store_true", help="leave out the defects that real files have")
     synth.add_argument("--json", action="store_true", help="print the summary for programs")
     synth.set_defaults(handler=run_corpus_synth)
+
+    record = actions.add_parser("record", help="turn recordings into Segments, listing those that cannot be used")
+    record.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or the zip of RAVDESS")
+    record.add_argument("--recipe", default="ravdess", metavar="R", help="ravdess (default) or folder, with --table")
+    record.add_argument("--table", type=Path, metavar="FILE", help="CSV: path, speaker, emotions; category, start, …")
+    record.add_argument("--front-end", default="acoustics", metavar="F", help="acoustics (default), egemaps, compare")
+    record.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
+    record.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the Segments go")
+    record.set_defaults(handler=run_corpus_record)
 
     show = actions.add_parser("show", help="say what a prepared folder holds")
     show.add_argument("folder", type=Path, metavar="DIR")
@@ -213,6 +246,13 @@ def add_training(commands: argparse._SubParsersAction) -> None:
     evidence = commands.add_parser("evidence", help="what a finished study shows: effects, intervals, claims")
     evidence.add_argument("folder", type=Path, metavar="DIR")
     evidence.add_argument("--json", action="store_true", help="for programs")
+    evidence.add_argument(
+        "--coding",
+        type=four_values,
+        action="append",
+        metavar="A,B,C,D",
+        help="judge the claims again with label levels 0 to 3 read as these values (may be given several times)",
+    )
     evidence.set_defaults(handler=run_evidence)
 
 

@@ -26,8 +26,7 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     predictions = Predictions.open(folder)
     effects = compute(predictions, config.draws, config.seed)
     meta, items = predictions.meta, predictions.items
-    positive = (items.targets > 0).mean(0) if len(items) else np.zeros(items.targets.shape[1])
-    prevalence = dict(zip(meta["target_names"], positive.tolist(), strict=True))
+    prevalence = prevalence_of(predictions)
     small = small_budgets(meta["budgets"], config)
     evidence = {
         "config": asdict(config),
@@ -55,6 +54,13 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     evidence = plain(evidence)
     write_json(Path(folder) / EVIDENCE, evidence)
     return evidence
+
+
+def prevalence_of(predictions: Predictions) -> dict[str, float]:
+    """Emotion -> the share of items in which it is present."""
+    targets = predictions.items.targets
+    positive = (targets > 0).mean(0) if len(targets) else np.zeros(targets.shape[1])
+    return dict(zip(predictions.meta["target_names"], positive.tolist(), strict=True))
 
 
 def plain(value: object) -> object:
