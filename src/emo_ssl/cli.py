@@ -80,6 +80,15 @@ def run_corpus_record(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_corpus_fetch(arguments: argparse.Namespace) -> int:
+    from emo_ssl.corpora.fetch import by_name, fetch
+
+    corpus = by_name(arguments.corpus)
+    folder = fetch(corpus, arguments.output, arguments.accept_terms)
+    print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {corpus.name} -o SEGMENTS")
+    return 0
+
+
 def run_corpus_show(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora.report import describe
     from emo_ssl.segments import Segments
@@ -210,6 +219,12 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     record.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
     record.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the Segments go")
     record.set_defaults(handler=run_corpus_record)
+
+    fetch = actions.add_parser("fetch", help="download a public corpus from its archive, and unpack it")
+    fetch.add_argument("corpus", metavar="CORPUS", help="ravdess")
+    fetch.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the recordings go")
+    fetch.add_argument("--accept-terms", action="store_true", help="you know its terms and accept them")
+    fetch.set_defaults(handler=run_corpus_fetch)
 
     show = actions.add_parser("show", help="say what a prepared folder holds")
     show.add_argument("folder", type=Path, metavar="DIR")
