@@ -1,0 +1,81 @@
+"""A recording as one row of numbers, or the reason why it cannot be one."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from emo_ssl.errors import UserError
+
+FORMATS = (".wav", ".flac", ".mp3", ".ogg")
+SHORTEST = 0.3  # seconds
+QUIETEST = 10 ** (-90 / 20)  # peak, of full scale: one step of 16 bits is -90.3 dB, so dither alone counts as silence
+RATES = (4_000, 768_000)  # Hz; beyond them the header is damaged, and resampling would ask for absurd filters
+BLOCK = 1 << 20  # samples read at once, so that an hour of stereo is never in memory with both channels
+INSTALL = 'install it with: pip install "emo-ssl[audio]"'
+
+
+class BadRecording(Exception):
+    """Why a recording is left out: `reason`, the same words for the same fault, and `detail` where there is one."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
+
+
+def soundfile_module():
+    try:
+        import soundfile
+    except (ImportError, OSError) as problem:  # OSError where the package is there and its C library is not
+        raise UserError(f"recordings are read by soundfile, which is missing ({problem}); {INSTALL}") from problem
+    return soundfile
+
+
+def read(recording: Path | str | bytes) -> tuple[np.ndarray, int]:
+    """A file, or its content -> samples (T,) float32 with the channels averaged, and their rate in Hz."""
+    soundfile = soundfile_module()
+    content = isinstance(recording, bytes)
+    try:
+        refuse_what_is_no_audio(recording[:512] if content else opening(recording))
+        with soundfile.SoundFile(io.BytesIO(recording) if content else recording) as sound:
+            rate = sound.samplerate
+            if not RATES[0] <= rate <= RATES[1]:
+                raise BadRecording("a sampling rate outside 4 kHz to 768 kHz", f"{rate} Hz")
+            blocks = []
+            while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block.mean(1, dtype=np.float32))
+    except soundfile.SoundFileError as problem:
+        raise BadRecording("corrupt or not audio", str(problem).rpartition(": ")[2].strip(" .")) from problem
+    except OSError as problem:
+        raise BadRecording("the file cannot be read", problem.strerror or str(problem)) from problem
+    signal = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    judge(signal, rate)
+    return signal, rate
+
+
+def opening(path: Path | str) -> bytes:
+    with Path(path).open("rb") as stream:
+        return stream.read(512)
+
+
+def refuse_what_is_no_audio(head: bytes) -> None:
+    """What a failed download leaves under the name of a recording."""
+    text = head.lstrip().lower()
+    if not head:
+        raise BadRecording("an empty file")
+    if text.startswith(b"version https://git-lfs"):
+        raise BadRecording("a Git-LFS pointer, not audio: fetch the file itself, for instance by git lfs pull")
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
+        raise BadRecording("a web page saved under the name of a recording: download the file again")
+
+
+def judge(signal: np.ndarray, rate: int) -> None:
+    if len(signal) < SHORTEST * rate:
+        raise BadRecording(f"shorter than {SHORTEST} s", f"{len(signal) / rate:.3f} s")
+    if not np.isfinite(signal).all():
+        raise BadRecording("samples that are not finite numbers")
+    if np.abs(signal).max() <= QUIETEST:
+        raise BadRecording("silent: no sample above -90 dB of full scale")
