@@ -88,13 +88,13 @@ def frames(signal: np.ndarray, rate: int) -> np.ndarray:
 def tables() -> SimpleNamespace:
     """Everything that does not depend on the sound."""
     short, long = (unit_energy(np.hanning(n + 1)[:-1]) for n in (SHORT, WINDOW))
-    hertz = np.arange(SHORT_FFT // 2 + 1) * SAMPLE_RATE / SHORT_FFT
+    hertz = np.arange(1, SHORT_FFT // 2 + 1) * SAMPLE_RATE / SHORT_FFT  # without the constant, which is taken out
     correlation = np.fft.irfft(np.abs(np.fft.rfft(long, LONG_FFT)) ** 2)
     shortest, longest = (int(SAMPLE_RATE / f) for f in reversed(PITCH_RANGE))
     made = {
         "short": short,
         "long": long,
-        "sides": np.where(np.isin(hertz, (0, SAMPLE_RATE / 2)), 1, 2) / SHORT_FFT,
+        "sides": np.where(hertz < SAMPLE_RATE / 2, 2, 1) / SHORT_FFT,
         "mel": mel_filters(hertz),
         "cosines": dct(np.eye(BANDS), norm="ortho")[:, :CEPSTRA],
         "khz": hertz / 1000,
@@ -103,7 +103,8 @@ def tables() -> SimpleNamespace:
         "corrected": correlation[0] / correlation[shortest - 1 : longest + 2],
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for name, value in made.items()}
-    return SimpleNamespace(**tensors, shortest=shortest, longest=longest, two_khz=int(np.searchsorted(hertz, 2000)))
+    two, five = np.searchsorted(hertz, (2000, 5000)).tolist()
+    return SimpleNamespace(**tensors, shortest=shortest, longest=longest, two_khz=two, five_khz=five)
 
 
 def unit_energy(window: np.ndarray) -> np.ndarray:
@@ -132,7 +133,7 @@ def one_block(sound: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     table = tables()
     edge = (WINDOW - SHORT) // 2
     middle = sound[:, edge : edge + SHORT]
-    power = (windowed_power(middle, table.short, SHORT_FFT) + ROUNDING) * table.sides  # adds up to the mean square
+    power = (windowed_power(middle, table.short, SHORT_FFT)[:, 1:] + ROUNDING) * table.sides  # sums to the mean square
     bands = power @ table.mel
     middle = middle - middle.mean(1, keepdim=True)
     crossings = (middle[:, 1:] * middle[:, :-1] < 0).float().mean(1)
@@ -166,11 +167,10 @@ def spectral_shape(power: Tensor) -> list[Tensor]:
     entropy = -(share * share.log()).sum(1) / np.log(power.shape[1])
     flatness = level.mean(1) - decibels(total / power.shape[1])
     heaped = share.cumsum(1)
-    rolloff = [(heaped < part).float().sum(1) * table.khz[1] for part in (0.25, 0.5, 0.85)]
+    rolloff = [(1 + (heaped < part).float().sum(1)) * table.khz[0] for part in (0.25, 0.5, 0.85)]
     slopes = level @ table.slopes
     ratio = decibels(power @ table.ratio)
-    five = int(5 / table.khz[1])
-    peaks = level[:, : table.two_khz].amax(1) - level[:, table.two_khz : five].amax(1)
+    peaks = level[:, : table.two_khz].amax(1) - level[:, table.two_khz : table.five_khz].amax(1)
     return [centroid, spread, skewness, entropy, flatness, *rolloff, *slopes.T, ratio[:, 0] - ratio[:, 1], peaks]
 
 
