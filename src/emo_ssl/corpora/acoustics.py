@@ -38,7 +38,7 @@ CANDIDATES = 5
 VOICED_FROM = 0.45  # strength at which voiced and unvoiced are equally good
 SHORTER_LAG = 0.02  # an octave up is worth this much strength: half of a frequency fits a periodic sound just as well
 OCTAVE_JUMP, VOICE_SWITCH = 0.35, 0.14  # the price in strength of a jump by an octave, of starting or ending a voice
-AUDIBLE = 1e-8  # mean square below which nothing counts as voiced: the hum of a quiet room
+AUDIBLE = 3e-8  # mean square below which nothing counts as voiced: the hum of a quiet room
 REACH = 10  # frames to either side that have a say in where the pitch is
 
 BLOCK = 512  # frames worked on together; an hour then takes a few hundred megabytes
@@ -242,7 +242,8 @@ def assemble(still: Tensor, bands: Tensor, candidates: Tensor) -> Tensor:
     voiced = chosen < CANDIDATES
     pitch = torch.where(voiced, 12 * octaves.gather(1, chosen[:, None])[:, 0], torch.nan)
     first_over_second = harmonics.gather(1, chosen[:, None])[:, 0]
-    flux = step(bands).square().mean(1).sqrt()
+    change = step(bands)
+    flux = change.abs().sum(1) / (2 * bands - change).sum(1)  # share of the loudness of both frames; 1 = all is new
     energy_step = step(still[:, NAMES.index("energy_db")])
     pitch_step = step(pitch).abs().nan_to_num(0)
     columns = (flux, energy_step, pitch_step, first_over_second, pitch)
