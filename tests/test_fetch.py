@@ -388,6 +388,8 @@ def test_no_member_leaves_the_folder(archive, tmp_path, name):
         ({SOURCE: b"{}"}, "its member 'source.json' would overwrite another"),
         ({RAVDESS.file: b""}, f"its member '{RAVDESS.file}' would overwrite another"),
         ({"a": b"", "a/b": b""}, "its member 'a/b' would overwrite another"),
+        ({"a": b"", "a/b/c": b""}, "its member 'a/b/c' would overwrite another"),
+        ({"a/b": b"", "a": b""}, "its member 'a' would overwrite another"),
     ],
 )
 def test_what_is_no_corpus_is_refused(archive, tmp_path, members, what):
@@ -450,7 +452,8 @@ def test_an_interrupt_leaves_nothing_and_the_next_run_completes(archive, tmp_pat
     assert unpacked(tmp_path / "out") == CLIPS
 
 
-def test_what_a_killed_run_left_is_begun_again(archive, tmp_path):
+@pytest.mark.parametrize("status", [200, 503])
+def test_what_a_killed_run_left_is_begun_again(archive, tmp_path, status):
     archive.offer(GOOD)
     left = tmp_path / f"out{UNFINISHED}"
     with OutputFolder(left, fetching.KIND, CONFIG):
@@ -458,10 +461,12 @@ def test_what_a_killed_run_left_is_begun_again(archive, tmp_path):
         (left / "Actor_09").mkdir()
         (left / "Actor_09" / "half.wav").write_bytes(b"half")
     assert left.exists() and not (tmp_path / "out").exists()
-    archive.give(FILE, b"", status=503)
-    assert "the server answered 503" in refusal(archive, tmp_path)  # refusal() sees that it is gone by now
-    archive.offer(GOOD)
-    assert unpacked(fetch(SMALL, tmp_path / "out", accept_terms=True)) == CLIPS
+    archive.give(FILE, GOOD, status=status)
+    if status == 200:
+        assert unpacked(fetch(SMALL, tmp_path / "out", accept_terms=True)) == CLIPS
+        assert not left.exists()
+    else:
+        assert "the server answered 503" in refusal(archive, tmp_path)
 
 
 def test_killed_before_the_last_renaming(archive, tmp_path, monkeypatch):
@@ -505,7 +510,11 @@ def test_folders_that_cannot_be_the_output(archive, tmp_path, monkeypatch, capsy
     assert archive.asked == []
 
 
-def test_a_full_disk_is_seen_before_the_download(archive, tmp_path):
+def test_a_full_disk_is_seen_before_the_work(archive, tmp_path, monkeypatch):
     archive.offer(GOOD)
     assert "the disk is full" in refusal(archive, tmp_path, replace(SMALL, megabytes=10**12))
     assert archive.asked == []
+    needed = []
+    monkeypatch.setattr(unpacking, "require_space", lambda folder, size: needed.append(size))
+    fetch(SMALL, tmp_path / "out", accept_terms=True)
+    assert needed == [sum(map(len, CLIPS.values()))]

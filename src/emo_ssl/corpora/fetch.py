@@ -81,7 +81,7 @@ def fetch(corpus: PublicCorpus, output: Path | str, accept_terms: bool = False) 
                 fill(unfinished, corpus)
                 out.finish()
         if folder.exists():
-            folder.rmdir()  # known to be empty
+            folder.rmdir()  # known to be empty; Windows renames over no folder
         os.replace(unfinished, folder)
         sync(folder.parent)
     except BaseException:

@@ -15,7 +15,7 @@ from emo_ssl.progress import Progress
 CHUNK = 1 << 16
 MEGABYTE = 1e6
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-COLLISION = (FileExistsError, NotADirectoryError, IsADirectoryError)
+COLLISION = (FileExistsError, NotADirectoryError)
 
 
 def unpack(archive: Path, folder: Path, most_files: int, most_bytes: int, advice: str) -> None:
