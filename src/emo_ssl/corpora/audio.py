@@ -1,6 +1,7 @@
 """A recording as one row of numbers, or the reason why it cannot be one."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ FORMATS = (".wav", ".flac", ".mp3", ".ogg")
 SHORTEST = 0.3  # seconds
 QUIETEST = 10 ** (-90 / 20)  # peak, of full scale: one step of 16 bits is -90.3 dB, so dither alone counts as silence
 RATES = (4_000, 768_000)  # Hz; beyond them the header is damaged, and resampling would ask for absurd filters
-BLOCK = 1 << 20  # samples read at once, so that an hour of stereo is never in memory with both channels
+SHORT_OF = re.compile(r"\b(?:data|SSND) : (\d+) \(should be (\d+)\)")
+WHOLE = 0.99  # the decoders of lossy formats may miss the last few samples
+UNKNOWN_LENGTH = 0x7FFF_0000  # what is recorded into a pipe promises about this many bytes or more
+BLOCK = 1 << 20  # samples read at once, so that an hour is never in memory with all of its channels
 INSTALL = 'install it with: pip install "emo-ssl[audio]"'
 
 
@@ -45,13 +49,17 @@ def read(recording: Path | str | bytes) -> tuple[np.ndarray, int]:
             if not RATES[0] <= rate <= RATES[1]:
                 raise BadRecording("a sampling rate outside 4 kHz to 768 kHz", f"{rate} Hz")
             blocks = []
-            while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
-                blocks.append(block.mean(1, dtype=np.float32))
+            while len(block := sound.read(BLOCK // sound.channels, dtype="float32", always_2d=True)):
+                with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is judged below
+                    blocks.append(block.mean(1, dtype=np.float32))
+            signal = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+            refuse_what_is_cut_off(len(signal), sound.frames, sound.extra_info)
+    except TypeError as problem:  # a headerless format such as .raw, which has to be told what it holds
+        raise BadRecording("a format without a header", str(problem)) from problem
     except soundfile.SoundFileError as problem:
         raise BadRecording("corrupt or not audio", str(problem).rpartition(": ")[2].strip(" .")) from problem
     except OSError as problem:
         raise BadRecording("the file cannot be read", problem.strerror or str(problem)) from problem
-    signal = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
     judge(signal, rate)
     return signal, rate
 
@@ -70,6 +78,14 @@ def refuse_what_is_no_audio(head: bytes) -> None:
         raise BadRecording("a Git-LFS pointer, not audio: fetch the file itself, for instance by git lfs pull")
     if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
         raise BadRecording("a web page saved under the name of a recording: download the file again")
+
+
+def refuse_what_is_cut_off(read: int, promised: int, header: str) -> None:
+    """Fewer samples than the file promises; libsndfile says nothing where a wav ends early but in its log."""
+    if match := SHORT_OF.search(header):
+        promised, read = map(int, match.groups())
+    if read < WHOLE * promised and promised < UNKNOWN_LENGTH:
+        raise BadRecording("cut off before its end", f"{read / promised:.0%} of it is there")
 
 
 def judge(signal: np.ndarray, rate: int) -> None:

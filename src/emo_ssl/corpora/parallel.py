@@ -51,13 +51,10 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], jobs: in
 
 
 def start_worker() -> None:
-    """Leave Ctrl-C to the parent, end when the parent is gone (even if killed), and keep to one core."""
-    import torch
-
+    """Leave Ctrl-C to the parent, and end when the parent is gone, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-    torch.set_num_threads(1)
 
 
 @contextlib.contextmanager

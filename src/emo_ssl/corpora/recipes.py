@@ -17,6 +17,7 @@ from emo_ssl.metrics import CEILING
 from emo_ssl.segments import SPLITS
 
 RECIPES = ("ravdess", "folder")
+MOST_CATEGORIES = 100
 FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained on
 ZIP_MAGIC = b"PK\x03\x04"
 
@@ -174,6 +175,8 @@ def folder(source: Path | str, table: Path | str) -> Listing:
         check_folds(table, {clip.fold for clip in clips})
     clips.sort(key=lambda clip: clip.path)  # stable: the rows of one file stay in the order of the table
     categories = tuple(sorted({clip.category for clip in clips} - {""}))
+    if len(categories) > MOST_CATEGORIES:
+        raise UserError(f"{table}: {len(categories)} categories; a category is one of a few kinds, mend that column.")
     source = f"recordings described by {table.name}"
     return Listing(root, "folder", source, tuple(clips), categories, folds, TABLE_CONVENTION)
 
@@ -190,7 +193,8 @@ def read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
             f"{table}: not readable as a CSV table ({problem}); save it as UTF-8, with commas."
         ) from problem
     known = {*NEEDED, *EMOTIONS, *OPTIONAL}
-    faults = [f"no column {name}" for name in NEEDED if name not in names]
+    faults = ["semicolons between its columns instead of commas"] if len(names) == 1 and ";" in names[0] else []
+    faults += [f"no column {name}" for name in NEEDED if name not in names]
     faults += [f"an unknown column {name!r}" for name in names if name not in known]
     faults += [f"two columns {name}" for name in sorted({name for name in names if names.count(name) > 1})]
     if not {*EMOTIONS, "category"} & set(names):
@@ -245,10 +249,14 @@ def number(place: str, name: str, text: str, most: float = math.inf) -> float:
 def refuse_contradictions(table: Path, lines: list[int], clips: list[Clip]) -> None:
     """A stretch labelled twice, a file of two speakers, a speaker (or file) on both sides of a split."""
     seen: dict[tuple, tuple[int, object]] = {}
+    stretches: dict[tuple, int] = {}
     for line, clip in zip(lines, clips, strict=True):
-        side = (clip.fold, clip.split)
+        stretch, side = (clip.path, clip.start, clip.end), (clip.fold, clip.split)
+        if stretches.setdefault(stretch, line) != line:
+            raise UserError(
+                f"{table}, line {line}: the same stretch as in line {stretches[stretch]}; delete one of them."
+            )
         claims = [
-            (("the same stretch of", clip.path, clip.start, clip.end), line),
             (("another speaker for", clip.path), clip.speaker),
             (("another fold or split for", clip.path), side),
             *[(("another fold or split for the speaker", clip.speaker), side)] * bool(clip.speaker),
@@ -256,7 +264,7 @@ def refuse_contradictions(table: Path, lines: list[int], clips: list[Clip]) -> N
         for key, value in claims:
             earlier, said = seen.setdefault(key, (line, value))
             if said != value:
-                raise UserError(f"{table}, line {line}: {key[0]} {key[1]} as in line {earlier}; mend one of them.")
+                raise UserError(f"{table}, line {line}: {key[0]} {key[1]} than in line {earlier}; mend one of them.")
 
 
 def check_folds(table: Path, folds: set[int]) -> None:

@@ -5,8 +5,6 @@ nothing but the time. An interrupted run begins anew: all of RAVDESS takes a min
 """
 
 import contextlib
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -15,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.corpora import front_ends, parallel
-from emo_ssl.corpora.audio import SHORTEST, BadRecording, read
+from emo_ssl.corpora import audio, front_ends, parallel
+from emo_ssl.corpora.audio import SHORTEST, BadRecording
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
 from emo_ssl.corpora.recipes import Clip, Listing, open_archive, read_recipe
 from emo_ssl.corpora.report import describe, text_table
+from emo_ssl.corpora.unpack import UNREADABLE
 from emo_ssl.errors import UserError
 from emo_ssl.files import OutputFolder, fingerprint, hash_of, write_bytes
 from emo_ssl.progress import Progress
@@ -42,6 +41,7 @@ def record(
     jobs: int | None = None,
 ) -> Segments:
     """Read every clip of `source` into a corpus. Returns at once where `output` already holds it."""
+    audio.soundfile_module()  # rather refused now than once for every file
     maker = front_ends.front_end(front_end) if isinstance(front_end, str) else front_end
     listing = read_recipe(recipe, source, table)
     jobs = parallel.cores() if jobs is None else jobs
@@ -131,7 +131,7 @@ def contents(listing: Listing, paths: list[str]) -> Iterator[Content]:
                     if size <= LARGEST_MEMBER
                     else BadRecording("too large for a clip", f"{size} bytes")
                 )
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as problem:
+            except UNREADABLE as problem:
                 yield BadRecording("damaged or locked in the archive", str(problem))
 
 
@@ -139,12 +139,14 @@ def frames_of(maker: FrontEnd, content: Content) -> Frames | BadRecording:
     if isinstance(content, BadRecording):
         return content
     try:
-        signal, rate = read(content)
+        signal, rate = audio.read(content)
         frames = np.asarray(maker.frames(signal, rate), np.float32)
     except BadRecording as problem:
         return problem
-    except (UserError, MemoryError):
+    except MemoryError:
         raise
+    except UserError as problem:
+        return BadRecording(str(problem))
     except Exception as problem:  # one odd recording must not cost the work on all others; it is named in the report
         return BadRecording(f"the front end {maker.name} failed", f"{type(problem).__name__}: {problem}")
     if not np.isfinite(frames).any():
