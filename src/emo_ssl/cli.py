@@ -75,7 +75,7 @@ def run_corpus_synth(arguments: argparse.Namespace) -> int:
 def run_corpus_record(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora.recordings import record, summary_in_words
 
-    given = (arguments.recipe, arguments.table, arguments.front_end, arguments.jobs)
+    given = (arguments.recipe, arguments.table, arguments.front_end, arguments.jobs, arguments.keep_silence)
     print(summary_in_words(record(arguments.source, arguments.output, *given)))
     return 0
 
@@ -216,6 +216,7 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     record.add_argument("--recipe", default="ravdess", metavar="R", help="ravdess (default) or folder, with --table")
     record.add_argument("--table", type=Path, metavar="FILE", help="CSV: path, speaker, emotions; category, start, …")
     record.add_argument("--front-end", default="acoustics", metavar="F", help="acoustics (default), egemaps, compare")
+    record.add_argument("--keep-silence", action="store_true", help="keep the quiet before and after the voice")
     record.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
     record.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the Segments go")
     record.set_defaults(handler=run_corpus_record)

@@ -15,6 +15,8 @@ RATES = (4_000, 768_000)  # Hz; beyond them the header is damaged, and resamplin
 SHORT_OF = re.compile(r"\b(?:data|SSND) : (\d+) \(should be (\d+)\)")
 WHOLE = 0.99  # the decoders of lossy formats may miss the last few samples
 UNKNOWN_LENGTH = 0x7FFF_0000  # what is recorded into a pipe promises about this many bytes or more
+BESIDE_THE_VOICE = 35.0  # dB below the loudest moment: quieter edges of a recording are room, not voice
+MOMENT, MARGIN = 0.025, 0.15  # seconds: what loudness is measured over, and what is left standing before and after
 BLOCK = 1 << 20  # samples read at once, so that an hour is never in memory with all of its channels
 INSTALL = 'install it with: pip install "emo-ssl[audio]"'
 
@@ -62,6 +64,17 @@ def read(recording: Path | str | bytes) -> tuple[np.ndarray, int]:
         raise BadRecording("the file cannot be read", problem.strerror or str(problem)) from problem
     judge(signal, rate)
     return signal, rate
+
+
+def voiced_part(signal: np.ndarray, rate: int) -> slice:
+    """The samples (T,) from the first loud moment to the last, with a margin: silence between words stays."""
+    moment = max(1, round(MOMENT * rate))
+    heaped = np.concatenate(([0.0], np.cumsum(signal.astype(np.float64) ** 2)))
+    begin = np.arange(0, max(1, len(signal) - moment + 1), max(1, moment // 2))
+    power = heaped[np.minimum(begin + moment, len(signal))] - heaped[begin]
+    loud = np.flatnonzero(power >= power.max() * 10 ** (-BESIDE_THE_VOICE / 10))
+    margin = round(MARGIN * rate)
+    return slice(max(0, int(begin[loud[0]]) - margin), min(len(signal), int(begin[loud[-1]]) + moment + margin))
 
 
 def opening(path: Path | str) -> bytes:

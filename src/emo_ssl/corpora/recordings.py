@@ -1,5 +1,8 @@
 """Recordings -> frames -> Segments: a file is a video, a clip of it a segment, a bad file a line of the report.
 
+Silence before the voice and after it is left out unless it is asked for, or unless the table says which stretches
+count: half of an acted clip is the quiet of the studio, which tells nothing and takes half of every batch.
+
 Files are worked on by several processes and stored in the order of their names, so the number of processes changes
 nothing but the time. An interrupted run begins anew: all of RAVDESS takes a minute or two.
 """
@@ -29,7 +32,8 @@ from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
 LARGEST_MEMBER = 100_000_000  # bytes; a clip of RAVDESS is below one million
 CLIPPED = "end beyond the recording clipped"
 Content = Path | bytes | BadRecording
-Frames = tuple[np.ndarray, float]  # (T, D) float32, and the seconds of sound they were made of
+SILENCE = "dropped: silence before and after the voice"
+Frames = tuple[np.ndarray, float, float, float]  # (T, D) float32; from which second to which; of how many
 
 
 def record(
@@ -39,6 +43,7 @@ def record(
     table: Path | str | None = None,
     front_end: str | FrontEnd = "acoustics",
     jobs: int | None = None,
+    keep_silence: bool = False,
 ) -> Segments:
     """Read every clip of `source` into a corpus. Returns at once where `output` already holds it."""
     audio.soundfile_module()  # rather refused now than once for every file
@@ -53,10 +58,11 @@ def record(
         "table": fingerprint(Path(table)) if table else None,
         "front_end": maker.name,
         "front_end_version": maker.version,
+        "keep_silence": keep_silence,
     }
     with OutputFolder(output, "corpus", config) as out:
         if not out.complete:
-            build(listing, maker, jobs, out.path)
+            build(listing, maker, jobs, out.path, keep_silence)
             out.finish()
     return Segments.open(output)
 
@@ -72,15 +78,19 @@ def fingerprint_of(listing: Listing) -> str:
     return hash_of(found)
 
 
-def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path) -> None:
+def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool) -> None:
     files = [list(clips) for _, clips in groupby(listing.clips, key=lambda clip: clip.name)]
     folds = max(clip.fold for clip in listing.clips) + 1
-    tally, fates, kept, skipped, videos = Tally(), Counter(), [], [], 0
+    tally, fates, kept, skipped, videos, silent = Tally(), Counter(), [], [], 0, 0
+    # where the table says which stretches count, it says so in seconds of the whole recording
+    whole = [keep_silence or any(clip.start is not None or clip.end is not None for clip in clips) for clips in files]
     with (
         SegmentsWriter(folder, maker.feature_names, maker.frame_rate) as writer,
         Progress("recording", len(files), "files") as bar,
         contextlib.closing(contents(listing, [clips[0].path for clips in files])) as sounds,
-        contextlib.closing(parallel.in_order(partial(frames_of, maker), sounds, min(jobs, len(files)))) as results,
+        contextlib.closing(
+            parallel.in_order(partial(frames_of, maker), zip(sounds, whole, strict=True), min(jobs, len(files)))
+        ) as results,
     ):
         for clips, result in zip(files, results, strict=True):
             if isinstance(result, BadRecording):
@@ -88,17 +98,19 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path) -> None:
                 tally.video(f"left out: {result.reason}", clips[0].path)
                 fates[f"recording left out: {result.reason}"] += len(clips)
             else:
-                frames, seconds = result
+                frames, *heard = result
+                silent += round((heard[2] - heard[1] + heard[0]) * maker.frame_rate)
                 mark_missing(frames, maker.feature_names, tally)
                 offset = writer.add_video(clips[0].name, frames, split_of(clips[0], folds), clips[0].speaker)
                 for row, clip in enumerate(clips):
-                    stretch = judge(clip, len(frames), seconds, maker.frame_rate, fates)
+                    stretch = judge(clip, len(frames), *heard[:2], maker.frame_rate, fates)
                     if stretch:
                         kept.append((clip, videos, row, offset, *stretch))
                 videos += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
         refuse_too_little(listing.root, len(files), skipped, fates, len(kept))
         report = make_report(listing, tally, fates, [row[0] for row in kept], folds, videos, writer.frame_count)
+        report["frames"] |= {"in": writer.frame_count + silent, SILENCE: silent}
         report |= {"skipped": skipped, "convention": listing.convention}
         writer.seal(
             cut_table(kept, folds, listing.category_names),
@@ -113,6 +125,7 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path) -> None:
             front_end=maker.name,
             front_end_version=maker.version,
             front_end_licence=maker.licence,
+            keep_silence=keep_silence,
         )
         write_bytes(folder / "report.txt", text_table(report).encode())
 
@@ -135,12 +148,14 @@ def contents(listing: Listing, paths: list[str]) -> Iterator[Content]:
                 yield BadRecording("damaged or locked in the archive", str(problem))
 
 
-def frames_of(maker: FrontEnd, content: Content) -> Frames | BadRecording:
+def frames_of(maker: FrontEnd, work: tuple[Content, bool]) -> Frames | BadRecording:
+    content, whole = work
     if isinstance(content, BadRecording):
         return content
     try:
         signal, rate = audio.read(content)
-        frames = np.asarray(maker.frames(signal, rate), np.float32)
+        part = slice(0, len(signal)) if whole else audio.voiced_part(signal, rate)
+        frames = np.asarray(maker.frames(signal[part], rate), np.float32)
     except BadRecording as problem:
         return problem
     except MemoryError:
@@ -151,7 +166,7 @@ def frames_of(maker: FrontEnd, content: Content) -> Frames | BadRecording:
         return BadRecording(f"the front end {maker.name} failed", f"{type(problem).__name__}: {problem}")
     if not np.isfinite(frames).any():
         return BadRecording(f"the front end {maker.name} finds nothing in it")
-    return frames, len(signal) / rate
+    return frames, part.start / rate, part.stop / rate, len(signal) / rate
 
 
 def split_of(clip: Clip, folds: int) -> int:
@@ -161,17 +176,22 @@ def split_of(clip: Clip, folds: int) -> int:
     return SPLITS.index("test" if clip.fold == 0 else "valid" if clip.fold == 1 % folds else "train")
 
 
-def judge(clip: Clip, frames: int, seconds: float, rate: float, fates: Counter) -> tuple[float, float, int, int] | None:
-    """The clip's start and end, its first frame in its file and how many, or None and a fate counted."""
-    start, end = clip.start or 0.0, seconds if clip.end is None else clip.end
-    edges = np.arange(frames + 1) / rate
+def judge(
+    clip: Clip, frames: int, began: float, ended: float, rate: float, fates: Counter
+) -> tuple[float, float, int, int] | None:
+    """The clip's start and end, its first frame in its file and how many, or None and a fate counted.
+
+    The frames begin at `began` and the sound that they were made of ends at `ended`, in seconds of the recording.
+    """
+    start, end = began if clip.start is None else clip.start, ended if clip.end is None else clip.end
+    edges = began + np.arange(frames + 1) / rate
     first, length = (int(x[0]) for x in cut(np.stack([edges[:-1], edges[1:]], 1), np.array([start]), np.array([end])))
-    if start >= seconds:
+    if start >= ended:
         fates["interval beyond the end of the recording"] += 1
     elif length / rate < SHORTEST - EDGE:
         fates[f"shorter than {SHORTEST} s of frames"] += 1
     else:
-        fates[CLIPPED] += end > seconds + 1 / rate
+        fates[CLIPPED] += end > ended + 1 / rate
         return start, end, first, length
     return None
 
