@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The recorded study from its first step: bash results/ravdess/repeat.sh ARCHIVE FOLDER [PROCESSES]
+# ARCHIVE is RAVDESS's Audio_Speech_Actors_01-24.zip or the unpacked folder; FOLDER receives everything.
+# It can be stopped at any time; the same command goes on from there.
+set -euo pipefail
+archive=$1 folder=$2 processes=${3:-$(nproc)}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+mkdir -p "$folder"
+export OMP_NUM_THREADS=1  # processes side by side, one core each: faster than one process on all cores
+
+emo-ssl corpus record "$archive" --recipe ravdess -o "$folder/corpus"
+
+runs=()
+for protocol in blind adapted; do for fold in 0 1 2 3 4; do for seed in 0 1 2; do
+    runs+=("$folder/runs/$protocol-$fold-$seed")
+done; done; done
+pretrain() {
+    IFS=- read -r protocol fold seed <<< "$(basename "$3")"
+    emo-ssl pretrain "$2/corpus" --config "$1/pretrain-$protocol.toml" --fold "$fold" --seed "$seed" --device cpu -o "$3"
+}
+export -f pretrain
+printf '%s\n' "${runs[@]}" | xargs -P "$processes" -I{} bash -c 'pretrain "$@"' _ "$here" "$folder" {}
+
+study=(emo-ssl study "$folder/corpus" --pretrained "${runs[@]}" --config "$here/study.toml" --device cpu -o "$folder/study")
+seq "$processes" | xargs -P "$processes" -I{} "${study[@]}" --shard "{}/$processes"
+"${study[@]}"
+emo-ssl evidence "$folder/study" --coding 0,1,1,2 --coding 0,1,1,3
