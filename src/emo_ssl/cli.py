@@ -158,6 +158,10 @@ def run_evidence(arguments: argparse.Namespace) -> int:
         named = {",".join(f"{value:g}" for value in values): values for values in arguments.coding}
         for name, claims in verdicts(arguments.folder, named).items():
             print(f"\nwith the levels read as {name}: " + "; ".join(f"{c['claim']} {c['verdict']}" for c in claims))
+    if arguments.keep:
+        from emo_ssl.recorded import keep
+
+        keep(arguments.folder, arguments.keep, arguments.command_that_repeats or "")
     return 0
 
 
@@ -269,6 +273,8 @@ def add_training(commands: argparse._SubParsersAction) -> None:
         metavar="A,B,C,D",
         help="judge the claims again with label levels 0 to 3 read as these values (may be given several times)",
     )
+    evidence.add_argument("--keep", type=Path, metavar="FOLDER", help="copy what is small and lasting there")
+    evidence.add_argument("--command-that-repeats", metavar="TEXT", help="stored with what is kept")
     evidence.set_defaults(handler=run_evidence)
 
 
