@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb, to_rgba
 from emo_ssl import figures
 
 ROOT = Path(__file__).parents[1]
-DRAWING = ("figures.py", "curves.py", "pictures.py")
+DRAWING = ("figures.py", "curves.py", "pictures.py", "heard.py")
 EMOTIONS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
 ARMS = (
     *("scratch", "pretrained", "frozen-pretrained", "frozen-random", "permuted"),

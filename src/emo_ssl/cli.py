@@ -130,6 +130,31 @@ def run_finetune(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_predict(arguments: argparse.Namespace) -> int:
+    from emo_ssl import predict
+
+    if arguments.output:
+        heard = with_figures().predict_into(arguments.model, arguments.files, arguments.output)
+    else:
+        heard = predict.predict(arguments.model, arguments.files)
+    for one in heard.left_out:
+        complain(f"{one['file']}: left out: {one['reason']}", MENDABLE)
+    if heard.table.empty:
+        return complain("none of the recordings could be used; mend them, or name others.", MENDABLE)
+    print(json.dumps(predict.as_json(heard), indent=1) if arguments.json else predict.in_words(heard))
+    return 0
+
+
+def with_figures():
+    try:
+        from emo_ssl import heard
+    except ImportError as problem:
+        raise UserError(
+            f'-o draws figures, and {problem.name} is missing; pip install "emo-ssl[book]", or take --json instead.'
+        ) from problem
+    return heard
+
+
 def run_study(arguments: argparse.Namespace) -> int:
     from emo_ssl import evidence
     from emo_ssl.configs import read_config
@@ -257,6 +282,13 @@ def add_training(commands: argparse._SubParsersAction) -> None:
     tuning.add_argument("--budget", type=int, metavar="N", help="labelled segments to use (default: all)")
     tuning.add_argument("--rate", type=float, default=1e-3, metavar="R", help="peak learning rate (default: 0.001)")
     tuning.add_argument("--seed", type=int, default=0, metavar="S")
+
+    predicting = commands.add_parser("predict", help="what a fine-tuned model hears in recordings, over time")
+    predicting.add_argument("model", type=Path, metavar="MODEL", help="a folder made by emo-ssl finetune")
+    predicting.add_argument("files", type=Path, nargs="+", metavar="FILE", help="recordings: wav, flac, mp3, ogg")
+    predicting.add_argument("-o", "--output", type=Path, metavar="DIR", help="where a table and figures go")
+    predicting.add_argument("--json", action="store_true", help="for programs")
+    predicting.set_defaults(handler=run_predict)
 
     studying = command("study", "compare pretrained and not, at every label budget", run_study, "DIR")
     studying.add_argument("segments", type=Path, metavar="SEGMENTS")

@@ -124,6 +124,8 @@ def build(segments, result, weights, folder, labels, rate, seed, config, device)
         "category_names": list(segments.category_names),
         "frame_rate": segments.frame_rate,
         "front_end": segments.header.get("front_end", "as in the corpus"),
+        "front_end_version": segments.header.get("front_end_version"),
+        "keep_silence": segments.header.get("keep_silence"),
         "protocol": "blind",
         "corpus": pretrain.named(segments),
         "labels": len(subset),

@@ -1,0 +1,207 @@
+"""What a saved model hears in recordings: in the whole of each, and over time.
+
+The model is speaker-blind: its frames are normalised by statistics of its training speakers, and nothing is learnt
+about who speaks here, however many recordings of one person are given.
+
+Over time means windows of WINDOW seconds, one every STEP, the last of them ending with the sound. The whole is judged
+as a clip of the corpus is, in one go; beyond LONGEST seconds, which no clip has, it is the mean over equal parts.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+
+from emo_ssl.corpora import audio, front_ends
+from emo_ssl.corpora.audio import BadRecording
+from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
+from emo_ssl.corpora.stretches import Stretch, stretches
+from emo_ssl.errors import UserError
+from emo_ssl.predictions import Cell
+from emo_ssl.progress import Progress
+from emo_ssl.saved import SavedModel, load_model
+
+WINDOW, STEP, LONGEST = 3.0, 1.0, 60.0  # seconds
+OVERALL, OF_WINDOW = "overall", "window"
+INTENSITY, PRESENCE = "_intensity", "_presence"
+WIDE = 100  # letters in a line on a terminal
+SHOWN = 12  # windows of a recording on a terminal
+AGAIN = "fine-tune it again"
+RECORD_AGAIN = "fine-tune a model on a corpus made by `emo-ssl corpus record`"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Rows of all recordings that could be used, and why the others could not."""
+
+    table: pd.DataFrame  # file, part, start, end, <emotion>_intensity …, <emotion>_presence …, category where known
+    left_out: list[dict[str, str]] = field(default_factory=list)  # file, reason
+    warning: str = ""
+
+    @property
+    def emotions(self) -> list[str]:
+        return [name.removesuffix(PRESENCE) for name in self.table.columns if name.endswith(PRESENCE)]
+
+    def recordings(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        yield from self.table.groupby("file", sort=False)
+
+
+def predict(model: Path | str, files: Sequence[Path | str]) -> Heard:
+    """Listen to each file once, in the order given."""
+    audio.soundfile_module()  # rather refused now than once for every file
+    saved = load_model(model)
+    maker = ear_of(saved.description, model)
+    rows, left_out = [], []
+    paths = list(dict.fromkeys(str(file) for file in files))
+    with Progress("listening", len(paths), "files") as bar:
+        for path in paths:
+            try:
+                rows += listen(saved, maker, path)
+            except BadRecording as problem:
+                left_out.append({"file": path, "reason": str(problem)})
+            bar.advance(1, f"{len(left_out)} left out" if left_out else "")
+    return Heard(pd.DataFrame(rows, columns=columns(saved.description)), left_out, warning(saved.description))
+
+
+def ear_of(description: dict, folder: Path | str) -> FrontEnd:
+    """What makes frames as they were made for the model; refused where nothing does."""
+    name, version = description["front_end"], description.get("front_end_version")
+    if "front_end_version" not in description:
+        raise UserError(f"{folder}: made by an earlier emo-ssl, which did not note the front end's version; {AGAIN}.")
+    if version is None:
+        raise UserError(
+            f"{folder}: its corpus was not made from recordings, so nothing is known that turns sound into its "
+            f"features; {RECORD_AGAIN}."
+        )
+    if name not in FRONT_ENDS:
+        raise UserError(f"{folder}: its front end {name} is unknown to this emo-ssl; {RECORD_AGAIN}.")
+    try:
+        maker = front_ends.front_end(name)
+    except UserError as problem:
+        licence = "; its licence forbids commercial use" if name in front_ends.OPENSMILE_SETS else ""
+        raise UserError(
+            f"{folder}: it hears by the front end {name}, which is not installed{licence}; {audio.INSTALL}"
+        ) from problem
+    if (maker.version, list(maker.feature_names)) != (version, description["feature_names"]):
+        raise UserError(
+            f"{folder}: it learnt from frames of the front end {name} version {version}, and here is version "
+            f"{maker.version}; install that version, or record the corpus and fine-tune again."
+        )
+    return maker
+
+
+def columns(description: dict) -> list[str]:
+    values = [name + what for what in (INTENSITY, PRESENCE) for name in description["target_names"]]
+    return ["file", "part", "start", "end", *values, *["category"] * bool(description["category_names"])]
+
+
+def listen(model: SavedModel, maker: FrontEnd, path: str) -> list[dict]:
+    """The rows of one recording: the whole first, then its windows in the order of time."""
+    rate, names = maker.frame_rate, columns(model.description)
+    edges, weights, parts, rows = [], [], [], []
+
+    def heard_whole(found: Iterable[Stretch]) -> Iterator[np.ndarray]:
+        for frames, start, end in found:
+            frames[~np.isfinite(frames)] = np.nan
+            edges.append((start, end))
+            if len(frames):
+                runs = np.array_split(frames, -(-len(frames) // round(LONGEST * rate)))
+                parts.append(model.predict(runs))
+                weights.extend(map(len, runs))
+            yield frames
+
+    found = heard_whole(stretches(path, maker, bool(model.description["keep_silence"])))
+    for ready in windows(found, round(WINDOW * rate), round(STEP * rate)):
+        cell = model.predict([frames for _, frames in ready])
+        for i, (first, frames) in enumerate(ready):
+            start = edges[0][0] + first / rate
+            rows.append([path, OF_WINDOW, start, start + len(frames) / rate, *said(model, one(cell, i))])
+    if not rows:
+        raise BadRecording("too short for a single frame")
+    rows[-1][3] = edges[-1][1]  # frames end a little earlier than the sound that the last one looked at
+    whole = [path, OVERALL, edges[0][0], edges[-1][1], *said(model, mean(parts, np.array(weights)))]
+    return [dict(zip(names, row, strict=True)) for row in [whole, *rows]]
+
+
+def windows(found: Iterable[np.ndarray], size: int, step: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Stretches of frames (T, D) one after the other -> windows (first frame, frames), a list for each stretch.
+
+    A window begins every `step` frames, and one more ends with the last frame where none of them does.
+    """
+    kept, begun, following, covered = None, 0, 0, 0
+    for frames in found:
+        kept = frames if kept is None else np.concatenate((kept, frames))
+        starts = range(following, begun + len(kept) - size + 1, step)
+        if starts:
+            yield [(first, kept[first - begun :][:size]) for first in starts]
+            following, covered = starts[-1] + step, starts[-1] + size
+        begun, kept = begun + max(0, len(kept) - size), kept[-size:]
+    if kept is not None and begun + len(kept) > covered:
+        yield [(begun, kept)]
+
+
+def one(cell: Cell, i: int) -> Cell:
+    return Cell(*(None if value is None else value[0, i] for value in cell_arrays(cell)))
+
+
+def mean(cells: Sequence[Cell], weights: np.ndarray) -> Cell:
+    """Of every run of every cell, each as long as its weight."""
+    share = weights / weights.sum()
+    together = zip(*map(cell_arrays, cells), strict=True)
+    return Cell(*(None if values[0] is None else share @ np.concatenate(values, 1)[0] for values in together))
+
+
+def cell_arrays(cell: Cell) -> tuple:
+    return cell.intensity, cell.presence, cell.klass, cell.category
+
+
+def said(model: SavedModel, cell: Cell) -> list:
+    """Intensities, presences and, where the model has categories, the likeliest of them."""
+    names = model.description["category_names"]
+    values = [float(value) for value in (*cell.intensity, *cell.presence)]
+    return values + [names[int(np.argmax(cell.category))]] * bool(names)
+
+
+def warning(description: dict) -> str:
+    """What the model cannot know, in words for whoever sees its answers."""
+    test, names = description["test"], description["category_names"]
+    measured = [f"a mean absolute error of {test['mae']:.2f}"] if test.get("mae") is not None else []
+    if test.get("uar") is not None:
+        measured.insert(0, f"a UAR of {test['uar']:.2f} (guessing: {1 / len(names):.2f})")
+    elif test.get("auroc") is not None:
+        measured.insert(0, f"an AUROC of {test['auroc']:.2f} (guessing: 0.50)")
+    reached = f"reached {' and '.join(measured)} on that corpus's test recordings" if measured else "were never tested"
+    return (
+        "This model has heard only the voices, the language, the recording conditions and the acted or real manner of "
+        f"its training corpus ({description['corpus']['source']}); it says what listeners of that corpus would call a "
+        f"voice, and cannot know what a person feels. Its numbers were learnt from {description['labels']:,} labelled "
+        f"segments and {reached}. Do not use them for decisions about people."
+    )
+
+
+def in_words(heard: Heard) -> str:
+    """For a terminal: a table for each recording, presence and intensity side by side, and the warning."""
+    parts = [recording_in_words(name, rows, heard.emotions) for name, rows in heard.recordings()]
+    legend = ["In each cell: how likely the emotion is present, and how strong it is from 0 to 3."] * bool(parts)
+    return "\n\n".join([*parts, *legend, fill(heard.warning, WIDE)])
+
+
+def recording_in_words(name: str, rows: pd.DataFrame, emotions: Sequence[str]) -> str:
+    shown = pd.DataFrame({"seconds": [f"{row.start:.1f} – {row.end:.1f}" for row in rows.itertuples()]})
+    shown.loc[(rows["part"] == OVERALL).to_numpy(), "seconds"] = OVERALL
+    for emotion in emotions:
+        both = zip(rows[emotion + PRESENCE], rows[emotion + INTENSITY], strict=True)
+        shown[emotion] = [f"{presence:.0%} {intensity:.1f}" for presence, intensity in both]
+    if "category" in rows:
+        shown["category"] = rows["category"].to_list()
+    lines = shown.head(1 + SHOWN).to_string(index=False).splitlines()
+    more = len(shown) - 1 - SHOWN
+    lines += [f"… and {more:,} more windows, which -o DIR writes down or --json prints"] * (more > 0)
+    return "\n".join([f"{name}: {rows['start'].min():.1f} to {rows['end'].max():.1f} s", *lines])
+
+
+def as_json(heard: Heard) -> dict:
+    return {"warning": heard.warning, "left_out": heard.left_out, "rows": heard.table.to_dict("records")}
