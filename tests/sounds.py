@@ -17,6 +17,11 @@ def hum(seconds: float, rate: int = RATE, pitch: float = 150.0, level: float = 0
     return level * sum(np.sin(k * phase) / k for k in range(1, 11)) / 3
 
 
+def between_silences(signal: np.ndarray, before: float, after: float, rate: int = RATE) -> np.ndarray:
+    """The signal (T,) with so many seconds of nothing before it and after it."""
+    return np.pad(signal, (round(before * rate), round(after * rate)))
+
+
 def sixteen_bit(signal: np.ndarray) -> np.ndarray:
     """Rounded here, since the writers of wav and of flac round differently."""
     return np.round(signal * 2**15).astype(np.int16)

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from sounds import RATE, hum, sixteen_bit, write
+from sounds import RATE, between_silences, hum, sixteen_bit, write
 
-from emo_ssl.corpora.audio import BadRecording, read
+from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, BadRecording, read, voiced_part
 from emo_ssl.errors import UserError
 
 soundfile = pytest.importorskip("soundfile")
@@ -156,3 +156,81 @@ def test_without_soundfile(monkeypatch):
     monkeypatch.setitem(sys.modules, "soundfile", None)
     with pytest.raises(UserError, match=r'pip install "emo-ssl\[audio\]"'):
         read(io.BytesIO().getvalue())
+
+
+# --- the voice without the silence around it
+
+
+def tone(seconds: float, rate: int = RATE, level: float = 0.1) -> np.ndarray:
+    """200 Hz from its first sample on: a moment holds five whole periods."""
+    return (level * np.sin(2 * np.pi * 200 * np.arange(round(seconds * rate)) / rate + 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("shift", [0, 1, 77, 199])
+def test_a_voice_keeps_a_margin_and_loses_the_silence(rate, shift):
+    """Moments begin at every half of one, so the cut may fall up to that much further out, never further in."""
+    voice = tone(0.7, rate)[shift:]
+    part = voiced_part(between_silences(voice, 0.5 + shift / rate, 0.6, rate), rate)
+    first, half, margin = round(0.5 * rate) + shift, MOMENT * rate / 2, MARGIN * rate
+    assert -1 <= first - margin - part.start <= half + 1
+    assert -1 <= part.stop - (first + len(voice)) - margin <= half + 1
+    assert part.step is None
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 100, 400, 4_800, 12_345])
+@pytest.mark.parametrize("rate", [4_000, 16_000, 44_100])
+def test_a_voice_all_through_is_kept_whole(samples, rate):
+    assert voiced_part(tone(10)[:samples], rate) == slice(0, samples)
+
+
+def test_silence_shorter_than_the_margin_is_kept():
+    signal = between_silences(tone(0.5), MARGIN, MARGIN)
+    assert voiced_part(signal, RATE) == slice(0, len(signal))
+    longer = between_silences(tone(0.5), 2 * MARGIN, 2 * MARGIN)
+    part = voiced_part(longer, RATE)
+    assert 0 < part.start < part.stop < len(longer)
+
+
+@pytest.mark.parametrize("at", [0, 8_000, 8_123, 15_999])
+def test_a_single_click(at):
+    """Also in the first sample and the last, to which moments reach as well."""
+    signal = np.zeros(RATE, np.float32)
+    signal[at] = -0.5
+    part = voiced_part(signal, RATE)
+    reach = (MARGIN + MOMENT) * RATE
+    assert part.start <= at < part.stop
+    assert max(0, at - reach) <= part.start and part.stop <= min(RATE, at + 1 + reach)
+    assert part.start <= max(0, at - MARGIN * RATE) and part.stop >= min(RATE, at + MARGIN * RATE)
+
+
+def test_a_pause_between_words_is_kept():
+    words = np.concatenate([tone(0.3), np.zeros(2 * RATE, np.float32), tone(0.2)])
+    part = voiced_part(between_silences(words, 0.5, 0.5), RATE)
+    assert 0.5 - MARGIN - MOMENT < part.start / RATE <= 0.5 - MARGIN
+    assert 3.0 + MARGIN <= part.stop / RATE < 3.0 + MARGIN + MOMENT
+
+
+@pytest.mark.parametrize(("below", "kept"), [(30, True), (34.9, True), (35.1, False), (36, False)])
+@pytest.mark.parametrize("level", [0.5, 1e-3])
+def test_what_counts_as_quiet_is_relative_to_the_loudest_moment(below, kept, level):
+    assert BESIDE_THE_VOICE == 35
+    edge = tone(1.0, level=level * 10 ** (-below / 20))
+    part = voiced_part(np.concatenate([edge, tone(0.5, level=level), edge]), RATE)
+    if kept:
+        assert part == slice(0, round(2.5 * RATE))
+    else:
+        np.testing.assert_allclose([part.start / RATE, part.stop / RATE], [1 - MARGIN, 1.5 + MARGIN], atol=MOMENT / 2)
+
+
+def test_a_constant_offset_is_no_voice():
+    signal = between_silences(tone(0.5), 1.0, 1.0)
+    assert voiced_part(signal + np.float32(0.05), RATE) == voiced_part(signal, RATE)
+    assert voiced_part(np.full(RATE, 0.1, np.float32), RATE) == slice(0, RATE)  # nothing is louder than the rest
+
+
+def test_the_signal_stays_as_it_was():
+    signal = between_silences(tone(0.5), 1.0, 1.0)
+    before = signal.copy()
+    voiced_part(signal, RATE)
+    np.testing.assert_array_equal(signal, before)

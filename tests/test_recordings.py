@@ -10,11 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import contents, intensities
-from sounds import RATE, fails_on_long_sound, hum, level_and_crossings, sixteen_bit, stub, write
+from sounds import (
+    RATE,
+    between_silences,
+    fails_on_long_sound,
+    hum,
+    level_and_crossings,
+    sixteen_bit,
+    stub,
+    write,
+)
 
 from emo_ssl import cli
 from emo_ssl.corpora import recordings
-from emo_ssl.corpora.audio import read
+from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, read
 from emo_ssl.corpora.recipes import ravdess_names
 from emo_ssl.corpora.recordings import record, summary_in_words
 from emo_ssl.corpora.report import describe, faults
@@ -32,9 +41,9 @@ def sound(i: int) -> np.ndarray:
     return sixteen_bit(hum(0.5 + 0.013 * i, pitch=90 + 7 * i))
 
 
-def write_ravdess(root: Path, ending: str = "wav", names=NAMES) -> Path:
+def write_ravdess(root: Path, ending: str = "wav", names=NAMES, before: float = 0.0, after: float = 0.0) -> Path:
     for i, name in enumerate(names):
-        write(root / f"Actor_{name[-2:]}" / f"{name}.{ending}", sound(i))
+        write(root / f"Actor_{name[-2:]}" / f"{name}.{ending}", between_silences(sound(i), before, after))
     return root
 
 
@@ -59,7 +68,12 @@ def check_sums(segments: Segments) -> dict:
     assert count["kept"] == len(segments) and count["in"] == count["kept"] + sum(count["dropped"].values())
     assert {name: v["kept"] for name, v in report["by_split"].items()} == {n: len(segments.where(n)) for n in SPLITS}
     assert sum(v["in"] for v in report["by_split"].values()) == count["in"]
-    assert report["frames"] == {"in": len(segments.frames), "kept": len(segments.frames)}
+    silent = report["frames"][recordings.SILENCE]
+    assert report["frames"] == {
+        "in": len(segments.frames) + silent,
+        "kept": len(segments.frames),
+        recordings.SILENCE: silent,
+    }
     assert report["videos"]["kept"] == len(segments.videos)
     return report
 
@@ -236,7 +250,7 @@ def test_folds_that_lose_all_their_clips_are_noted(tmp_path):
 
 @pytest.mark.parametrize("frames", [np.empty((0, 2), np.float32), np.full((5, 2), np.nan, np.float32)])
 def test_a_front_end_that_finds_nothing(frames):
-    result = recordings.frames_of(stub(lambda signal, rate: frames), wav_bytes(hum(0.5)))
+    result = recordings.frames_of(stub(lambda signal, rate: frames), (wav_bytes(hum(0.5)), False))
     assert str(result) == "the front end stub finds nothing in it"
 
 
@@ -252,7 +266,7 @@ def test_a_front_ends_own_sentence_is_the_reason():
     def refuse(signal, rate):
         raise UserError("too loud")
 
-    assert str(recordings.frames_of(stub(refuse), wav_bytes(hum(0.5)))) == "too loud"
+    assert str(recordings.frames_of(stub(refuse), (wav_bytes(hum(0.5)), False))) == "too loud"
 
 
 def test_want_of_memory_is_no_fault_of_the_recording():
@@ -260,13 +274,99 @@ def test_want_of_memory_is_no_fault_of_the_recording():
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        recordings.frames_of(stub(too_much), wav_bytes(hum(0.5)))
+        recordings.frames_of(stub(too_much), (wav_bytes(hum(0.5)), False))
 
 
 @pytest.mark.parametrize("jobs", [0, -1])
 def test_no_jobs_no_work(tmp_path, jobs):
     with pytest.raises(UserError, match=f"{jobs} jobs: at least one process"):
         record(write_ravdess(tmp_path / "in"), tmp_path / "out", front_end=stub(), jobs=jobs)
+
+
+# --- silence
+
+BEFORE, AFTER = 0.4, 0.7  # seconds
+
+
+def voice_in(i: int) -> tuple[float, float]:
+    """From which second to which the i-th recording is kept: a margin beside the voice, to a whole half of a moment."""
+    half = MOMENT / 2
+    last = BEFORE + len(sound(i)) / RATE
+    return BEFORE - MARGIN, np.ceil(last / half - 1e-9) * half + MARGIN
+
+
+def test_silence_at_the_edges_is_left_out(tmp_path):
+    source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
+    segments = record(source, tmp_path / "out", front_end=stub(), jobs=1)
+    report = check_sums(segments)
+    dropped = 0
+    for i, name in enumerate(segments.videos.id.tolist()):
+        number = NAMES.index(name)
+        began, ended = voice_in(number)
+        raw = between_silences(sound(number), BEFORE, AFTER) / np.float32(2**15)
+        np.testing.assert_allclose([segments.cuts.start[i], segments.cuts.end[i]], [began, ended], atol=1 / RATE)
+        part = raw[round(began * RATE) : round(ended * RATE)]
+        np.testing.assert_array_equal(segments.video(i), level_and_crossings(part, RATE))
+        np.testing.assert_array_equal(segments.segment(i), segments.video(i))
+        dropped += round((len(raw) - len(part)) / RATE * 100)
+    # at least what lies beyond the margin of 0.15 s and the half of a moment
+    assert report["frames"][recordings.SILENCE] == dropped > len(NAMES) * 78
+    text = (tmp_path / "out" / "report.txt").read_text()
+    kept = len(segments.frames)
+    assert f"frames: {kept + dropped:,} in = {kept:,} kept + {dropped:,} dropped" in text
+    assert f"{dropped:,}  silence before and after the voice" in text
+    assert ("frames", "dropped", "silence before and after the voice", dropped) in faults(report)
+    archive = zip_of(source, tmp_path / "a.zip")
+    same(segments, record(archive, tmp_path / "zip", front_end=stub(), jobs=2))
+
+
+def test_silence_is_kept_where_it_is_asked_for(tmp_path):
+    source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
+    less = record(source, tmp_path / "less", front_end=stub(), jobs=1)
+    whole = record(source, tmp_path / "whole", front_end=stub(), jobs=1, keep_silence=True)
+    report = check_sums(whole)
+    assert (
+        report["frames"][recordings.SILENCE] == 0 and "silence" not in (tmp_path / "whole" / "report.txt").read_text()
+    )
+    for i, name in enumerate(whole.videos.id.tolist()):
+        raw = between_silences(sound(NAMES.index(name)), BEFORE, AFTER) / np.float32(2**15)
+        np.testing.assert_array_equal(whole.video(i), level_and_crossings(raw, RATE))
+        assert whole.cuts.start[i] == 0 and whole.cuts.end[i] == len(raw) / RATE
+    # what the shorter corpus says that it left out is what the longer one has more, to a frame a file
+    assert abs(less.report["frames"]["in"] - len(whole.frames)) <= len(NAMES)
+    assert less.content_hash != whole.content_hash
+    assert less.header["keep_silence"] is False and whole.header["keep_silence"] is True
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="keep_silence is False there, True here"):
+        record(source, tmp_path / "less", front_end=stub(), jobs=1, keep_silence=True)
+    with pytest.raises(UserError, match="keep_silence is True there, False here"):
+        record(source, tmp_path / "whole", front_end=stub(), jobs=1)
+    assert contents(tmp_path) == before
+
+
+def test_what_is_left_out_whole_has_no_silence_to_count(tmp_path):
+    source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
+    before = record(source, tmp_path / "1", front_end=stub(), jobs=1)
+    (source / "Actor_01" / f"{NAMES[0]}.wav").write_bytes(b"")
+    after = record(source, tmp_path / "2", front_end=stub(), jobs=1)
+    began, ended = voice_in(0)
+    silent = round((BEFORE + len(sound(0)) / RATE + AFTER - (ended - began)) * 100)
+    assert check_sums(before)["frames"][recordings.SILENCE] - check_sums(after)["frames"][recordings.SILENCE] == silent
+
+
+def test_the_front_end_hears_the_voice_alone():
+    signal = between_silences(hum(0.5), BEFORE, AFTER)
+    heard = []
+
+    def listen(signal, rate):
+        heard.append(len(signal))
+        return level_and_crossings(signal, rate)
+
+    frames, *times = recordings.frames_of(stub(listen), (wav_bytes(signal), False))
+    np.testing.assert_allclose(times, [BEFORE - MARGIN, BEFORE + 0.5 + MARGIN, BEFORE + 0.5 + AFTER], atol=1e-9)
+    _, *times = recordings.frames_of(stub(listen), (wav_bytes(signal), True))
+    assert times == [0, len(signal) / RATE, len(signal) / RATE]
+    assert heard == [round((0.5 + 2 * MARGIN) * RATE), len(signal)] and len(frames) == 80
 
 
 # --- own recordings
@@ -328,6 +428,32 @@ def test_stretches_that_do_not_fit(tmp_path):
     assert segments.category_names == () and set(segments.cuts.category.tolist()) == {-1}
 
 
+def test_a_recording_of_which_the_table_names_a_stretch_is_not_trimmed(tmp_path):
+    """A start of 0 is a stretch as well, as is an end alone; a recording without either is trimmed beside them."""
+    sounds = {**THREE, "d": hum(0.9, pitch=120)}
+    segments = own(
+        tmp_path,
+        "path,speaker,happy,start,end\na.wav,u,1,0,\nb.wav,v,1,,2.0\nc.wav,w,1,,\nd.wav,x,1,0.6,1.4\nd.wav,x,2,,\n",
+        **{name: between_silences(signal, BEFORE, AFTER) for name, signal in sounds.items()},
+    )
+    report = check_sums(segments)
+    assert segments.videos.length.tolist() == [310, 210, 180, 200]
+    np.testing.assert_allclose(segments.cuts.start, [0, 0, BEFORE - MARGIN, 0.6, 0], atol=1e-9)
+    np.testing.assert_allclose(segments.cuts.end, [3.1, 2.0, BEFORE + 1.5 + MARGIN, 1.4, 2.0], atol=1e-9)
+    assert segments.cuts.first.tolist() == [0, 310, 520, 759, 700]
+    assert segments.cuts.length.tolist() == [310, 201, 180, 82, 200]
+    assert report["frames"][recordings.SILENCE] == 260 - 180
+
+
+def test_a_click_at_the_beginning_is_too_short_to_be_a_voice(tmp_path):
+    click = np.zeros(RATE)
+    click[0] = 0.5
+    segments = own(tmp_path, "path,speaker,sad\na.wav,u,1\nb.wav,v,1\nc.wav,w,1\nd.wav,x,1\n", **THREE, d=click)
+    report = check_sums(segments)
+    assert report["segments"]["dropped"] == {"shorter than 0.3 s of frames": 1}
+    assert report["videos"]["kept"] == 4 and segments.videos.length.tolist()[3] < 20
+
+
 def test_a_given_split_without_speakers(tmp_path):
     segments = own(tmp_path, "path,speaker,sad,split\na.wav,,1,train\nb.wav,,2,valid\nc.wav,,0,test\n", **THREE)
     assert [SPLITS[s] for s in segments.videos.split] == ["train", "valid", "test"]
@@ -378,6 +504,21 @@ def test_the_command(tmp_path, capsys, one_thread):
     assert "by speaker: the sorted speakers dealt over 5 folds" in capsys.readouterr().out
 
 
+def test_silence_by_the_command(tmp_path, capsys, one_thread):
+    source = write_ravdess(tmp_path / "in", names=NAMES[:6], before=BEFORE, after=AFTER)
+    command = ["corpus", "record", str(source), "--jobs", "1", "-o", str(tmp_path / "less")]
+    assert cli.main(command) == 0
+    assert "silence before and after the voice" in capsys.readouterr().out
+    before = contents(tmp_path / "less")
+    assert cli.main([*command, "--keep-silence"]) == 2
+    assert "keep_silence is False there, True here" in capsys.readouterr().err
+    assert contents(tmp_path / "less") == before
+    assert cli.main([*command[:-1], str(tmp_path / "whole"), "--keep-silence"]) == 0
+    assert "silence before and after the voice" not in capsys.readouterr().out
+    less, whole = (Segments.open(tmp_path / name) for name in ("less", "whole"))
+    assert len(less.frames) + 6 * 60 < len(whole.frames) and less.content_hash != whole.content_hash
+
+
 # --- real voices
 
 
@@ -412,7 +553,20 @@ def test_each_actor_is_tested_once(real):
 
 
 def test_real_frames_are_those_of_the_file(real, real_data):
+    """And what is left out is quieter than what is kept, by the measure of a sliding window."""
     for i in (0, 700, 1439):
         name = real.videos.id[i]
         signal, rate = read(real_data / "ravdess-16k" / f"Actor_{name[-2:]}" / f"{name}.flac")
-        np.testing.assert_array_equal(real.video(i), level_and_crossings(signal, rate))
+        first, last = (round(seconds[i] * rate) for seconds in (real.cuts.start, real.cuts.end))
+        np.testing.assert_array_equal(real.video(i), level_and_crossings(signal[first:last], rate))
+        swing = (signal - signal.mean()).astype(np.float64)
+        power = np.convolve(swing**2, np.ones(round(MOMENT * rate)), "valid")
+        level = 10 * np.log10(power.max() / np.maximum(power, 1e-30))
+        out = np.concatenate([level[: first + int(MARGIN * rate) // 2], level[last - int(MARGIN * rate) // 2 :]])
+        assert len(out) and out.min() > BESIDE_THE_VOICE - 1
+
+
+def test_two_fifths_of_real_clips_are_silence(real):
+    frames = real.report["frames"]
+    assert 0.3 < frames[recordings.SILENCE] / frames["in"] < 0.5
+    assert real.videos.length.min() > 100 and (real.cuts.end > real.cuts.start + 1).all()

@@ -68,13 +68,17 @@ def read(recording: Path | str | bytes) -> tuple[np.ndarray, int]:
 
 def voiced_part(signal: np.ndarray, rate: int) -> slice:
     """The samples (T,) from the first loud moment to the last, with a margin: silence between words stays."""
-    moment = max(1, round(MOMENT * rate))
-    heaped = np.concatenate(([0.0], np.cumsum(signal.astype(np.float64) ** 2)))
-    begin = np.arange(0, max(1, len(signal) - moment + 1), max(1, moment // 2))
-    power = heaped[np.minimum(begin + moment, len(signal))] - heaped[begin]
+    half = max(1, round(MOMENT * rate / 2))  # moments overlap by half
+    begin = np.arange(0, len(signal), half)
+    if not len(begin):
+        return slice(0, 0)
+    swing = signal - signal.mean()  # a microphone's constant offset is no sound
+    power = np.add.reduceat(np.square(swing, out=swing), begin)
+    power[:-1] += power[1:].copy()  # of the moment around begin + half
     loud = np.flatnonzero(power >= power.max() * 10 ** (-BESIDE_THE_VOICE / 10))
+    first, last = (begin[loud[[0, -1]]] + half).tolist()
     margin = round(MARGIN * rate)
-    return slice(max(0, int(begin[loud[0]]) - margin), min(len(signal), int(begin[loud[-1]]) + moment + margin))
+    return slice(max(0, first - margin), min(len(signal), last + margin))
 
 
 def opening(path: Path | str) -> bytes:

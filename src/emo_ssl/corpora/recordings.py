@@ -1,7 +1,8 @@
 """Recordings -> frames -> Segments: a file is a video, a clip of it a segment, a bad file a line of the report.
 
-Silence before the voice and after it is left out unless it is asked for, or unless the table says which stretches
-count: half of an acted clip is the quiet of the studio, which tells nothing and takes half of every batch.
+Silence before the voice and after it is left out unless it is asked for, or unless the table names a stretch of that
+recording: half of an acted clip is the quiet of the studio, which tells nothing and takes half of every batch. Times
+are seconds of the whole recording all the same.
 
 Files are worked on by several processes and stored in the order of their names, so the number of processes changes
 nothing but the time. An interrupted run begins anew: all of RAVDESS takes a minute or two.
@@ -31,8 +32,8 @@ from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
 
 LARGEST_MEMBER = 100_000_000  # bytes; a clip of RAVDESS is below one million
 CLIPPED = "end beyond the recording clipped"
-Content = Path | bytes | BadRecording
 SILENCE = "dropped: silence before and after the voice"
+Content = Path | bytes | BadRecording
 Frames = tuple[np.ndarray, float, float, float]  # (T, D) float32; from which second to which; of how many
 
 
@@ -98,12 +99,12 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
                 tally.video(f"left out: {result.reason}", clips[0].path)
                 fates[f"recording left out: {result.reason}"] += len(clips)
             else:
-                frames, *heard = result
-                silent += round((heard[2] - heard[1] + heard[0]) * maker.frame_rate)
+                frames, began, ended, seconds = result
+                silent += round((began + seconds - ended) * maker.frame_rate)  # never made, hence not to be counted
                 mark_missing(frames, maker.feature_names, tally)
                 offset = writer.add_video(clips[0].name, frames, split_of(clips[0], folds), clips[0].speaker)
                 for row, clip in enumerate(clips):
-                    stretch = judge(clip, len(frames), *heard[:2], maker.frame_rate, fates)
+                    stretch = judge(clip, len(frames), began, ended, maker.frame_rate, fates)
                     if stretch:
                         kept.append((clip, videos, row, offset, *stretch))
                 videos += 1
