@@ -14,7 +14,7 @@ def text_table(report: dict) -> str:
     gone = {name.removeprefix("dropped: "): n for name, n in frames.items() if name.startswith("dropped")}
     lines += ["", sum_line("frames", frames["in"], frames["kept"], sum(gone.values()))]
     lines += rows("dropped", gone)
-    lines += rows("missing values (not finite in the file)", report["missing_values"])
+    lines += rows("missing values (not finite)", report["missing_values"])
     lines += ["", *rows("videos", report["videos"])]
     if report["files"]:
         lines += ["", *(f"{what} in {name}" for what, name in report["files"].items())]
