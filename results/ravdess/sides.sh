@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The side studies, after repeat.sh with the same FOLDER: bash results/ravdess/sides.sh ARCHIVE FOLDER [PROCESSES]
+# Another front end (needs the extra `audio`, whose openSMILE forbids commercial use), other ways to draw label
+# budgets, another head. It can be stopped at any time; the same command goes on from there.
+set -euo pipefail
+archive=$1 folder=$2 processes=${3:-$(nproc)}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export OMP_NUM_THREADS=1
+
+study() {  # NAME CORPUS RUN...
+    local name=$1 corpus=$2
+    shift 2
+    local words=(emo-ssl study "$corpus" --pretrained "$@" --config "$here/study-$name.toml" --device cpu -o "$folder/$name")
+    seq "$processes" | xargs -P "$processes" -I{} "${words[@]}" --shard "{}/$processes"
+    "${words[@]}"
+    emo-ssl evidence "$folder/$name" --keep "$folder/kept/$name" \
+        --command-that-repeats "bash results/ravdess/sides.sh ARCHIVE FOLDER"
+}
+
+for name in random whole l1; do
+    study "$name" "$folder/corpus" "$folder"/runs/blind-*
+done
+
+emo-ssl corpus record "$archive" --recipe ravdess --front-end compare -o "$folder/corpus-compare"
+seq 0 4 | xargs -P "$processes" -I{} emo-ssl pretrain "$folder/corpus-compare" --config "$here/pretrain-blind.toml" \
+    --fold {} --seed 0 --device cpu -o "$folder/runs-compare/blind-{}-0"
+study compare "$folder/corpus-compare" "$folder"/runs-compare/blind-*
