@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.container import ErrorbarContainer
 
 from emo_ssl import curves, figures, pictures, readings
+from emo_ssl.grid import Chunk
 
 EMOTIONS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
 BUDGETS = [28, 56, 112, 300]
@@ -347,10 +348,11 @@ def test_reasons_in_a_word():
 
 def test_fairness_reads_the_rates_of_the_arm_asked_for():
     rates = {
-        "fold0-scratch-28-56": 0.1,
-        "fold1-scratch-28-56": 0.2,
-        "fold0-scratch-4x-28": 0.9,
-        "fold0-pretrained-28": 0.3,
+        "fold0-blind-scratch-28-56": 0.1,
+        "fold1-blind-scratch-28-56": 0.2,
+        "fold0-blind-scratch-4x-28": 0.9,
+        "fold0-adapted-scratch-28": 0.7,
+        "fold0-blind-pretrained-28": 0.3,
     }
     provenance = {
         "tuned_rates": rates,
@@ -359,6 +361,8 @@ def test_fairness_reads_the_rates_of_the_arm_asked_for():
         "pretraining": [{}, {}],
     }
     assert readings.rates_of(provenance, "scratch") == [0.1, 0.2]
+    assert readings.rates_of(provenance, "scratch", "adapted") == [0.7]
+    assert Chunk(0, "scratch", (28, 56), (0,)).name in rates  # as a study names its chunks
     twin = readings.fairness_table(provenance)
     assert twin.iloc[-1].tolist() == ["learning rate chosen on valid", "0.1, 0.2", "0.3"]
     assert twin.iloc[0].tolist()[1:] == ["random numbers", "one of 2 pretraining runs"] and "1,234" in twin.iloc[1, 1]

@@ -280,10 +280,10 @@ def short_reason(found: dict) -> str:
     return found["reason"].split(":")[0]
 
 
-def rates_of(provenance: dict, arm: str) -> list[float]:
+def rates_of(provenance: dict, arm: str, protocol: str = "blind") -> list[float]:
     """The learning rates that tuning chose for an arm, in all of its chunks and folds."""
-    chunks = provenance["tuned_rates"].items()
-    return sorted({rate for name, rate in chunks if re.fullmatch(rf"fold\d+-{re.escape(arm)}(-\d+)+", name)})
+    chunks, wanted = provenance["tuned_rates"].items(), rf"fold\d+-{protocol}-{re.escape(arm)}(-\d+)+"
+    return sorted({rate for name, rate in chunks if re.fullmatch(wanted, name)})
 
 
 def fairness_table(provenance: dict) -> pd.DataFrame:

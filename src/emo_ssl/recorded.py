@@ -7,6 +7,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from emo_ssl.chunks import CHUNKS
@@ -14,19 +15,30 @@ from emo_ssl.codings import CODINGS
 from emo_ssl.errors import UserError
 from emo_ssl.evidence import EVIDENCE
 from emo_ssl.files import atomic_path, read_json, write_bytes, write_json
+from emo_ssl.segments import Segments
 from emo_ssl.study import PROVENANCE, RESULTS
 
 TABLE = RESULTS + ".gz"
+CORPUS = "corpus.json"
+SCRIPT = "repeat.sh"
 
 
-def keep(study: Path | str, folder: Path | str, command: str) -> None:
-    """Copy the table, the evidence and the provenance of a finished study to `folder`; `command` is what repeats it."""
+def keep(study: Path | str, folder: Path | str, command: str, corpus: Segments | None = None) -> None:
+    """Copy the table, the evidence and the provenance of a finished study to `folder`; `command` is what repeats it.
+
+    With its `corpus`, what that holds is kept as well, in numbers.
+    """
     study, folder = Path(study), Path(folder)
     needed = (RESULTS, EVIDENCE, PROVENANCE)
     lacking = [name for name in needed if not (study / name).is_file()]
     if lacking:
         raise UserError(f"{study / lacking[0]}: no such file; finish the study and run `emo-ssl evidence` first.")
+    studied = read_json(study / PROVENANCE)["corpus"]["content_hash"]
+    if corpus is not None and corpus.content_hash != studied:
+        raise UserError(f"{corpus.folder}: not the corpus of {study}; name the one that was studied.")
     folder.mkdir(parents=True, exist_ok=True)
+    if corpus is not None:
+        write_json(folder / CORPUS, corpus_numbers(corpus))
     # no name and no time inside, so that the same table is the same file
     write_bytes(folder / TABLE, gzip.compress((study / RESULTS).read_bytes(), mtime=0))
     for name in (EVIDENCE, CODINGS):
@@ -36,6 +48,58 @@ def keep(study: Path | str, folder: Path | str, command: str) -> None:
     story = {**read_json(study / PROVENANCE), "command": command, "seconds_of_all_chunks": seconds_of_chunks(study)}
     story.pop("seconds_of_the_last_start", None)
     write_json(folder / PROVENANCE, story)
+
+
+def corpus_numbers(segments: Segments) -> dict:
+    """What a corpus holds, as numbers that say nothing about a single clip."""
+    header, report = segments.header, segments.report
+    told = segments.cuts.category[segments.cuts.category >= 0]
+    counts = np.bincount(told, minlength=len(segments.category_names)).tolist()
+    seconds = segments.cuts.length / segments.frame_rate
+    of_folds = [segments.of_fold(fold) for fold in segments.folds]
+    named = ("content_hash", "source", "folds", "convention", "front_end", "front_end_version")
+    return {
+        **{name: header[name] for name in named if name in header},
+        "features": list(segments.feature_names),
+        "frame_rate": segments.frame_rate,
+        "clips": len(segments),
+        "speakers": len(set(segments.videos.speaker) - {""}),
+        "categories": dict(zip(segments.category_names, counts, strict=True)),
+        "seconds": {f"p{share}": round(float(np.percentile(seconds, share)), 2) for share in (5, 50, 95)},
+        "clips_of_folds": {split: [len(s.where(split)) for s in of_folds] for split in ("train", "valid", "test")},
+        "frames": report.get("frames", {"in": len(segments.frames), "kept": len(segments.frames)}),
+        "missing_values": report.get("missing_values", {}),
+    }
+
+
+def corpus_of(folder: Path | str) -> dict:
+    """What was kept of a study's corpus; {} where that was not asked for."""
+    path = Path(folder) / CORPUS
+    return read_json(path) if path.is_file() else {}
+
+
+def codings_of(folder: Path | str) -> dict:
+    path = Path(folder) / CODINGS
+    return read_json(path) if path.is_file() else {}
+
+
+def relatives(folder: Path | str) -> dict[str, dict]:
+    """Name -> evidence of the smaller studies that are kept in folders inside that of a recorded one."""
+    inside = sorted(path.parent for path in Path(folder).glob(f"*/{EVIDENCE}") if (path.parent / TABLE).is_file())
+    return {path.name: read_json(path / EVIDENCE) for path in inside}
+
+
+def commands(folder: Path | str) -> str:
+    """How to repeat a recorded study: its script, or the command in its provenance."""
+    path = Path(folder) / SCRIPT
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    return str(read_json(Path(folder) / PROVENANCE).get("command", ""))
+
+
+def seconds_taken(provenance: dict) -> float:
+    """Of a recorded study, or of the last start of one that is only finished."""
+    return float(provenance.get("seconds_of_all_chunks", provenance.get("seconds_of_the_last_start", 0)))
 
 
 def seconds_of_chunks(study: Path) -> int:
