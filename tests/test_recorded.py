@@ -3,6 +3,7 @@
 import gzip
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from training import PRETRAIN, STUDY, write_acted
 
@@ -10,7 +11,8 @@ from emo_ssl.cli import main
 from emo_ssl.errors import UserError
 from emo_ssl.files import read_json
 from emo_ssl.pretrain import pretrain
-from emo_ssl.recorded import TABLE, keep, results
+from emo_ssl.recorded import TABLE, codings_of, commands, corpus_of, keep, relatives, results, seconds_taken
+from emo_ssl.segments import Segments
 from emo_ssl.study import RESULTS, study
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,3 +52,41 @@ def test_both_tables_are_read_alike(finished, tmp_path):
     assert len(results(tmp_path)) > 0
     with pytest.raises(UserError, match="no such file; expected the folder of a recorded or finished study"):
         results(tmp_path / "nowhere")
+
+
+def test_what_the_corpus_holds_is_kept_in_numbers(finished, tmp_path, capsys):
+    corpus = finished.parent / "corpus"
+    assert main(["evidence", str(finished), "--keep", str(tmp_path / "kept"), "--corpus", str(corpus)]) == 0
+    capsys.readouterr()
+    found = corpus_of(tmp_path / "kept")
+    # 6 speakers, 3 categories, 2 takes, dealt to 3 folds of 2 speakers each
+    assert (found["speakers"], found["clips"]) == (6, 36) and set(found["categories"].values()) == {12}
+    assert found["clips_of_folds"] == {"train": [12, 12, 12], "valid": [12, 12, 12], "test": [12, 12, 12]}
+    lengths = Segments.open(corpus).cuts.length / 100
+    assert found["seconds"]["p50"] == pytest.approx(np.median(lengths), abs=0.01)
+    assert found["frames"] == {"in": round(100 * lengths.sum()), "kept": round(100 * lengths.sum())}
+    assert corpus_of(finished) == {}
+
+
+def test_another_corpus_is_refused_before_anything_is_written(finished, tmp_path):
+    other = write_acted(tmp_path / "other", seed=5)
+    main(["evidence", str(finished)])
+    with pytest.raises(UserError, match="not the corpus of"):
+        keep(finished, tmp_path / "kept", "", other)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_stands_beside_a_recorded_study(finished, tmp_path):
+    main(["evidence", str(finished), "--keep", str(tmp_path), "--command-that-repeats", "again"])
+    assert relatives(tmp_path) == {} and commands(tmp_path) == "again"
+    for name in ("random", "compare"):
+        main(["evidence", str(finished), "--keep", str(tmp_path / name)])
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "evidence.json").write_text("{}")
+    assert codings_of(tmp_path / "half") == {}
+    (tmp_path / "half" / "codings.json").write_text('{"0,1,1,2": []}')
+    assert codings_of(tmp_path / "half") == {"0,1,1,2": []}
+    assert list(relatives(tmp_path)) == ["compare", "random"]  # "half" has no table: it was not kept to the end
+    (tmp_path / "repeat.sh").write_text("step one\n")
+    assert commands(tmp_path) == "step one\n"
+    assert seconds_taken({"seconds_of_all_chunks": 7}) == 7 and seconds_taken({"seconds_of_the_last_start": 3}) == 3

@@ -185,8 +185,10 @@ def run_evidence(arguments: argparse.Namespace) -> int:
             print(f"\nwith the levels read as {name}: " + "; ".join(f"{c['claim']} {c['verdict']}" for c in claims))
     if arguments.keep:
         from emo_ssl.recorded import keep
+        from emo_ssl.segments import Segments
 
-        keep(arguments.folder, arguments.keep, arguments.command_that_repeats or "")
+        corpus = Segments.open(arguments.corpus) if arguments.corpus else None
+        keep(arguments.folder, arguments.keep, arguments.command_that_repeats or "", corpus)
     return 0
 
 
@@ -307,6 +309,7 @@ def add_training(commands: argparse._SubParsersAction) -> None:
     )
     evidence.add_argument("--keep", type=Path, metavar="FOLDER", help="copy what is small and lasting there")
     evidence.add_argument("--command-that-repeats", metavar="TEXT", help="stored with what is kept")
+    evidence.add_argument("--corpus", type=Path, metavar="SEGMENTS", help="that was studied; what it holds is kept too")
     evidence.set_defaults(handler=run_evidence)
 
 
