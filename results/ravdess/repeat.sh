@@ -25,4 +25,4 @@ study=(emo-ssl study "$folder/corpus" --pretrained "${runs[@]}" --config "$here/
 seq "$processes" | xargs -P "$processes" -I{} "${study[@]}" --shard "{}/$processes"
 "${study[@]}"
 emo-ssl evidence "$folder/study" --coding 0,1,1,2 --coding 0,1,1,3 --keep "$folder/kept" \
-    --command-that-repeats "bash results/ravdess/repeat.sh ARCHIVE FOLDER"
+    --corpus "$folder/corpus" --command-that-repeats "bash results/ravdess/repeat.sh ARCHIVE FOLDER"
