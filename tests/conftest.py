@@ -33,3 +33,11 @@ def corpus(tmp_path_factory):
     from training import write_mosei_like
 
     return write_mosei_like(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A repository of its own for the book's machinery, with one notebook and one page."""
+    from book_tree import write_tree
+
+    return write_tree(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from training import PRETRAIN, STUDY, write_acted
 
-from emo_ssl import notebooks
+from emo_ssl import execution, notebooks
 from emo_ssl.evidence import evaluate
 from emo_ssl.pretrain import pretrain
 from emo_ssl.recorded import keep
@@ -178,7 +178,7 @@ def executed(request, repository):
         cwd=repository / "notebooks",
         kernel_name="python3",
         progress_bar=False,
-        engine_name=notebooks.register_engine(),
+        engine_name=execution.register_engine(),
     )
     assert [entry.name for entry in (repository / "notebooks").iterdir()] == []
     return request.param, nbformat.read(page, 4)

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from emo_ssl import files, notebooks
+from emo_ssl import execution, files, notebooks, profiles
 from emo_ssl.errors import UserError
 
 CONFIG, TOC = "_config.yml", "book/_toc.yml"
@@ -107,7 +107,7 @@ def render(root: Path) -> int:
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         ).returncode
     if status:
-        words = notebooks.ANSI.sub("", log.read_text(encoding="utf-8")).splitlines()
+        words = execution.ANSI.sub("", log.read_text(encoding="utf-8")).splitlines()
         said = [line for line in words if "WARNING" in line or "ERROR" in line] or words[-15:]
         print("\n".join([*said, f"The book was not rendered. The whole story: {log}"]), file=sys.stderr)
     return status
@@ -132,21 +132,20 @@ def publish(html: Path, site: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def make(root: Path, only: str | None = None) -> int:
+def make(root: Path, only: str | None = None, profile: str = profiles.USUAL) -> int:
     root = root.resolve()
     if not (root / CONFIG).is_file() or not (root / TOC).is_file():
         raise UserError(f"{root}: no {CONFIG} and {TOC} here; run this in the root of the repository.")
     require_extra()
-    found, pages = notebooks.find(root), toc_pages(root / TOC)
+    found, pages = notebooks.find(root, profile), toc_pages(root / TOC)
     check_toc(root, pages, found)
-    try:
-        stale = notebooks.execute_all(root, found, only)
-    except notebooks.NotebookFailed as problem:
-        print(problem, file=sys.stderr)
+    outcome = execution.execute_all(root, found, only)
+    if outcome.failed:
+        waiting = f"; not executed: {', '.join(outcome.waiting)}" if outcome.waiting else ""
+        print(f"Not rendered, for {', '.join(outcome.failed)} failed{waiting}.", file=sys.stderr)
         return FAILED
-    if stale:
-        names = ", ".join(notebook.stem for notebook in stale)
-        print(f"Not rendered: {names} still to be executed, which `make book` does.")
+    if outcome.stale:
+        print(f"Not rendered: {', '.join(outcome.stale)} still to be executed, which `make book` does.")
         return 0
     stage(root, found)
     print("Rendering …", flush=True)

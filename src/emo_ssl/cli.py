@@ -37,7 +37,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 def run_book(arguments: argparse.Namespace) -> int:
     from emo_ssl import book
 
-    return book.make(Path.cwd(), only=arguments.only)
+    return book.make(Path.cwd(), arguments.only, arguments.profile)
 
 
 def run_version(arguments: argparse.Namespace) -> int:
@@ -318,7 +318,15 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("doctor", help="check this computer and say what to do").set_defaults(handler=run_doctor)
     book = commands.add_parser("book", help="execute the notebooks and render the book (from the repository's root)")
-    book.add_argument("--only", metavar="NN", help="execute only the notebook with this number, as in --only 01")
+    book.add_argument(
+        "--only", metavar="NN", help="only the notebook with this number and what it builds on, as in --only 01"
+    )
+    book.add_argument(
+        "--profile",
+        default="demo",
+        metavar="P",
+        help="the parameters to execute with, out of notebooks/profiles/: smoke (a minute), demo (the default), full",
+    )
     book.set_defaults(handler=run_book)
     add_corpus(commands)
     add_training(commands)

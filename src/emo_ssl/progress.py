@@ -14,6 +14,11 @@ def show_on(stream: TextIO | None) -> None:
     _stream = stream
 
 
+def stream() -> TextIO | None:
+    """Where progress goes at present."""
+    return _stream
+
+
 def duration(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
