@@ -214,7 +214,7 @@ def test_rival_curves_put_every_arm_into_its_panel():
     left, right = panels.rival_curves(made_up(), groups).axes
     assert (len(bars(left)), len(bars(right))) == (2, 1) and left.get_title(loc="left") == "one"
     table = acted.arm_table(made_up(), ["scratch", "not run"])
-    assert table.columns.tolist() == BUDGETS and table.loc["from scratch", 28].startswith("0.20")
+    assert table.columns.tolist() == BUDGETS and table.loc["from scratch", 28] == "0.20 ± 0.05"
     assert table.loc["not run"].isna().all()
 
 

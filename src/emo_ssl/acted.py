@@ -145,11 +145,16 @@ def beats_constant(evidence: dict, arm: str, metric: str) -> str:
 
 
 def arm_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
-    """The headline of many arms: a row an arm, a column a budget."""
+    """The headline of many arms: a row an arm, a column a budget; ± reaches to the ends of the interval."""
     rows = {}
     for arm in arms:
-        found = readings.levels(evidence, arm, evidence["headline"]).set_index("budget")
-        rows[NAMES.get(arm, arm)] = found.apply(cell, axis=1, digits=2) if len(found) else pd.Series(dtype=object)
+        found = readings.levels(evidence, arm, evidence["headline"])
+        halves = (found["high"] - found["low"]) / 2
+        told = [
+            f"{estimate:.2f} ± {half:.2f}" if np.isfinite(half) else f"{estimate:.2f}"
+            for estimate, half in zip(found["estimate"], halves, strict=True)
+        ]
+        rows[NAMES.get(arm, arm)] = pd.Series(told, found["budget"], dtype=object)
     return pd.DataFrame(rows).T.reindex(columns=evidence["budgets"])
 
 
