@@ -11,7 +11,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: help book test lab bench format lock clean
 
 help:
-	@echo "make book     execute the notebooks and render the book into build/site/ (ONLY=01 executes one notebook)"
+	@echo "make book     execute the notebooks and render the book into build/site/"
+	@echo "              (ONLY=01 executes one notebook and what it builds on; PROFILE=smoke takes a minute)"
 	@echo "make test     check style and run the tests (ARGS='-k doctor' is handed to pytest)"
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make bench    run the benchmarks of bench/, each prints a table"
@@ -21,7 +22,7 @@ help:
 	@echo "PYTHON=...    the interpreter to make .venv with, Python 3.11 to 3.13"
 
 book: $(STAMP)
-	@$(BIN)/emo-ssl book $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/emo-ssl book $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE))
 
 test: $(STAMP)
 	@$(BIN)/ruff check .

@@ -24,6 +24,17 @@ PARAMETERS = code("seed = 0\nvideos: int = 4", "parameters")
 SHOW = code("print('videos', videos, 'seed', seed)")
 
 
+def exercise(label: str) -> list:
+    solution = f"```{{solution-start}} {label}\n:class: dropdown\n```"
+    asked = f"```{{exercise}}\n:label: {label}\n\nWhy?\n```\n\n{solution}"
+    end = new_markdown_cell("```{solution-end}\n```", id=f"end-{label}")
+    return [text(asked), code(f"print('{label}')"), end]
+
+
+# What the book's checks want at the end of a page
+OWED = [text("## What we found\n\nIt runs."), text("## Exercises"), *exercise("one"), *exercise("two")]
+
+
 def write_notebook(root: Path, stem: str, *cells, **links) -> Path:
     """`links`: what its metadata says of the notebooks before it and of what it reads, `after` and `inputs`."""
     path = root / "notebooks" / f"{stem}.ipynb"
@@ -53,7 +64,7 @@ def write_tree(root: Path) -> Path:
     write_toc(root, "01-first")
     (root / "book" / "index.md").write_text("# Front\n\nSee [](../notebooks/01-first.ipynb).\n")
     (root / "book" / "references.bib").write_text("")
-    write_notebook(root, "01-first", text("# First"), PARAMETERS, SHOW)
+    write_notebook(root, "01-first", text("# 1. First"), PARAMETERS, SHOW)
     write_profile(root, "01-first: {videos: 7}\n")
     return root
 

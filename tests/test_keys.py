@@ -97,6 +97,17 @@ def test_key_ignores_prose_outputs_and_modules_out_of_reach(tree):
     assert key(tree) == before
 
 
+def test_the_set_up_cell_reaches_no_module(tree):
+    write_notebook(tree, "01-first", code("get_ipython().system('install')", "setup"), PARAMETERS, SHOW)
+    before = key(tree)
+    (tree / "src" / "emo_ssl" / "thing.py").write_text("x = 2\n")
+    assert key(tree) == before
+    write_notebook(tree, "01-first", code("get_ipython().system('install')"), PARAMETERS, SHOW)
+    before = key(tree)
+    (tree / "src" / "emo_ssl" / "thing.py").write_text("x = 3\n")
+    assert key(tree) != before
+
+
 def test_key_follows_the_contents_of_inputs(tree):
     folder = tree / "results" / "study"
     folder.mkdir(parents=True)

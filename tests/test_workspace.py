@@ -237,7 +237,8 @@ def test_the_notice_of_a_recorded_study():
     assert "say nothing about people" in workspace.notice_of({"source": "synthetic, world null, seed 1"})
     real = workspace.notice_of({"source": "CMU-MOSEI <b>", "folds": "standard"})
     assert "machinery" not in real and "&lt;b&gt;" in real and "standard" in real
-    assert "does not say" in workspace.notice_of({})
+    assert "does not say" in workspace.notice_of({}) and "data-corpus" not in workspace.notice_of({})
+    assert ' data-corpus="0123456789ab">' in workspace.notice_of({"source": "a", "content_hash": "0123456789abcdef"})
 
 
 @pytest.mark.parametrize("wrong", [{"world": "nowhere"}, {"videos": 2}, {"seed": -1}])

@@ -1,7 +1,4 @@
-"""`emo-ssl book`: notebooks are executed, everything is staged under its repository path, Jupyter Book renders it.
-
-The staged mirror is what makes edit and launch links right: Sphinx derives them from a page's path in its sources.
-"""
+"""`emo-ssl book`: notebooks are executed, staged, rendered by Jupyter Book, checked, and only then published."""
 
 import os
 import shutil
@@ -10,13 +7,14 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from emo_ssl import execution, files, notebooks, profiles
+from emo_ssl import checks, execution, files, notebooks, profiles, staging
 from emo_ssl.errors import UserError
+from emo_ssl.reach import Graph
 
-CONFIG, TOC = "_config.yml", "book/_toc.yml"
-STAGE, RENDER, SITE = "build/stage", "build/render", "build/site"
+CONFIG, TOC = "_config.yml", checks.TOC
+RENDER, SITE = "build/render", "build/site"
+RECORD = "build/site.json"  # what the published site was rendered from, and what it consists of
 RENDER_LOG = "build/logs/render.log"
-MATHJAX = "tex-svg.js"
 NEEDED = ("papermill", "nbformat", "jupyter-book", "pyyaml", "sphinx-mathjax-offline")
 FAILED = 1
 
@@ -32,62 +30,12 @@ def require_extra() -> None:
         raise UserError(f"{', '.join(missing)} not installed; run `make book`, or: pip install 'emo-ssl[book]'.")
 
 
-def toc_pages(path: Path) -> list[str]:
-    """Every page that the table of contents names, without suffix, relative to the repository's root."""
-    import yaml
-
-    try:
-        toc = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        reason = str(problem).replace("\n", " ")
-        raise UserError(f"{path}: not readable as YAML ({reason}); mend it and run again.") from problem
-
-    def below(entry) -> list[str]:
-        if isinstance(entry, list):
-            return [page for item in entry for page in below(item)]
-        if not isinstance(entry, dict):
-            return []
-        own = [str(entry[name]) for name in ("root", "file") if name in entry]
-        return own + [page for value in entry.values() for page in below(value)]
-
-    return below(toc)
-
-
-def check_toc(root: Path, pages: list[str], found: list[notebooks.Notebook]) -> None:
-    for page in pages:
-        if not any((root / f"{page}{suffix}").is_file() for suffix in (".md", ".ipynb")):
-            raise UserError(f"{root / TOC}: it names {page}, which is not there; write the page or correct the name.")
-    for notebook in found:
-        if f"{notebooks.FOLDER}/{notebook.stem}" not in pages:
-            raise UserError(f"{root / TOC}: {notebook.path.name} is not in it; add {notebooks.FOLDER}/{notebook.stem}.")
-
-
-def mathjax() -> Path:
-    """The formula renderer, out of the package that carries it: an offline page must not ask the network for it."""
-    for entry in metadata.files("sphinx-mathjax-offline") or []:
-        if entry.name == MATHJAX:
-            return Path(entry.locate())
-    raise UserError(
-        f"sphinx-mathjax-offline has no {MATHJAX}; run: pip install --force-reinstall sphinx-mathjax-offline"
-    )
-
-
-def stage(root: Path, found: list[notebooks.Notebook]) -> Path:
-    """A mirror of the repository that holds the pages' sources and nothing else."""
-    import nbformat
-
-    target = root / STAGE
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
-    (target / notebooks.FOLDER).mkdir()
-    for notebook in found:
-        executed = notebooks.read(notebooks.executed_path(root, notebook))
-        page = notebooks.with_outputs(notebook, executed)
-        files.write_bytes(target / notebooks.FOLDER / notebook.path.name, nbformat.writes(page).encode())
-    script = target / "book" / "_static" / "mathjax" / MATHJAX
-    script.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(mathjax(), script)
-    return target
+def require_repository(root: Path) -> Path:
+    root = root.resolve()
+    if not (root / CONFIG).is_file() or not (root / TOC).is_file():
+        raise UserError(f"{root}: no {CONFIG} and {TOC} here; run this in the root of the repository.")
+    require_extra()
+    return root
 
 
 def render(root: Path) -> int:
@@ -100,7 +48,7 @@ def render(root: Path) -> int:
     start = "from jupyter_book.cli.main import main; main()"
     with log.open("w", encoding="utf-8") as stream:
         status = subprocess.run(
-            [sys.executable, "-c", start, "build", STAGE, *options],
+            [sys.executable, "-c", start, "build", staging.STAGE, *options],
             cwd=root,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -113,13 +61,11 @@ def render(root: Path) -> int:
     return status
 
 
-def check_site(html: Path, pages: list[str]) -> None:
-    """Trust files, not exit statuses: a version of Jupyter Book exits with 0 and writes nothing."""
-    missing = [page for page in [*pages, "index"] if not (html / f"{page}.html").is_file()]
-    if missing:
-        raise UserError(
-            f"{html}: rendering left out {', '.join(missing)}; see {RENDER_LOG} and check the installation."
-        )
+def refused(problems: list[str], outcome: str) -> int:
+    """Each problem on its line, and what becomes of the book because of them."""
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    print("\n".join([*problems, f"{count}: {outcome}"]), file=sys.stderr)
+    return FAILED
 
 
 def publish(html: Path, site: Path) -> None:
@@ -132,13 +78,31 @@ def publish(html: Path, site: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def record_of(root: Path) -> dict[str, str]:
+    """What the staged pages would be rendered from and checked by, and what is published."""
+    sources = {
+        "pages": staging.tree_hash(root / staging.STAGE),
+        "config": notebooks.sha256(root / CONFIG),
+        "code": Graph.of(root).code_hash(root, ["from emo_ssl import book"]),
+    }
+    site = root / SITE
+    sizes = {path.relative_to(site).as_posix(): path.stat().st_size for path in site.rglob("*") if path.is_file()}
+    return {"sources": files.hash_of(sources), "site": files.hash_of(sizes)}
+
+
+def is_published(root: Path) -> bool:
+    try:
+        return files.read_json(root / RECORD) == record_of(root)
+    except (OSError, UserError):
+        return False
+
+
 def make(root: Path, only: str | None = None, profile: str = profiles.USUAL) -> int:
-    root = root.resolve()
-    if not (root / CONFIG).is_file() or not (root / TOC).is_file():
-        raise UserError(f"{root}: no {CONFIG} and {TOC} here; run this in the root of the repository.")
-    require_extra()
-    found, pages = notebooks.find(root, profile), toc_pages(root / TOC)
-    check_toc(root, pages, found)
+    root = require_repository(root)
+    found = notebooks.find(root, profile)
+    problems = checks.problems_of_sources(root)
+    if problems:
+        return refused(problems, "nothing was executed.")
     outcome = execution.execute_all(root, found, only)
     if outcome.failed:
         waiting = f"; not executed: {', '.join(outcome.waiting)}" if outcome.waiting else ""
@@ -147,12 +111,39 @@ def make(root: Path, only: str | None = None, profile: str = profiles.USUAL) -> 
     if outcome.stale:
         print(f"Not rendered: {', '.join(outcome.stale)} still to be executed, which `make book` does.")
         return 0
-    stage(root, found)
+    staging.stage(root, found)
+    if is_published(root):
+        print("The pages are as they were, not rendered again")
+    elif render_anew(root):
+        return FAILED
+    print(f"The book is ready, open {root / SITE / 'index.html'}")
+    return 0
+
+
+def render_anew(root: Path) -> int:
     print("Rendering …", flush=True)
     if render(root):
         return FAILED
     html = root / RENDER / "_build" / "html"
-    check_site(html, pages)
+    # files are trusted, not exit statuses: a version of Jupyter Book exits with 0 and writes nothing
+    problems = checks.problems_of_site(root, html, list(checks.toc_entries(root)))
+    if problems:
+        return refused(problems, f"the book was not published; what was rendered is in {html}.")
+    (root / RECORD).unlink(missing_ok=True)
     publish(html, root / SITE)
-    print(f"The book is ready, open {root / SITE / 'index.html'}")
+    files.write_json(root / RECORD, record_of(root))
+    return 0
+
+
+def check(root: Path) -> int:
+    """The checks alone, of the sources and of the site as it was published."""
+    root = require_repository(root)
+    problems, pages = checks.problems_of_sources(root), list(checks.toc_entries(root))
+    if not (root / SITE).is_dir():
+        problems.append(f"{SITE}: there is no site yet; run `make book`.")
+    else:
+        problems += checks.problems_of_site(root, root / SITE, pages)
+    if problems:
+        return refused(problems, "mend them and run `make book`.")
+    print(f"{len(pages)} pages, their sources and links: no problem found")
     return 0

@@ -37,6 +37,8 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 def run_book(arguments: argparse.Namespace) -> int:
     from emo_ssl import book
 
+    if arguments.action == "check":
+        return book.check(Path.cwd())
     return book.make(Path.cwd(), arguments.only, arguments.profile)
 
 
@@ -318,6 +320,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("doctor", help="check this computer and say what to do").set_defaults(handler=run_doctor)
     book = commands.add_parser("book", help="execute the notebooks and render the book (from the repository's root)")
+    book.add_argument(
+        "action",
+        nargs="?",
+        choices=["check"],
+        help="check: only repeat the checks of sources and built site",
+    )
     book.add_argument(
         "--only", metavar="NN", help="only the notebook with this number and what it builds on, as in --only 01"
     )

@@ -18,6 +18,7 @@ from emo_ssl.reach import Graph
 
 FOLDER, EXECUTED = "notebooks", "build/executed"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"
+SET_UP = "setup"  # the cell that fetches and installs the project on Colab; elsewhere it does nothing
 METADATA, AFTER, INPUTS = "emo_ssl", "after", "inputs"
 KEY, RUN = "emo_ssl_key", "emo_ssl_run"
 
@@ -143,7 +144,7 @@ def key_of(root: Path, notebook: Notebook, graph: Graph, upstream: list[str]) ->
     depends = {
         "cells": [[cell.source, sorted(tags(cell))] for cell in cells],
         "parameters": notebook.parameters,
-        "code": graph.code_hash(root, [cell.source for cell in cells]),
+        "code": graph.code_hash(root, [cell.source for cell in cells if SET_UP not in tags(cell)]),
         "inputs": {name: contents_of(root / name) for name in notebook.inputs},
         "named": named_data(root, notebook.parameters),
         "after": upstream,
@@ -193,7 +194,9 @@ def is_fresh(root: Path, notebook: Notebook, key: str) -> bool:
 def with_outputs(notebook: Notebook, executed: Any) -> Any:
     """The notebook as it stands now with the outputs of its execution, and the parameters that were injected."""
     ran = [cell for cell in executed.cells if cell.cell_type == "code"]
-    injected = [cell for cell in ran if INJECTED in tags(cell)]
+    injected = [cell for cell in copy.deepcopy(ran) if INJECTED in tags(cell)]
+    for cell in injected:
+        cell.metadata = {"tags": tags(cell)}  # papermill adds times to them
     outputs = iter([cell for cell in ran if INJECTED not in tags(cell)])
     page = copy.deepcopy(notebook.content)
     page.cells = []

@@ -173,7 +173,10 @@ def notice_of(corpus: Mapping[str, str]) -> str:
     else:
         kind, title = "note", "The corpus of this run"
         text = f"{source}; folds: {corpus.get('folds', 'unknown')}."
-    return f'<div class="admonition {kind}"><p class="admonition-title">{title}</p><p>{html.escape(text)}</p></div>'
+    known = corpus.get("content_hash", "")[:12]
+    mark = f' data-corpus="{html.escape(known)}"' if known else ""  # which the stamp at the foot of the page repeats
+    body = f'<p class="admonition-title">{title}</p><p>{html.escape(text)}</p>'
+    return f'<div class="admonition {kind}"{mark}>{body}</div>'
 
 
 def say(**values: float | str) -> None:
