@@ -115,7 +115,12 @@ def test_statistics_and_length_of_segments(tmp_path):
     assert table.shape == (3, 10) and np.isfinite(table).all()
     frames = np.nan_to_num((videos[0].frames[20:60] - normaliser.center[0]) / normaliser.scale[0]).clip(-5, 5)
     assert np.allclose(table[2, :4], [*frames.mean(0), *frames.std(0)], atol=1e-5)
-    assert vectors.log_length(segments)[:, 0] == pytest.approx(np.log([30, 1, 40]))
+    length = np.log([30, 1, 40])
+    from_middle = (length - length.mean()) / length.std()
+    bumps = vectors.length_bumps(segments)
+    assert bumps.shape == (3, 9)
+    for j, centre in enumerate((-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2)):
+        assert bumps[:, j] == pytest.approx(np.exp(-2 * (from_middle - centre) ** 2), abs=1e-6)
     unlabelled = vectors.unlabelled_statistics(segments, normaliser, np.array([0, 1]))
     assert unlabelled.shape == (2, 10)  # a window of five seconds holds each video
     assert np.allclose(unlabelled[1], vectors.statistics(normaliser(videos[1].frames, 1)), atol=1e-6)

@@ -233,6 +233,19 @@ def test_budgets_nest_and_subsets_are_the_same_in_every_arm(corpus, run):
     assert subset[8, 0] != subset[8, 1]
 
 
+def test_the_length_arm_hears_the_length_and_nothing_else(run, tmp_path):
+    """Where the long segments are the happy ones it is nearly always right; a head over one number would be deaf."""
+    long = np.arange(120) % 3 == 0
+    videos = [Video(f"v{v}", noise(60, seed=v), ("train", "valid", "test", "test")[v % 4]) for v in range(120)]
+    cut = [Segment(v, 0, int(20 + 20 * long[v] + v % 7), (2.0 * long[v], float(v % 2))) for v in range(120)]
+    segments = write_segments(tmp_path, videos, cut)
+    fold = open_fold(segments, 0, [0], [load(run)], LONGER, CPU)
+    test = fold.indices("test")
+    cell, _ = Inputs(fold, "length", LONGER).train_and_score([(30, 0)], 1e-2, test)
+    heard = [metrics.auroc(cell.presence[0, :, e], segments.targets[test, e] > 0) for e in (0, 1)]
+    assert heard[0] > 0.95 and abs(heard[1] - 0.5) < 0.25
+
+
 def test_a_seed_takes_its_pretraining_run_with_it(corpus, run, tmp_path):
     pretrain([corpus], tmp_path / "second", PRETRAIN, seed=1, device="cpu")
     runs = [run, tmp_path / "second"]

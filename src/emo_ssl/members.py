@@ -124,7 +124,7 @@ class Inputs:
     def fixed_table(self, start: str) -> np.ndarray:
         segments, normaliser = self.fold.segments, self.fold.normaliser
         if start == "length":
-            return vectors.log_length(segments)
+            return vectors.length_bumps(segments)
         table = vectors.segment_statistics(segments, normaliser)
         if start == "statistics":
             return table
