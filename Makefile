@@ -8,13 +8,14 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab bench format lock clean
+.PHONY: help book test lab audit bench format lock clean
 
 help:
 	@echo "make book     execute the notebooks and render the book into build/site/"
 	@echo "              (ONLY=01 executes one notebook and what it builds on; PROFILE=smoke takes a minute)"
 	@echo "make test     check style and run the tests (ARGS='-k doctor' is handed to pytest)"
 	@echo "make lab      open the notebooks in JupyterLab"
+	@echo "make audit    look at every page of build/site in headless Chromium: contrast, widths, requests, pictures"
 	@echo "make bench    run the benchmarks of bench/, each prints a table"
 	@echo "make format   put code and notebooks into the one style"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock (WITH='torch==2.13.0' holds a version)"
@@ -32,10 +33,22 @@ test: $(STAMP)
 lab: $(STAMP)
 	@$(BIN)/jupyter lab notebooks
 
+# Before it installs anything it says whether there is a browser and a book to look at
+audit: $(STAMP)
+	@$(BIN)/python .ci/audit.py --ready
+	@$(MAKE) --no-print-directory $(VENV)/.audit
+	@$(BIN)/python .ci/audit.py $(if $(ONLY),--only $(ONLY))
+
+$(VENV)/.audit: pyproject.toml
+	@echo "Installing what the audit needs into $(VENV)"
+	@$(PIP) install -c requirements.lock --no-build-isolation -e '.[audit]'
+	@touch $@
+
 bench: $(STAMP)
 	@shopt -s nullglob; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 format: $(STAMP)
+	@$(BIN)/python .ci/set_up_cells.py
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -1,0 +1,134 @@
+"""The audit of the rendered book: what it counts, what it forgives, and a page on which everything is wrong."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from test_launch import ROOT, load
+
+audit = load("audit")
+
+NODE = {"target": ["#a"], "html": "<b>", "failureSummary": "too pale", "any": []}
+
+
+def violation(rule: str, *targets: str) -> dict:
+    return {"id": rule, "nodes": [{**NODE, "target": [target]} for target in targets]}
+
+
+def site(folder: Path, **pages: str) -> Path:
+    (folder / "_static").mkdir(parents=True)
+    (folder / "_static" / "template.html").write_text("")
+    (folder / "index.html").write_text("")
+    for name, body in pages.items():
+        head = '<!doctype html><html lang="en"><head><title>t</title><link rel="icon" href="data:,"></head>'
+        (folder / f"{name}.html").write_text(f"{head}<body>{body}</body></html>")
+    return folder
+
+
+def test_pages_are_all_but_templates_and_the_one_that_leads_on(tmp_path):
+    assert [path.name for path in audit.pages_of(site(tmp_path / "site", b="", a=""))] == ["a.html", "b.html"]
+    assert audit.pages_of(tmp_path / "absent") == []
+
+
+def test_what_leaves_the_site():
+    assert not any(map(audit.leaves, ("file:///a.css", "data:image/png;base64,", "blob:null/1", "about:blank")))
+    assert all(map(audit.leaves, ("https://a.example/x.js", "http://a.example", "ws://a.example")))
+
+
+def test_an_exception_forgives_its_rule_on_its_element_alone():
+    found = [violation("duplicate-id", "#x > section", "#y"), violation("color-contrast", "#x > section")]
+    ours, excepted = audit.split_violations(found, {("duplicate-id", "section"): "a cause"})
+    assert [(entry["rule"], entry["target"]) for entry in ours] == [
+        ("duplicate-id", "#y"),
+        ("color-contrast", "#x > section"),
+    ]
+    assert [(entry["rule"], entry["why"]) for entry in excepted] == [("duplicate-id", "a cause")]
+    assert audit.split_violations([], {}) == ([], [])
+
+
+def test_text_in_the_colour_of_its_ground_counts():
+    same = {**NODE, "any": [{"data": {"messageKey": "equalRatio"}}]}
+    other = {**NODE, "any": [{"data": {"messageKey": "bgImage"}}, {"data": None}]}
+    undecided = [{"id": "color-contrast", "nodes": [same, other]}, {"id": "video-caption", "nodes": [same]}]
+    assert audit.invisible(undecided) == [{"id": "color-contrast", "nodes": [same]}]
+    assert audit.invisible([{"id": "color-contrast", "nodes": [other]}]) == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"console": ["x"]}, {"outside": ["x"]}, {"violations": [{"rule": "a"}]}, {"sideways": 1}],
+    ids=lambda fault: next(iter(fault)),
+)
+def test_each_kind_of_finding_fails_the_audit(fault, tmp_path, capsys):
+    clean = audit.Look("a", "phone", "dark")
+    assert audit.report([clean], tmp_path) == 0
+    assert audit.report([clean, audit.Look("b", "desk", "light", **fault)], tmp_path) == 1
+    said = capsys.readouterr()
+    assert "1 of 2 looks found something" in said.err and (tmp_path / "findings.json").is_file()
+
+
+def test_the_table_counts_violations_by_rule():
+    look = audit.Look("a", "phone", "dark", violations=[{"rule": "b"}, {"rule": "a"}, {"rule": "b"}], sideways=7)
+    head, row = audit.as_table([look]).splitlines()
+    assert head.split() == ["page", "width", "scheme", "console", "outside", "violations", "sideways", "px"]
+    assert row.split() == ["a", "phone", "dark", "0", "0", "a", "1,", "b", "2", "7"]
+
+
+def test_exceptions_have_causes():
+    assert all(len(why) > 20 and rule and part for (rule, part), why in audit.EXCEPTIONS.items())
+
+
+def test_a_browser_is_named_or_found(tmp_path, monkeypatch):
+    browser = tmp_path / "chrome"
+    browser.write_text("")
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    assert audit.find_browser(lambda name: None) == ""
+    assert audit.find_browser(lambda name: str(browser) if name == "google-chrome" else None) == str(browser)
+    monkeypatch.setenv("CHROMIUM", str(browser))
+    assert audit.find_browser(lambda name: None) == str(browser)
+    monkeypatch.setenv("CHROMIUM", str(tmp_path / "absent"))
+    assert audit.find_browser(lambda name: None) == ""
+
+
+def test_without_a_browser_or_a_book_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(audit, "find_browser", lambda: "")
+    assert audit.main([str(tmp_path)]) == 2
+    assert (
+        capsys.readouterr().err == "No Chromium was found: install one, or name it: CHROMIUM=/path/to/it make audit\n"
+    )
+    monkeypatch.setattr(audit, "find_browser", lambda: os.devnull)
+    assert audit.main([str(tmp_path)]) == 2
+    assert "run make book first" in capsys.readouterr().err
+    assert not (tmp_path.parent / "audit").exists()
+
+
+def test_the_book_has_the_scripts_and_styles_that_the_settings_name():
+    names = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
+    for name in names["html_css_files"] + names["html_js_files"]:
+        assert (ROOT / "book" / "_static" / name).is_file()
+
+
+FAULTY = """<main><h1>t</h1><h3>skipped</h3><p style="color: #ddd; background: #fff">pale</p>
+<p style="color: #fff; background: #fff">unseen</p><p style="width: 900px">wide</p><p id="x">a</p><p id="x">b</p>
+<img src="https://nowhere.example/a.png" alt="">
+<details><summary>s</summary><img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="></details>
+<script>console.error("broken")</script></main>"""
+
+
+def test_a_page_on_which_everything_is_wrong(tmp_path):
+    if importlib.util.find_spec("axe_playwright_python") is None or not audit.find_browser():
+        pytest.skip("needs the extra audit and a Chromium")
+    folder = site(tmp_path / "site", faulty=FAULTY, fine="<main><h1>t</h1><p>dark on light</p></main>")
+    looks = list(audit.audit(folder, tmp_path, audit.find_browser()))
+    assert [(look.page, look.width, look.scheme) for look in looks][:4] == [
+        ("faulty", width, scheme) for width in ("desk", "phone") for scheme in ("light", "dark")
+    ]
+    assert all(look.is_clean for look in looks[4:]) and not any(look.is_clean for look in looks[:4])
+    desk, _, phone, _ = looks[:4]
+    assert "broken" in desk.console and desk.outside == ["https://nowhere.example/a.png"]
+    assert [entry["rule"] for entry in desk.violations].count("color-contrast") == 2
+    assert {"heading-order", "duplicate-id", "image-alt"} <= {entry["rule"] for entry in desk.violations}
+    assert desk.sideways == 0 and phone.sideways > 400 and phone.too_wide
+    assert (tmp_path / "faulty-phone-dark.png").stat().st_size > 1000
