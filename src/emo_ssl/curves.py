@@ -239,8 +239,7 @@ def emotion_curves(evidence: dict, metric: str = "auroc", arms: Sequence[str] = 
 
     def draw(axes: Axes, i: int, name: str) -> None:
         draw_curves(axes, evidence, metric, name, arms)
-        budget_axis(axes, evidence["budgets"], 0.24)
-        axes.tick_params(axis="x", labelsize=8.5)
+        budget_axis(axes, evidence["budgets"], 0.28)
         axes.set_title(f"{name}, {evidence['prevalence'][name]:.0%}")
 
     figure, panels = six_panels(evidence, draw, 4.3)
@@ -264,7 +263,6 @@ def emotion_forest(evidence: dict, metrics: Sequence[str] = ("auroc", "mae", "ac
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_title(f"gain in {SHORT[metric]}")
         axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
-        axes.tick_params(axis="x", labelsize=8.5)
     panels[0, 0].set_yticks([*range(len(names)), len(names) + 0.3], [*names, "mean of all"])
     panels[0, 0].set_ylim(len(names) + 0.8, -0.6)
     return figure
@@ -320,16 +318,17 @@ def confusion(evidence: dict, budget: int, arm: str = "pretrained") -> Figure:
         for true, given in np.ndindex(shares.shape):
             if np.isfinite(shares[true, given]):
                 ink = PAPER if shares[true, given] > 0.55 else INK
-                axes.text(given, true, f"{shares[true, given]:.0%}", ha="center", va="center", fontsize=8, color=ink)
+                percent = f"{100 * shares[true, given]:.0f}"
+                axes.text(given, true, percent, ha="center", va="center", fontsize=9.5, color=ink)
         axes.set_xticks(range(4))
-        axes.set_yticks(range(4), [f"{true} (n={n})" for true, n in enumerate(totals[i])], fontsize=8)
+        axes.set_yticks(range(4), [f"{true} ({n})" for true, n in enumerate(totals[i])])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_title(name)
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     for axes in panels[-1]:
-        axes.set_xlabel("class given")
+        axes.set_xlabel("class given, %")
     for axes in panels[:, 0]:
-        axes.set_ylabel("true class")
+        axes.set_ylabel("true class (count)")
     return figure

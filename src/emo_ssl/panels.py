@@ -95,9 +95,9 @@ def mistaken(evidence: dict, budgets: Sequence[int], arm: str = "pretrained") ->
             if np.isfinite(shares[true, given]):
                 ink = PAPER if shares[true, given] > 0.55 else INK
                 percent = f"{100 * shares[true, given]:.0f}"
-                axes.text(given, true, percent, ha="center", va="center", fontsize=8, color=ink)
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8.5)
-        axes.set_yticks(range(len(names)), names, fontsize=8.5)
+                axes.text(given, true, percent, ha="center", va="center", fontsize=9.5, color=ink)
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set(title=f"{budget} labels", xlabel="given")

@@ -29,7 +29,7 @@ def pictures(panels: Mapping[str, np.ndarray], groups: Sequence[tuple[str, np.nd
     figure, rows = plt.subplots(len(panels), 1, figsize=(WIDTH, 0.7 + 2.35 * len(panels)), sharex=True, squeeze=False)
     order = np.concatenate([positions for _, positions in groups])
     edges = np.cumsum([0, *(len(positions) for _, positions in groups)])
-    middles = spread_out((edges[:-1] + edges[1:]) / 2, 5.0, len(order))
+    middles = spread_out((edges[:-1] + edges[1:]) / 2, 6.5, len(order))
     colours = plt.get_cmap("RdBu_r").with_extremes(bad=GREY)
     for axes, (title, values) in zip(rows[:, 0], panels.items(), strict=True):
         extent = (0, len(values) / frame_rate, len(order), 0)
@@ -37,7 +37,7 @@ def pictures(panels: Mapping[str, np.ndarray], groups: Sequence[tuple[str, np.nd
         image = axes.imshow(shown, cmap=colours, vmin=-3, vmax=3, aspect="auto", extent=extent, interpolation="nearest")
         for edge in edges[1:-1]:
             axes.axhline(edge, color=INK, linewidth=0.6)
-        axes.set_yticks(middles, [name for name, _ in groups], fontsize=8)
+        axes.set_yticks(middles, [name for name, _ in groups])
         axes.tick_params(axis="y", length=0)
         axes.set_title(title)
     rows[-1, 0].set_xlabel("seconds")
@@ -93,7 +93,7 @@ def pretraining_loss(runs: Sequence[pd.DataFrame], floors: Mapping[str, float]) 
     room = 0.09 * (high - low)
     for (name, _), height in zip(places, spread_out(np.array(heights), room, np.inf), strict=True):
         axes.text(
-            1.0, height, name, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9, bbox=PLATE
+            1.0, height, name, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9.5, bbox=PLATE
         )
     axes.set(xlabel="steps of training", ylabel="loss on hidden frames\nof held-out videos")
     axes.set_xlim(0, None)
