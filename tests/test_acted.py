@@ -171,7 +171,7 @@ def test_protocols_stand_below_each_other_and_beside_each_other():
     table = acted.protocol_table(made_up(), ["scratch", "statistics"])
     assert table["protocol"].tolist() == ["blind"] * 4 + ["adapted"] * 2
     assert table["labels"].tolist() == [*BUDGETS, *ADAPTED]
-    assert table.iloc[-1]["from scratch"].startswith("0.572") and table.iloc[0]["pretrained − scratch"][0] == "+"
+    assert table.iloc[-1]["from scratch"].startswith("0.57 ±") and table.iloc[0]["pretrained − scratch"][0] == "+"
     blind, known = panels.protocols(made_up(), ["scratch", "statistics"]).axes
     assert blind.get_title(loc="left").startswith("BLIND") and known.get_title(loc="left").startswith("ADAPTED")
     assert blind.get_facecolor() != known.get_facecolor() and blind.get_ylim() == known.get_ylim()
@@ -214,7 +214,7 @@ def test_rival_curves_put_every_arm_into_its_panel():
     left, right = panels.rival_curves(made_up(), groups).axes
     assert (len(bars(left)), len(bars(right))) == (2, 1) and left.get_title(loc="left") == "one"
     table = acted.arm_table(made_up(), ["scratch", "not run"])
-    assert table.columns.tolist() == BUDGETS and table.loc["from scratch", 28] == "0.20 ± 0.05"
+    assert table.columns.tolist() == BUDGETS and table.loc["from scratch", 28] == "0.20 ±\N{NO-BREAK SPACE}0.05"
     assert table.loc["not run"].isna().all()
 
 

@@ -129,7 +129,7 @@ def protocol_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
     parts = {}
     for protocol in protocols_of(evidence):
         part = under(evidence, protocol)
-        table = readings.level_table(part, evidence["headline"], arms).drop(columns="floor")
+        table = arm_table(part, arms).T
         gain = readings.gains(part, evidence["headline"]).set_index("budget")
         table["pretrained − scratch"] = gain.apply(cell, axis=1, sign=True) if len(gain) else np.nan
         parts[protocol] = table.reset_index(names="labels")
@@ -144,17 +144,19 @@ def beats_constant(evidence: dict, arm: str, metric: str) -> str:
     return "all" if len(found) and better.all() else ", ".join(str(b) for b in found["budget"][better]) or "none"
 
 
+def around(row: pd.Series, digits: int = 3) -> str:
+    """An estimate ± half the length of its interval, which takes little room; our intervals are symmetric."""
+    half = (row["high"] - row["low"]) / 2
+    whole = f"{row['estimate']:.{digits}f}"
+    return f"{whole} ±\N{NO-BREAK SPACE}{half:.{digits}f}" if np.isfinite(half) else whole
+
+
 def arm_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
     """The headline of many arms: a row an arm, a column a budget; ± reaches to the ends of the interval."""
     rows = {}
     for arm in arms:
-        found = readings.levels(evidence, arm, evidence["headline"])
-        halves = (found["high"] - found["low"]) / 2
-        told = [
-            f"{estimate:.2f} ± {half:.2f}" if np.isfinite(half) else f"{estimate:.2f}"
-            for estimate, half in zip(found["estimate"], halves, strict=True)
-        ]
-        rows[NAMES.get(arm, arm)] = pd.Series(told, found["budget"], dtype=object)
+        found = readings.levels(evidence, arm, evidence["headline"]).set_index("budget")
+        rows[NAMES.get(arm, arm)] = found.apply(around, axis=1, digits=2) if len(found) else pd.Series(dtype=object)
     return pd.DataFrame(rows).T.reindex(columns=evidence["budgets"])
 
 
