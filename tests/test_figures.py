@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.text import Text
 
 from emo_ssl import figures
 
 ROOT = Path(__file__).parents[1]
-DRAWING = ("figures.py", "curves.py", "pictures.py", "heard.py")
+DRAWING = ("figures.py", "curves.py", "pictures.py", "panels.py", "heard.py")
 EMOTIONS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
 ARMS = (
     *("scratch", "pretrained", "frozen-pretrained", "frozen-random", "permuted"),
@@ -105,6 +107,33 @@ def test_figure_is_opaque_closed_small_and_fits_the_page(name):
     picture = plt.imread(stored)
     assert picture.shape[-1] == 3 or (picture[..., 3] == 1).all()
     assert picture[..., :3].std() > 0.02, "an empty picture"
+
+
+PHONE = 390  # CSS pixels from edge to edge; there a figure takes the whole width
+LEGIBLE = 8  # pixels
+
+
+def letters(figure) -> list[float]:
+    """Sizes in points of all that is written in a figure."""
+    return [text.get_fontsize() for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_letters_are_legible_on_a_phone(name):
+    figure = DRAWN[name]()
+    stored = io.BytesIO()
+    figure.savefig(stored, bbox_inches="tight", dpi=72)  # a pixel a point
+    stored.seek(0)
+    width = plt.imread(stored).shape[1]
+    assert min(letters(figure)) * PHONE / width >= LEGIBLE
+
+
+def test_no_drawing_asks_for_smaller_letters():
+    least = LEGIBLE * 72 * figures.WIDTH / PHONE
+    for name in DRAWING:
+        source = (ROOT / "src/emo_ssl" / name).read_text(encoding="utf-8")
+        asked = re.findall(r"(?:fontsize|labelsize|font_size)=([0-9.]+)", source)
+        assert all(float(size) >= least for size in asked), f"{name}: {asked}"
 
 
 def test_every_drawing_function_is_drawn_here():

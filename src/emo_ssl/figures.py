@@ -198,7 +198,7 @@ def video_strip(start: np.ndarray, end: np.ndarray, seconds: float) -> Figure:
     axes.spines["left"].set_visible(False)
     names = {BLUE: "labelled once", ORANGE: "labelled twice (overlap)", PALE: "not labelled"}
     handles = [Patch(color=colour, label=name) for colour, name in names.items()]
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    figure.legend(handles=handles, loc="outside upper left", ncols=3)
     return figure
 
 
