@@ -161,13 +161,13 @@ def look_at(page, look: Look, address: str, axe: str, picture: Path) -> None:
     look.violations, look.excepted = split_violations(found["violations"] + invisible(found["incomplete"]), EXCEPTIONS)
 
 
-def audit(site: Path, out: Path, browser: str, only: str = "") -> Iterator[Look]:
+def audit(site: Path, pages: list[Path], out: Path, browser: str) -> Iterator[Look]:
     from playwright.sync_api import sync_playwright
 
     axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=browser, args=list(FLAGS), chromium_sandbox=False)
-        for path in (path for path in pages_of(site) if only in path.as_posix()):
+        for path in pages:
             name = path.relative_to(site).with_suffix("").as_posix()
             for width, scheme in product(WIDTHS, SCHEMES):
                 look = Look(name, width, scheme)
@@ -209,8 +209,9 @@ def main(arguments: list[str]) -> int:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     to_terminal()
-    total = len(pages_of(site)) * len(WIDTHS) * len(SCHEMES)
-    return report(list(tracked(audit(site, out, browser, asked.only), "audit", total, "looks")), out)
+    pages = [path for path in pages_of(site) if asked.only in path.relative_to(site).as_posix()]
+    total = len(pages) * len(WIDTHS) * len(SCHEMES)
+    return report(list(tracked(audit(site, pages, out, browser), "audit", total, "looks")), out)
 
 
 if __name__ == "__main__":

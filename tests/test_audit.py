@@ -121,7 +121,7 @@ def test_a_page_on_which_everything_is_wrong(tmp_path):
     if importlib.util.find_spec("axe_playwright_python") is None or not audit.find_browser():
         pytest.skip("needs the extra audit and a Chromium")
     folder = site(tmp_path / "site", faulty=FAULTY, fine="<main><h1>t</h1><p>dark on light</p></main>")
-    looks = list(audit.audit(folder, tmp_path, audit.find_browser()))
+    looks = list(audit.audit(folder, audit.pages_of(folder), tmp_path, audit.find_browser()))
     assert [(look.page, look.width, look.scheme) for look in looks][:4] == [
         ("faulty", width, scheme) for width in ("desk", "phone") for scheme in ("light", "dark")
     ]
