@@ -142,6 +142,10 @@ def test_key_follows_what_a_parameter_points_at(tree):
     found.append(key(tree))
     (tree / "prepared" / "frames.bin").write_bytes(bytes(100_000) + b"\1" + bytes(99_999))
     found.append(key(tree))
+    (tree / "prepared" / "frames.bin").write_bytes(bytes(9_000_000))
+    found.append(key(tree))
+    (tree / "prepared" / "frames.bin").write_bytes(bytes(8_999_999) + b"\1")
+    found.append(key(tree))
     assert len(set(found)) == len(found)
 
 

@@ -20,6 +20,7 @@ FOLDER, EXECUTED = "notebooks", "build/executed"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"
 SET_UP = "setup"  # the cell that fetches and installs the project on Colab; elsewhere it does nothing
 METADATA, AFTER, INPUTS = "emo_ssl", "after", "inputs"
+SMALL = 4 << 20  # bytes; a fingerprint reads as many of every file
 KEY, RUN = "emo_ssl_key", "emo_ssl_run"
 
 
@@ -168,7 +169,11 @@ def named_data(root: Path, parameters: dict) -> dict[str, dict[str, str]]:
     """What a parameter points at, a prepared corpus for one: it may have gigabytes, so a fingerprint has to do."""
     named = {name: value for name, value in parameters.items() if isinstance(value, str) and value}
     paths = {name: root / os.path.expanduser(value) for name, value in named.items()}
-    return {name: contents_of(path, files.fingerprint) for name, path in paths.items() if os.path.exists(path)}
+    return {name: contents_of(path, quick_hash) for name, path in paths.items() if os.path.exists(path)}
+
+
+def quick_hash(path: Path) -> str:
+    return sha256(path) if path.stat().st_size < SMALL else files.fingerprint(path)
 
 
 # Executed copies
