@@ -13,7 +13,7 @@ import pandas as pd
 from emo_ssl import readings
 from emo_ssl.progress import duration
 from emo_ssl.protocols import PROTOCOLS
-from emo_ssl.readings import NAMES, SHORT, cell, short_reason
+from emo_ssl.readings import NAMES, SHORT, short_reason
 from emo_ssl.reconstruct import FLOORS
 
 MODEL = "model"
@@ -131,7 +131,7 @@ def protocol_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
         part = under(evidence, protocol)
         table = arm_table(part, arms).T
         gain = readings.gains(part, evidence["headline"]).set_index("budget")
-        table["pretrained − scratch"] = gain.apply(cell, axis=1, sign=True) if len(gain) else np.nan
+        table["pretrained − scratch"] = gain.apply(around, axis=1, sign=True) if len(gain) else np.nan
         parts[protocol] = table.reset_index(names="labels")
     found = pd.concat(parts, names=["protocol"]) if parts else pd.DataFrame(columns=["protocol", "labels"])
     return found.reset_index(level=0).reset_index(drop=True)
@@ -144,10 +144,10 @@ def beats_constant(evidence: dict, arm: str, metric: str) -> str:
     return "all" if len(found) and better.all() else ", ".join(str(b) for b in found["budget"][better]) or "none"
 
 
-def around(row: pd.Series, digits: int = 3) -> str:
+def around(row: pd.Series, digits: int = 3, sign: bool = False) -> str:
     """An estimate ± half the length of its interval, which takes little room; our intervals are symmetric."""
     half = (row["high"] - row["low"]) / 2
-    whole = f"{row['estimate']:.{digits}f}"
+    whole = f"{round(row['estimate'], digits) + 0.0:{'+' if sign else ''}.{digits}f}"  # + 0: no "-0.000"
     return f"{whole} ±\N{NO-BREAK SPACE}{half:.{digits}f}" if np.isfinite(half) else whole
 
 
@@ -245,7 +245,7 @@ def beside(evidence: dict, relatives: Mapping[str, dict]) -> pd.DataFrame:
             row = {"study": name, "labels": budget}
             for arm in ("scratch", "pretrained", "frozen-pretrained", "statistics"):
                 row[NAMES[arm]] = estimate(found, arm, found["headline"], budget)
-            gain = cell(gains.loc[budget], sign=True) if budget in gains.index else "–"
+            gain = around(gains.loc[budget], sign=True) if budget in gains.index else "–"
             row["pretrained − scratch"] = gain
             row[f"{SHORT['mae']}, pretrained"] = estimate(found, "pretrained", "mae", budget)
             rows.append(row)
