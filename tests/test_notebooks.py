@@ -56,7 +56,7 @@ def test_no_classes_and_no_long_functions(path):
 @each
 def test_parameters_have_one_cell_near_the_top(path):
     found = notebooks.Notebook(path, nbformat.read(path, 4))
-    assert {"corpus", "seed", "profile"} <= notebooks.declared_parameters(found)
+    assert {"corpus", "seed", "profile"} <= set(notebooks.declared_parameters(found))
     first = next(cell for cell in found.code_cells() if "setup" not in cell.metadata.get("tags", []))
     assert "parameters" in first.metadata.tags
     # papermill understands one assignment a line; an equals sign in a comment confuses it
