@@ -1,5 +1,6 @@
 """The book's machinery on small trees of its own: what is refused, what is executed, what is staged and rendered."""
 
+import base64
 import re
 import shutil
 import subprocess
@@ -282,6 +283,23 @@ def test_the_stored_notebook_has_no_stamp(tree, monkeypatch):
     assert [cell.id for cell in page.cells].count("stamp") == 1 and page.cells[-1].id == "stamp"
     assert (tree / "notebooks" / "01-first.ipynb").read_bytes() == before
     assert (tree / "build/stage/book/_static/mathjax/tex-svg.js").stat().st_size > 1_000_000
+
+
+def test_named_figures_are_there_for_prose_pages(tree, monkeypatch):
+    pretend(tree, monkeypatch)
+    (found,) = notebooks.find(tree)
+    page = notebooks.executed(tree, found)
+    pixel = base64.b64encode(b"picture").decode()
+    shown = nbformat.v4.new_output("display_data", data={"image/png": pixel})
+    named = {"mystnb": {"figure": {"name": "fig-answer"}}}
+    page.cells = [
+        nbformat.v4.new_code_cell("a", metadata=named, outputs=[shown]),
+        nbformat.v4.new_code_cell("b", metadata=named),  # drew nothing
+        nbformat.v4.new_code_cell("c", outputs=[shown]),  # has no name
+    ]
+    assert staging.pictures_of(page) == [("fig-answer", b"picture")]
+    monkeypatch.setattr(notebooks, "with_outputs", lambda notebook, executed: page)
+    assert (staging.stage(tree, [found]) / staging.MADE / "fig-answer.png").read_bytes() == b"picture"
 
 
 def test_only_one_notebook_leaves_the_rendering_for_later(tree, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 The mirror is what makes edit and launch links right: Sphinx derives them from a page's path in its sources.
 """
 
+import base64
 import hashlib
 import re
 import shutil
@@ -14,6 +15,7 @@ from emo_ssl import files, notebooks, progress
 from emo_ssl.errors import UserError
 
 STAGE = "build/stage"
+MADE = "book/_static/made"  # figures of notebooks, for prose pages
 MATHJAX = "tex-svg.js"
 CORPUS = re.compile(r'data-corpus="([0-9a-f]+)"')  # workspace.notice says it of the corpus of a page
 NAMED = ("emo-ssl", "torch", "numpy")
@@ -41,10 +43,27 @@ def stage(root: Path, found: list[notebooks.Notebook]) -> Path:
         page = notebooks.with_outputs(notebook, executed)
         page.cells.append(stamp(executed))
         files.write_bytes(target / notebooks.FOLDER / notebook.path.name, nbformat.writes(page).encode())
+        for name, picture in pictures_of(page):
+            # prose pages show figures of notebooks too, and Sphinx hands only text from page to page
+            made = target / MADE / f"{name}.png"
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_bytes(picture)
     script = target / "book" / "_static" / "mathjax" / MATHJAX
     script.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), script)
+    for path in root.glob("CHANGELOG.md"):  # a page includes it
+        shutil.copyfile(path, target / path.name)
     return target
+
+
+def pictures_of(page: Any) -> list[tuple[str, bytes]]:
+    """The figures of an executed notebook that have a name, as PNG."""
+    found = []
+    for cell in page.cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        images = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
+        found += [(name, base64.b64decode(image)) for image in images if name and image]
+    return found
 
 
 def stamp(executed: Any) -> Any:
