@@ -33,10 +33,11 @@ test: $(STAMP)
 lab: $(STAMP)
 	@$(BIN)/jupyter lab notebooks
 
-# Before it installs anything it says whether there is a browser and a book to look at
+# Before it installs anything it says whether there is a browser and a book to look at; then it shows that it sees faults
 audit: $(STAMP)
 	@$(BIN)/python .ci/audit.py --ready
 	@$(MAKE) --no-print-directory $(VENV)/.audit
+	@EMO_SSL_BROWSER=1 $(BIN)/python -m pytest -q tests/test_audit.py
 	@$(BIN)/python .ci/audit.py $(if $(ONLY),--only $(ONLY))
 
 $(VENV)/.audit: pyproject.toml

@@ -25,6 +25,7 @@ SCHEMES = ("light", "dark")
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa")
 GOOD_PRACTICE = ("heading-order", "page-has-heading-one", "duplicate-id")  # asked for besides
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+PATIENCE = 300_000  # milliseconds for each step: slow is not wrong on a machine that has other work
 LOCAL = ("file:", "data:", "blob:", "about:")
 # No service that a browser starts by itself may speak: only the page is under test
 FLAGS = (
@@ -146,6 +147,7 @@ def look_at(page, look: Look, address: str, axe: str, picture: Path) -> None:
         else:
             route.continue_()
 
+    page.set_default_timeout(PATIENCE)
     page.on("console", lambda said: look.console.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda problem: look.console.append(str(problem)))
     page.route("**/*", on_route)
@@ -211,7 +213,14 @@ def main(arguments: list[str]) -> int:
     to_terminal()
     pages = [path for path in pages_of(site) if asked.only in path.relative_to(site).as_posix()]
     total = len(pages) * len(WIDTHS) * len(SCHEMES)
-    return report(list(tracked(audit(site, pages, out, browser), "audit", total, "looks")), out)
+    from playwright.sync_api import Error
+
+    try:
+        return report(list(tracked(audit(site, pages, out, browser), "audit", total, "looks")), out)
+    except Error as problem:
+        said = str(problem).splitlines()[0]
+        print(f"{browser} could not be led through the pages ({said}): run it again, or name another", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
