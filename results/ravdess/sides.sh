@@ -17,11 +17,11 @@ study() {  # NAME CORPUS RUN...
         --command-that-repeats "bash results/ravdess/sides.sh ARCHIVE FOLDER"
 }
 
-for name in random whole l1; do
-    study "$name" "$folder/corpus" "$folder"/runs/blind-*
-done
-
 emo-ssl corpus record "$archive" --recipe ravdess --front-end compare -o "$folder/corpus-compare"
 seq 0 4 | xargs -P "$processes" -I{} emo-ssl pretrain "$folder/corpus-compare" --config "$here/pretrain-blind.toml" \
     --fold {} --seed 0 --device cpu -o "$folder/runs-compare/blind-{}-0"
 study compare "$folder/corpus-compare" "$folder"/runs-compare/blind-*
+
+for name in random whole l1; do
+    study "$name" "$folder/corpus" "$folder"/runs/blind-*
+done
