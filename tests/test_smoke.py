@@ -90,10 +90,10 @@ def test_all_of_them_succeed(outcome):
     assert outcome == execution.Outcome()
 
 
-def test_every_cell_ran_and_none_complained(executed):
+def test_every_cell_ran_and_none_complained(executed, repository):
     stem, page = executed
     cells = [cell for cell in page.cells if cell.cell_type == "code"]
-    stored = nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", 4).cells
+    stored = nbformat.read(repository / "notebooks" / f"{stem}.ipynb", 4).cells
     assert len(cells) == sum(cell.cell_type == "code" for cell in stored) + 1  # the profile's parameters
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
