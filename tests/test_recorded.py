@@ -87,6 +87,6 @@ def test_what_stands_beside_a_recorded_study(finished, tmp_path):
     (tmp_path / "half" / "codings.json").write_text('{"0,1,1,2": []}')
     assert codings_of(tmp_path / "half") == {"0,1,1,2": []}
     assert list(relatives(tmp_path)) == ["compare", "random"]  # "half" has no table: it was not kept to the end
-    (tmp_path / "repeat.sh").write_text("step one\n")
+    (tmp_path / "repeat.sh").write_text("#!/usr/bin/env bash\nstep one\n")
     assert commands(tmp_path) == "step one\n"
     assert seconds_taken({"seconds_of_all_chunks": 7}) == 7 and seconds_taken({"seconds_of_the_last_start": 3}) == 3

@@ -93,7 +93,8 @@ def commands(folder: Path | str) -> str:
     """How to repeat a recorded study: its script, or the command in its provenance."""
     path = Path(folder) / SCRIPT
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("#!"))  # a page is no script
     return str(read_json(Path(folder) / PROVENANCE).get("command", ""))
 
 
