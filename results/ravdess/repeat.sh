@@ -5,6 +5,7 @@
 set -euo pipefail
 archive=$1 folder=$2 processes=${3:-$(nproc)}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PATH="$here/../../.venv/bin:$PATH"  # what make has set up
 mkdir -p "$folder"
 export OMP_NUM_THREADS=1  # processes side by side, one core each: faster than one process on all cores
 
