@@ -289,3 +289,12 @@ def test_tables_stand_when_nearly_nothing_was_run():
     twins += [acted.category_table(bare, "pretrained", [28]), acted.coding_table(bare, {})]
     for twin in twins:
         assert isinstance(twin, pd.DataFrame) and len(figures.table(twin, "twin").to_html()) > 100
+
+
+def test_a_gain_over_a_rival_that_was_not_run_is_said_so():
+    row = {"arm": "pretrained", "against": "scratch", "budget": 28, "metric": "uar", "emotion": "overall"}
+    row |= {"protocol": "blind", "backbone": "b", "readout": "r", "estimate": 0.02, "low": 0.01, "high": 0.03}
+    found = {"headline": "uar", "main": {"protocol": "blind", "backbone": "b", "readout": "r"}, "gains": [row]}
+    assert acted.gain_over(found, "scratch", 28) == "+0.020 (+0.010 to +0.030)"
+    assert acted.gain_over(found, "scratch", 56) == "unknown, not run"
+    assert acted.gain_over(found, "scratch-4x", 28) == "unknown, not run"

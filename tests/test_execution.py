@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from book_tree import (
+    OWED,
     PARAMETERS,
     SHOW,
     code,
@@ -212,9 +213,11 @@ def test_an_interrupt_takes_the_kernel_along(tree):
     write_notebook(
         tree,
         "01-first",
+        text("# 1. First"),
         PARAMETERS,
         code("import os, time\nopen('pid', 'w').write(f'{os.getpid()}\\n')"),
         code("time.sleep(60)"),
+        *OWED,
     )
     command = [sys.executable, "-m", "emo_ssl", "book"]
     with subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -229,7 +232,7 @@ def test_an_interrupt_takes_the_kernel_along(tree):
     wait_for(lambda: not is_alive(int(pid.read_text())))
 
 
-def wait_for(condition, seconds: float = 30) -> None:
+def wait_for(condition, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

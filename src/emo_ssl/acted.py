@@ -255,3 +255,9 @@ def beside(evidence: dict, relatives: Mapping[str, dict]) -> pd.DataFrame:
 def estimate(evidence: dict, arm: str, metric: str, budget: int) -> float:
     found = readings.levels(evidence, arm, metric).set_index("budget")["estimate"]
     return float(found.get(budget, np.nan))
+
+
+def gain_over(evidence: dict, rival: str, budget: int) -> str:
+    """How far the pretrained arm is ahead of a rival at one budget, in words also where that was not run."""
+    rows = readings.gains(evidence, evidence["headline"], pair=("pretrained", rival)).set_index("budget")
+    return readings.interval(rows.loc[budget], sign=True) if budget in rows.index else "unknown, not run"
