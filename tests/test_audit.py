@@ -32,8 +32,10 @@ def test_pages_are_all_but_templates_and_the_one_that_leads_on(tmp_path):
     assert audit.pages_of(tmp_path / "absent") == []
 
 
-def test_what_leaves_the_site():
-    assert not any(map(audit.leaves, ("file:///a.css", "data:image/png;base64,", "blob:null/1", "about:blank")))
+def test_what_leaves_the_site(tmp_path):
+    assert not any(
+        map(audit.leaves, ((tmp_path / "a.css").as_uri(), "data:image/png;base64,", "blob:null/1", "about:blank"))
+    )
     assert all(map(audit.leaves, ("https://a.example/x.js", "http://a.example", "ws://a.example")))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from simulated_predictions import study as simulated
-from training import PRETRAIN, STUDY, write_acted
+from training import STUDY, write_acted_and_runs
 
 from emo_ssl import evidence
 from emo_ssl.cli import main
@@ -14,7 +14,6 @@ from emo_ssl.errors import UserError
 from emo_ssl.files import read_json
 from emo_ssl.ledger import EvidenceConfig
 from emo_ssl.predictions import Predictions, write_predictions
-from emo_ssl.pretrain import pretrain
 from emo_ssl.study import study
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,10 +24,7 @@ ARMS = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-p
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("acted")
-    segments = write_acted(folder / "corpus")
-    runs = [folder / f"run{fold}" for fold in segments.folds]
-    for fold, run in zip(segments.folds, runs, strict=True):
-        pretrain([segments], run, PRETRAIN, fold=fold, device="cpu")
+    segments, runs = write_acted_and_runs(folder)
     return study(segments, runs, folder / "study", replace(STUDY, arms=ARMS, rates=(1e-1,)), "cpu")
 
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from training import PRETRAIN, STUDY, write_acted
+from training import STUDY, write_acted, write_acted_and_runs
 
 from emo_ssl.cli import main
 from emo_ssl.errors import UserError
 from emo_ssl.files import read_json
-from emo_ssl.pretrain import pretrain
 from emo_ssl.recorded import TABLE, codings_of, commands, corpus_of, keep, relatives, results, seconds_taken
 from emo_ssl.segments import Segments
 from emo_ssl.study import RESULTS, study
@@ -21,10 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("acted")
-    segments = write_acted(folder / "corpus")
-    runs = [folder / f"run{fold}" for fold in segments.folds]
-    for fold, run in zip(segments.folds, runs, strict=True):
-        pretrain([segments], run, PRETRAIN, fold=fold, device="cpu")
+    segments, runs = write_acted_and_runs(folder)
     return study(segments, runs, folder / "study", replace(STUDY, arms=("scratch", "pretrained", "constants")), "cpu")
 
 

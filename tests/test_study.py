@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from builders import Segment, Video, noise, write_segments
-from training import PRETRAIN, STUDY, STUDY_TOML, write_acted, write_mosei_like
+from training import PRETRAIN, STUDY, STUDY_TOML, write_acted_and_runs, write_mosei_like
 
 from emo_ssl import chunks, evidence, metrics
 from emo_ssl import study as engine
@@ -564,12 +564,7 @@ def test_corpora_that_cannot_be_studied(run, tmp_path, splits, said):
 
 @pytest.fixture(scope="module")
 def acted(tmp_path_factory) -> tuple[Segments, list[Path]]:
-    folder = tmp_path_factory.mktemp("acted")
-    segments = write_acted(folder / "corpus")
-    runs = [folder / f"run{fold}" for fold in segments.folds]
-    for fold, run in zip(segments.folds, runs, strict=True):
-        pretrain([segments], run, PRETRAIN, fold=fold, device="cpu")
-    return segments, runs
+    return write_acted_and_runs(tmp_path_factory.mktemp("acted"))
 
 
 @pytest.fixture(scope="module")

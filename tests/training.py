@@ -11,7 +11,7 @@ from emo_ssl.finetune import FinetuneConfig
 from emo_ssl.grid import StudyConfig
 from emo_ssl.masking import MaskConfig
 from emo_ssl.optimise import AdamConfig
-from emo_ssl.pretrain import PretrainConfig
+from emo_ssl.pretrain import PretrainConfig, pretrain
 from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
 
 RATE, NAMES = 100, ("F0", "peakSlope")
@@ -110,6 +110,15 @@ def write_acted(folder: Path, speakers: int = 6, folds: int = 3, seed: int = 0) 
         )
         targets = np.array([[1.0 + k if c == e else 0.0 for e in (1, 2)] for _, c, k in rows], np.float32)
         return writer.seal(cuts, targets, ("happy", "sad"), {}, "made up", "by speaker", category_names=categories)
+
+
+def write_acted_and_runs(folder: Path) -> tuple[Segments, list[Path]]:
+    """The acted corpus, and a short pretraining run for each of its folds."""
+    segments = write_acted(folder / "corpus")
+    runs = [folder / f"run{fold}" for fold in segments.folds]
+    for fold, run in zip(segments.folds, runs, strict=True):
+        pretrain([segments], run, PRETRAIN, fold=fold, device="cpu")
+    return segments, runs
 
 
 def waves(count: int, seed: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from emo_ssl.checks_prose import excerpt, typed_numbers, without_code
 CELLS, LINES, MEDIAN_LINES, FUNCTION_LINES = 25, 25, 8, 6
 EXERCISES = (2, 4)
 FINDINGS = "What we found"
-SET_UP = "setup"  # the tag of the cell that installs the project on Colab
 DIRECTIVE = r"^\s*(?:`{3,}|:{3,})\{%s\}[ \t]*%s"
 OPTIONS = r"((?:\n[ \t]*:[\w-]+:[^\n]*)*)"
 EXERCISE = re.compile(DIRECTIVE % ("exercise(?:-start)?", r"[^\n]*") + OPTIONS, re.MULTILINE)
@@ -49,7 +48,7 @@ def stored_bare(cells: list) -> Problems:
 
 def sizes(cells: list) -> Problems:
     """Comments and blank lines count: a reader has to pass them as well. The set-up cell is shown to nobody."""
-    code = [cell for cell in code_cells(cells) if SET_UP not in notebooks.tags(cell)]
+    code = [cell for cell in code_cells(cells) if notebooks.SET_UP not in notebooks.tags(cell)]
     lines = [len(cell.source.splitlines()) for cell in code]
     if len(code) > CELLS:
         yield "", f"{len(code)} code cells where {CELLS} are the most; divide the page or move code into the library."

@@ -305,6 +305,16 @@ def skills(evidence: dict, results: pd.DataFrame, budgets: Sequence[int], arm: s
 
 
 @styled
+def draw_shares(axes: Axes, shares: np.ndarray) -> None:
+    """A confusion matrix of row shares (C, C), each written out as a percentage; NaN where a row is empty."""
+    axes.imshow(shares, cmap=plt.get_cmap("Blues").with_extremes(bad="#f2f2f2"), vmin=0, vmax=1)
+    for true, given in np.ndindex(shares.shape):
+        if np.isfinite(shares[true, given]):
+            ink = PAPER if shares[true, given] > 0.55 else INK
+            percent = f"{100 * shares[true, given]:.0f}"
+            axes.text(given, true, percent, ha="center", va="center", fontsize=9.5, color=ink)
+
+
 def confusion(evidence: dict, budget: int, arm: str = "pretrained") -> Figure:
     """Of each true class (a row, with its count) the share that was given each class; all seeds together."""
     counts = readings.confusion(evidence, arm, budget)
@@ -314,12 +324,7 @@ def confusion(evidence: dict, budget: int, arm: str = "pretrained") -> Figure:
     figure, panels = plt.subplots(rows, 3, figsize=(WIDTH, 2.15 * rows), squeeze=False)
     for i, (axes, name) in enumerate(zip(panels.flat, names, strict=False)):
         shares = counts[i] / np.where(totals[i] > 0, totals[i], np.nan)[:, None]
-        axes.imshow(shares, cmap=plt.get_cmap("Blues").with_extremes(bad="#f2f2f2"), vmin=0, vmax=1)
-        for true, given in np.ndindex(shares.shape):
-            if np.isfinite(shares[true, given]):
-                ink = PAPER if shares[true, given] > 0.55 else INK
-                percent = f"{100 * shares[true, given]:.0f}"
-                axes.text(given, true, percent, ha="center", va="center", fontsize=9.5, color=ink)
+        draw_shares(axes, shares)
         axes.set_xticks(range(4))
         axes.set_yticks(range(4), [f"{true} ({n})" for true, n in enumerate(totals[i])])
         axes.tick_params(length=0)

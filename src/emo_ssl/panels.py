@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from emo_ssl import acted
-from emo_ssl.curves import arm_handles, budget_axis, draw_curves
-from emo_ssl.figures import BLUE, GREEN, GREY, INK, ORANGE, PAPER, WIDTH, styled
+from emo_ssl.curves import arm_handles, budget_axis, draw_curves, draw_shares
+from emo_ssl.figures import BLUE, GREEN, GREY, ORANGE, PAPER, WIDTH, styled
 from emo_ssl.readings import ALL, MEASURES
 from emo_ssl.reconstruct import FLOORS
 
@@ -90,12 +90,7 @@ def mistaken(evidence: dict, budgets: Sequence[int], arm: str = "pretrained") ->
         counts = acted.mistaken(evidence, arm, budget)
         totals = counts.sum(1, keepdims=True)
         shares = counts / np.where(totals > 0, totals, np.nan)
-        axes.imshow(shares, cmap=plt.get_cmap("Blues").with_extremes(bad="#f2f2f2"), vmin=0, vmax=1)
-        for true, given in np.ndindex(shares.shape):
-            if np.isfinite(shares[true, given]):
-                ink = PAPER if shares[true, given] > 0.55 else INK
-                percent = f"{100 * shares[true, given]:.0f}"
-                axes.text(given, true, percent, ha="center", va="center", fontsize=9.5, color=ink)
+        draw_shares(axes, shares)
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0)
