@@ -73,12 +73,7 @@ def floors_out_of_fold(targets: np.ndarray, fold: np.ndarray, names: Sequence[st
     for k in range(count):
         train = ~np.isin(fold, (k, (k + 1) % count))
         best.append(metrics.best_floor(metrics.floors(targets[train], targets[fold == k])))
-    each = {
-        name: {metric: float(np.mean([b[metric][e] for b in best])) for metric in ("mae", "acc4")}
-        for e, name in enumerate(names)
-    }
-    overall = {metric: float(np.mean([b[metric].mean() for b in best])) for metric in ("mae", "acc4")}
-    return {"overall": overall, **each}
+    return metrics.mean_floors(best, names)
 
 
 def verdicts(

@@ -1,6 +1,6 @@
 """What is measured: error and four-class accuracy as in the paper, and measures that no constant can win."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -120,6 +120,16 @@ def best_floor(floors: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray
         "mae": np.min([of_constant["mae"] for of_constant in floors.values()], axis=0),
         "acc4": np.max([of_constant["acc4"] for of_constant in floors.values()], axis=0),
     }
+
+
+def mean_floors(best: Sequence[dict[str, np.ndarray]], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The best constants of each fold, as `best_floor` returned them -> {"overall" or emotion: {"mae", "acc4"}}."""
+    each = {
+        name: {metric: float(np.mean([b[metric][e] for b in best])) for metric in ("mae", "acc4")}
+        for e, name in enumerate(names)
+    }
+    overall = {metric: float(np.mean([b[metric].mean() for b in best])) for metric in ("mae", "acc4")}
+    return {"overall": overall, **each}
 
 
 def skill(metric: str, value: np.ndarray, floor: np.ndarray) -> np.ndarray:

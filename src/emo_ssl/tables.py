@@ -9,7 +9,7 @@ import numpy as np
 from emo_ssl import pretrain, results
 from emo_ssl.grid import Chunk, StudyConfig
 from emo_ssl.members import Outcome
-from emo_ssl.metrics import best_floor
+from emo_ssl.metrics import best_floor, mean_floors
 from emo_ssl.predictions import Cell, Items, Key
 from emo_ssl.segments import Segments
 
@@ -61,12 +61,7 @@ def assemble(
 
 
 def meta_of(segments, loaded, config, budgets) -> dict:
-    best = {k: best_floor(segments.of_fold(k).floors["test"]) for k in segments.folds}
-    overall = {metric: float(np.mean([b[metric].mean() for b in best.values()])) for metric in ("mae", "acc4")}
-    each = {
-        name: {metric: float(np.mean([b[metric][e] for b in best.values()])) for metric in ("mae", "acc4")}
-        for e, name in enumerate(segments.target_names)
-    }
+    best = [best_floor(segments.of_fold(k).floors["test"]) for k in segments.folds]
     losses = [
         {
             "protocol": result["config"]["protocol"],
@@ -89,7 +84,7 @@ def meta_of(segments, loaded, config, budgets) -> dict:
         "corpus": pretrain.named(segments),
         "main": {"protocol": "blind", "backbone": loaded[0][0]["backbone"]["kind"], "readout": config.head},
         "pretraining": {"losses": losses},
-        "floors": {"overall": overall, **each},
+        "floors": mean_floors(best, segments.target_names),
     }
 
 
