@@ -14,7 +14,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.container import ErrorbarContainer
 
-from emo_ssl import acted, figures, panels, readings
+from emo_ssl import acted, curves, figures, panels, readings
 from emo_ssl.corpora.acoustics import NAMES
 
 MAIN = {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"}
@@ -209,9 +209,9 @@ def test_what_could_be_seen_is_half_an_interval():
     assert np.isnan(acted.visible(nearly_empty(made_up()))["small ones"])
 
 
-def test_rival_curves_put_every_arm_into_its_panel():
+def test_arm_curves_put_every_arm_into_its_panel():
     groups = {"one": ["scratch", "pretrained"], "two": ["statistics", "not run"]}
-    left, right = panels.rival_curves(made_up(), groups).axes
+    left, right = curves.arm_curves(made_up(), groups).axes
     assert (len(bars(left)), len(bars(right))) == (2, 1) and left.get_title(loc="left") == "one"
     table = acted.arm_table(made_up(), ["scratch", "not run"])
     assert table.columns.tolist() == BUDGETS and table.loc["from scratch", 28] == "0.20 ±\N{NO-BREAK SPACE}0.05"
@@ -264,7 +264,7 @@ def test_relatives_are_compared_where_all_of_them_have_numbers():
 # --- whatever is missing ----------------------------------------------------------------------------------------------
 
 DRAWN = {
-    "rival_curves": lambda e: panels.rival_curves(e, {"one": ["scratch"], "two": []}),
+    "arm_curves": lambda e: curves.arm_curves(e, {"one": ["scratch"], "two": []}),
     "protocols": lambda e: panels.protocols(e, ARMS),
     "mistaken": lambda e: panels.mistaken(e, (28, 720)),
     "recovery": lambda e: panels.recovery(provenance()),

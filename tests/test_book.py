@@ -292,14 +292,18 @@ def test_named_figures_are_there_for_prose_pages(tree, monkeypatch):
     pixel = base64.b64encode(b"picture").decode()
     shown = nbformat.v4.new_output("display_data", data={"image/png": pixel})
     named = {"mystnb": {"figure": {"name": "fig-answer"}}}
+    other = {"mystnb": {"figure": {"name": "fig-other"}}}
     page.cells = [
         nbformat.v4.new_code_cell("a", metadata=named, outputs=[shown]),
+        nbformat.v4.new_code_cell("o", metadata=other, outputs=[shown]),  # no prose page asks for it
         nbformat.v4.new_code_cell("b", metadata=named),  # drew nothing
         nbformat.v4.new_code_cell("c", outputs=[shown]),  # has no name
     ]
-    assert staging.pictures_of(page) == [("fig-answer", b"picture")]
+    assert staging.pictures_of(page) == [("fig-answer", b"picture"), ("fig-other", b"picture")]
     monkeypatch.setattr(notebooks, "with_outputs", lambda notebook, executed: page)
-    assert (staging.stage(tree, [found]) / staging.MADE / "fig-answer.png").read_bytes() == b"picture"
+    (tree / "book" / "answer.md").write_text("```{figure} _static/made/fig-answer.png\n```\n")
+    made = staging.stage(tree, [found]) / staging.MADE
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == {"fig-answer.png": b"picture"}
 
 
 def test_only_one_notebook_leaves_the_rendering_for_later(tree, monkeypatch, capsys):

@@ -146,7 +146,7 @@ def undefined(evidence: dict) -> dict:
 
 DRAWN = {
     "budget_curves": lambda e: curves.budget_curves(e),
-    "arm_curves": lambda e: curves.arm_curves(e, readings.arms_of(e)),
+    "arm_curves": lambda e: curves.arm_curves(e, readings.arm_groups(e)),
     "paired_gains": lambda e: curves.paired_gains(e),
     "label_efficiency": lambda e: curves.label_efficiency(e),
     "controls": lambda e: curves.controls(e),
@@ -344,6 +344,29 @@ def test_reasons_in_a_word():
     assert readings.short_reason({"verdict": "not shown", "reason": "equivalent: not met is x"}) == "equivalent"
     assert readings.short_reason({"verdict": "holds", "reason": "all 3 requirements are met"}).endswith("are met")
     assert "below 0" in readings.short_reason({"verdict": "reversed", "reason": "the whole interval of x"})
+
+
+def test_effects_and_p_values_are_named_as_a_reader_would():
+    assert readings.in_words("mae gain, happy") == "gain in MAE, happy"
+    assert readings.in_words("acc4 over the best constant") == "accuracy ahead of the best constant"
+    assert readings.in_words("masked reconstruction below interpolation") == "masked reconstruction below interpolation"
+    said = [readings.p_value(p) for p in (0.0, 0.0004999, 0.0005, 0.04, 1.0, np.nan)]
+    assert said == ["< 0.001", "< 0.001", "0.001", "0.040", "1.000", "–"]
+
+
+def test_the_ledger_counts_what_is_met():
+    found = {"claim": "C1", "title": "t", "verdict": "not shown", "reason": "inconclusive: x"}
+    met = [{"met": True}, {"met": False}, {"met": None}]
+    ledger = {"ledger": [{**found, "effects": met}, {**found, "claim": "C2", "reason": "not run: x", "effects": []}]}
+    table = readings.ledger_table(ledger, "C1", "C2")
+    assert table["met"].tolist() == ["1 of 3", "–"] and table["why"].tolist() == ["inconclusive", "not run"]
+
+
+def test_arms_stand_in_two_groups_and_constants_in_neither():
+    whole, head = readings.arm_groups(made_up()).values()
+    assert {"scratch", "pretrained"} <= set(whole) and "frozen-random" in head
+    assert {*whole, *head} == set(readings.arms_of(made_up())) - {"constants"} and not {*whole} & {*head}
+    assert readings.unit({"category_names": ["calm"]}) == "clips" and readings.unit(made_up()) == "segments"
 
 
 def test_fairness_reads_the_rates_of_the_arm_asked_for():

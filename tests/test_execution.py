@@ -73,6 +73,8 @@ def test_executed_once_and_prose_is_merged(tree, monkeypatch, capsys):
         ("code", SHOW.source),
     ]
     assert page.cells[-1].outputs[0].text == "videos 7 seed 0\n"
+    folded = page.cells[2].metadata
+    assert "hide-input" in folded["tags"] and folded["mystnb"]["code_prompt_show"] == "Set by the profile demo"
 
 
 def test_profiles_are_kept_apart(tree, play, monkeypatch):

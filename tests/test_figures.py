@@ -1,6 +1,7 @@
 """Figures: one style, arms that nobody confuses, and pictures that show the numbers they were given."""
 
 import ast
+import inspect
 import io
 import re
 from itertools import combinations
@@ -15,9 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from emo_ssl import figures
+from emo_ssl import curves, figures, heard, panels, pictures
 
 ROOT = Path(__file__).parents[1]
 DRAWING = ("figures.py", "curves.py", "pictures.py", "panels.py", "heard.py")
@@ -226,3 +228,12 @@ def test_only_figures_needs_the_plotting_libraries():
             assert not heavy or path.name in DRAWING, f"{path.name} imports {heavy}"
             inner = [name for name in names if name.removeprefix("emo_ssl.") + ".py" in DRAWING]
             assert not inner or path.name in DRAWING, f"{path.name} imports {inner}, which only notebooks may"
+
+
+@pytest.mark.parametrize("module", [figures, curves, panels, pictures, heard])
+def test_every_figure_is_drawn_in_the_style(module):
+    drawn = [
+        thing for thing in vars(module).values() if inspect.isfunction(thing) and thing.__module__ == module.__name__
+    ]
+    drawn = [thing for thing in drawn if inspect.signature(thing).return_annotation is Figure]
+    assert drawn and [thing.__name__ for thing in drawn if not hasattr(thing, "__wrapped__")] == []

@@ -5,7 +5,7 @@ Style and palette are those of `figures`: an arm has one colour, dash and marker
 drawn as whiskers, which a grey print keeps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ LOOKS = {
 UNKNOWN = {"color": INK, "linestyle": "-", "marker": "."}
 FLOOR = {**STYLE["floor"], "linewidth": 1.2}
 DODGE = 1.035  # budgets are drawn on a log axis; arms stand this factor apart, so that whiskers do not cover each other
+NEAR = 0.1  # skills this close to a constant's are drawn on a linear scale, others on a logarithmic one
 WHISKER = {"capsize": 2.5, "elinewidth": 1.1, "capthick": 1.1}
 
 
@@ -123,7 +124,7 @@ def budget_curves(evidence: dict, arms: Sequence[str] = ARMS) -> Figure:
         drawn += draw_curves(axes, evidence, metric, ALL, arms)
         budget_axis(axes, evidence["budgets"], 0.07 if metric == evidence["headline"] else 0.14)
         axes.set_title(f"{MEASURES[metric]}, {'lower' if metric == 'mae' else 'higher'} is better")
-        axes.set_xlabel("labelled segments")
+        axes.set_xlabel(labelled(evidence))
     for metric in ("mae", "acc4"):
         panels[metric].set_title(MEASURES[metric].capitalize() if metric == "mae" else MEASURES[metric])
     shown = [arm for arm in arms if arm in drawn]
@@ -132,14 +133,27 @@ def budget_curves(evidence: dict, arms: Sequence[str] = ARMS) -> Figure:
 
 
 @styled
-def arm_curves(evidence: dict, arms: Sequence[str]) -> Figure:
-    """The headline of many arms."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.2))
-    drawn = draw_curves(axes, evidence, evidence["headline"], ALL, arms)
-    budget_axis(axes, evidence["budgets"], 0.07)
-    axes.set(xlabel="labelled segments", ylabel=MEASURES[evidence["headline"]])
+def arm_curves(evidence: dict, groups: Mapping[str, Sequence[str]]) -> Figure:
+    """The headline of many arms, a panel a group of them."""
+    figure, panels = plt.subplots(1, len(groups), figsize=(WIDTH, 4.4), sharey=True, squeeze=False)
+    drawn: list[str] = []
+    for axes, (title, arms) in zip(panels.flat, groups.items(), strict=True):
+        drawn += [arm for arm in draw_curves(axes, evidence, evidence["headline"], ALL, arms) if arm not in drawn]
+        dress(axes, evidence, title)
+    panels[0, 0].set_ylabel(MEASURES[evidence["headline"]])
     figure.legend(handles=arm_handles(drawn, "chance"), loc="outside upper left", ncols=2)
     return figure
+
+
+def dress(axes: Axes, evidence: dict, title: str) -> None:
+    budget_axis(axes, evidence["budgets"], 0.14)
+    axes.set_title(title, fontsize=9.5)
+    axes.set_xlabel(labelled(evidence))
+
+
+def labelled(evidence: dict) -> str:
+    """What a budget counts."""
+    return f"labelled {readings.unit(evidence)}"
 
 
 @styled
@@ -160,7 +174,7 @@ def paired_gains(evidence: dict) -> Figure:
             axes.fill_between(ends, whole["low"], whole["high"], color=SKY, alpha=0.25, linewidth=0)
             axes.plot(ends, [whole["estimate"]] * 2, color=BLUE, linewidth=1.0)
         budget_axis(axes, evidence["budgets"], 0.07 if metric == evidence["headline"] else 0.14)
-        axes.set(title=f"gain in {SHORT[metric]}", xlabel="labelled segments")
+        axes.set(title=f"gain in {SHORT[metric]}", xlabel=labelled(evidence))
         enough_room(axes)
     handles = [
         Line2D([], [], **look("pretrained"), markeredgecolor=PAPER, label="mean and interval"),
@@ -192,8 +206,8 @@ def label_efficiency(evidence: dict) -> Figure:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_yticks(list(budgets), [f"{b}" for b in budgets])
     axes.set(
-        xlabel="labelled segments, pretrained",
-        ylabel=f"labelled segments from scratch\nfor the same {SHORT[evidence['headline']]}",
+        xlabel=f"{labelled(evidence)}, pretrained",
+        ylabel=f"{labelled(evidence)} from scratch\nfor the same {SHORT[evidence['headline']]}",
     )
     handles = [
         Line2D([], [], color=BLUE, marker="o", linestyle="", label="estimate"),
@@ -244,7 +258,7 @@ def emotion_curves(evidence: dict, metric: str = "auroc", arms: Sequence[str] = 
 
     figure, panels = six_panels(evidence, draw, 4.3)
     for axes in panels[-1]:
-        axes.set_xlabel("labelled segments")
+        axes.set_xlabel(labelled(evidence))
     for axes in panels[:, 0]:
         axes.set_ylabel(SHORT[metric])
     figure.legend(handles=arm_handles(arms, "chance or best constant"), loc="outside upper left", ncols=3)
@@ -293,7 +307,11 @@ def skills(evidence: dict, results: pd.DataFrame, budgets: Sequence[int], arm: s
         axes.axvline(0, **FLOOR)
         axes.set_title(f"skill in {SHORT[metric]}")
         axes.set_xlabel("0: the best constant")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        # one emotion whose skill is far below 0 would leave no room for the others
+        axes.set_xscale("symlog", linthresh=NEAR, linscale=0.6)
+        axes.xaxis.set_major_locator(FixedLocator([-1, -NEAR, 0, NEAR, 1]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     handles = [
@@ -304,7 +322,6 @@ def skills(evidence: dict, results: pd.DataFrame, budgets: Sequence[int], arm: s
     return figure
 
 
-@styled
 def draw_shares(axes: Axes, shares: np.ndarray) -> None:
     """A confusion matrix of row shares (C, C), each written out as a percentage; NaN where a row is empty."""
     axes.imshow(shares, cmap=plt.get_cmap("Blues").with_extremes(bad="#f2f2f2"), vmin=0, vmax=1)
@@ -315,6 +332,7 @@ def draw_shares(axes: Axes, shares: np.ndarray) -> None:
             axes.text(given, true, percent, ha="center", va="center", fontsize=9.5, color=ink)
 
 
+@styled
 def confusion(evidence: dict, budget: int, arm: str = "pretrained") -> Figure:
     """Of each true class (a row, with its count) the share that was given each class; all seeds together."""
     counts = readings.confusion(evidence, arm, budget)

@@ -17,6 +17,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from pandas.io.formats.style import Styler
 
+from emo_ssl.typography import typeset
+
 INK, GREY, PALE, PAPER = "#222222", "#767676", "#d9d9d9", "#ffffff"
 ORANGE, SKY, GREEN, YELLOW, OLIVE = "#dd9500", "#56a9dc", "#005f4b", "#f0e442", "#5c4d00"
 BLUE, VERMILLION, PURPLE = "#0063a6", "#d55e00", "#cc79a7"
@@ -95,8 +97,20 @@ def table(
     frame = frame.rename_axis(index=None, columns=[None] * frame.columns.nlevels)  # their names would take a row
     look = "margin-bottom: 1.2em" + ("; min-width: 34em" if wide else "")
     shown = frame.style.set_uuid(name).set_table_attributes(f'class="dataframe" style="{look}"')
-    shown = shown.format(formats, na_rep="–") if formats else shown.format(na_rep="–", precision=3, thousands=",")
+    of_column = formats if isinstance(formats, Mapping) else dict.fromkeys(frame.columns, formats)
+    shown = shown.format({name: printed(of_column.get(name)) for name in frame.columns}, na_rep="–")
     return shown if index else shown.hide(axis="index")
+
+
+def printed(template: str | None) -> Callable[[object], str]:
+    """How a column's values are written: by a format, or as text, whole numbers and three decimals are."""
+
+    def write(value: object) -> str:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        usual = "{:,.3f}" if isinstance(value, float | np.floating) else "{:,}" if whole else "{}"
+        return typeset((template or usual).format(value))
+
+    return write
 
 
 # --- the data ---------------------------------------------------------------------------------------------------------

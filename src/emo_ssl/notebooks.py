@@ -200,8 +200,9 @@ def with_outputs(notebook: Notebook, executed: Any) -> Any:
     """The notebook as it stands now with the outputs of its execution, and the parameters that were injected."""
     ran = [cell for cell in executed.cells if cell.cell_type == "code"]
     injected = [cell for cell in copy.deepcopy(ran) if INJECTED in tags(cell)]
+    said = {"code_prompt_show": f"Set by the profile {notebook.profile}", "code_prompt_hide": "Hide"}
     for cell in injected:
-        cell.metadata = {"tags": tags(cell)}  # papermill adds times to them
+        cell.metadata = {"tags": [*tags(cell), "hide-input"], "mystnb": said}  # papermill adds times to them
     outputs = iter([cell for cell in ran if INJECTED not in tags(cell)])
     page = copy.deepcopy(notebook.content)
     page.cells = []

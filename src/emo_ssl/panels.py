@@ -1,15 +1,14 @@
-"""Figures of a study of acted voices: losses fold by fold, rivals, two protocols, categories that are mistaken."""
+"""Figures of a study of acted voices: losses fold by fold, two protocols, categories that are mistaken."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from emo_ssl import acted
-from emo_ssl.curves import arm_handles, budget_axis, draw_curves, draw_shares
+from emo_ssl.curves import arm_handles, draw_curves, draw_shares, dress
 from emo_ssl.figures import BLUE, GREEN, GREY, ORANGE, PAPER, WIDTH, styled
 from emo_ssl.readings import ALL, MEASURES
 from emo_ssl.reconstruct import FLOORS
@@ -47,19 +46,6 @@ def recovery(provenance: dict) -> Figure:
 
 
 @styled
-def rival_curves(evidence: dict, groups: Mapping[str, Sequence[str]]) -> Figure:
-    """The headline of many arms, a panel a group of them."""
-    figure, panels = plt.subplots(1, len(groups), figsize=(WIDTH, 4.4), sharey=True, squeeze=False)
-    drawn: list[str] = []
-    for axes, (title, arms) in zip(panels.flat, groups.items(), strict=True):
-        drawn += [arm for arm in draw_curves(axes, evidence, evidence["headline"], ALL, arms) if arm not in drawn]
-        dress(axes, evidence, title)
-    panels[0, 0].set_ylabel(MEASURES[evidence["headline"]])
-    figure.legend(handles=arm_handles(drawn, "chance"), loc="outside upper left", ncols=2)
-    return figure
-
-
-@styled
 def protocols(evidence: dict, arms: Sequence[str]) -> Figure:
     """The headline under each protocol, in panels of different grounds and with their meaning in words."""
     names = acted.protocols_of(evidence)
@@ -73,12 +59,6 @@ def protocols(evidence: dict, arms: Sequence[str]) -> Figure:
     panels[0, 0].set_ylabel(MEASURES[evidence["headline"]])
     figure.legend(handles=arm_handles(drawn, "chance"), loc="outside upper left", ncols=2)
     return figure
-
-
-def dress(axes: Axes, evidence: dict, title: str) -> None:
-    budget_axis(axes, evidence["budgets"], 0.14)
-    axes.set_title(title, fontsize=9.5)
-    axes.set_xlabel("labelled clips")
 
 
 @styled

@@ -26,6 +26,7 @@ NAMES = {
     "length": "length alone",
     "constants": "constants",
 }
+WHOLE = ("scratch", "pretrained", "permuted", "scratch-4x")  # arms in which no part of the network stays as it was
 MEASURES = {
     "auroc": "AUROC of presence",
     "uar": "unweighted average recall",
@@ -81,6 +82,25 @@ def arms_of(evidence: dict) -> list[str]:
     """The arms that were run, in the order in which we name them."""
     ran = {row["arm"] for row in evidence["levels"]}
     return [*(arm for arm in NAMES if arm in ran), *sorted(ran - set(NAMES))]
+
+
+def models_of(evidence: dict) -> list[str]:
+    """The arms that hear something; what constants reach is drawn as the floor."""
+    return [arm for arm in arms_of(evidence) if arm != "constants"]
+
+
+def arm_groups(evidence: dict) -> dict[str, list[str]]:
+    """The models in two groups that are easier to look at than all of them in one panel."""
+    arms = models_of(evidence)
+    return {
+        "the whole network learns": [arm for arm in arms if arm in WHOLE],
+        "only a head learns": [arm for arm in arms if arm not in WHOLE],
+    }
+
+
+def unit(evidence: dict) -> str:
+    """What a label is given to: whole recordings where each has a category, stretches of a longer one elsewhere."""
+    return "clips" if evidence["category_names"] else "segments"
 
 
 def floor(evidence: dict, metric: str, emotion: str = ALL) -> float:
@@ -147,7 +167,7 @@ def controls(evidence: dict) -> pd.DataFrame:
 def control_table(evidence: dict) -> pd.DataFrame:
     found = controls(evidence)
     rows = [
-        (NAMES.get(row["against"], row["against"]), cell(row, sign=True), row["p_holm"], outcome(row))
+        (NAMES.get(row["against"], row["against"]), cell(row, sign=True), p_value(row["p_holm"]), outcome(row))
         for _, row in found.iterrows()
     ]
     return pd.DataFrame(rows, columns=["pretrained against", "difference", "p (Holm)", "pretrained is"])
@@ -263,14 +283,34 @@ def claim_table(evidence: dict, *names: str) -> pd.DataFrame:
         for part in claim(evidence, name)["effects"]:
             row = pd.Series({key: np.nan if part[key] is None else part[key] for key in INTERVAL})
             found = "not computable" if part["met"] is None else "yes" if part["met"] else "no"
-            rows.append((name, part["name"], cell(row, sign=True), part["required"], found))
+            required = part["required"].replace(">=", "≥")
+            rows.append((name, in_words(part["name"]), cell(row, sign=True), required, found))
     return pd.DataFrame(rows, columns=["claim", "effect", "found", "required", "met"])
 
 
+def in_words(effect: str) -> str:
+    """`mae gain, happy` -> `gain in MAE, happy`: an effect's name in the ledger without the codes of the metrics."""
+    metric, _, rest = effect.partition(" ")
+    if metric not in SHORT:
+        return effect
+    if rest.startswith("gain"):
+        return f"gain in {SHORT[metric]}{rest.removeprefix('gain')}"
+    return f"{SHORT[metric]} {rest.replace('over', 'ahead of')}"
+
+
 def ledger_table(evidence: dict, *names: str) -> pd.DataFrame:
-    rows = [claim(evidence, name) for name in names]
-    cells = [(row["claim"], row["title"], row["verdict"], row["reason"]) for row in rows]
-    return pd.DataFrame(cells, columns=["claim", "what it says", "verdict", "why"])
+    """A line a claim: the verdict, its reason, and how many of its requirements are met; `claim_table` lists them."""
+    rows = []
+    for found in (claim(evidence, name) for name in names):
+        met = [bool(part["met"]) for part in found["effects"]]
+        count = f"{sum(met)} of {len(met)}" if met else "–"
+        rows.append((found["claim"], found["title"], found["verdict"], short_reason(found), count))
+    return pd.DataFrame(rows, columns=["claim", "what it says", "verdict", "why", "met"])
+
+
+def p_value(p: float) -> str:
+    """Three decimals, for no p-value is 0."""
+    return "–" if not np.isfinite(p) else "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def short_reason(found: dict) -> str:

@@ -38,22 +38,30 @@ def stage(root: Path, found: list[notebooks.Notebook]) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
     (target / notebooks.FOLDER).mkdir()
+    wanted = pictures_wanted(target)
     for notebook in found:
         executed = notebooks.executed(root, notebook)
         page = notebooks.with_outputs(notebook, executed)
         page.cells.append(stamp(executed))
         files.write_bytes(target / notebooks.FOLDER / notebook.path.name, nbformat.writes(page).encode())
+        # Prose pages show figures of notebooks too, and Sphinx hands only text from page to page
         for name, picture in pictures_of(page):
-            # prose pages show figures of notebooks too, and Sphinx hands only text from page to page
-            made = target / MADE / f"{name}.png"
-            made.parent.mkdir(parents=True, exist_ok=True)
-            made.write_bytes(picture)
+            if name in wanted:
+                made = target / MADE / f"{name}.png"
+                made.parent.mkdir(parents=True, exist_ok=True)
+                made.write_bytes(picture)
     script = target / "book" / "_static" / "mathjax" / MATHJAX
     script.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), script)
     for path in root.glob("CHANGELOG.md"):  # a page includes it
         shutil.copyfile(path, target / path.name)
     return target
+
+
+def pictures_wanted(target: Path) -> set[str]:
+    """Names of the notebooks' figures that prose pages ask for."""
+    pages = [path.read_text("utf-8") for path in (target / "book").glob("*.md")]
+    return {name for page in pages for name in re.findall(rf"{Path(MADE).name}/([\w-]+)\.png", page)}
 
 
 def pictures_of(page: Any) -> list[tuple[str, bytes]]:

@@ -20,6 +20,7 @@ from emo_ssl.files import fingerprint, hash_of, read_json, write_json
 from emo_ssl.ledger import EvidenceConfig
 from emo_ssl.predictions import PREDICTIONS
 from emo_ssl.segments import Segments
+from emo_ssl.typography import typeset
 
 PROJECT = "emo-ssl"
 BUILD, CORPORA, RUNS, STUDIES, EVIDENCE = "build", "corpora", "runs", "studies", "evidence"
@@ -187,4 +188,4 @@ def say(**values: float | str) -> None:
         return
     for name, value in values.items():
         # numpy's own numbers would arrive as text such as np.float64(0.5)
-        glue(name, value if isinstance(value, str) else float(value), display=False)
+        glue(name, typeset(value) if isinstance(value, str) else float(value), display=False)
