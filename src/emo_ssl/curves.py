@@ -23,6 +23,7 @@ from emo_ssl.readings import ALL, ARMS, INTERVAL, MEASURES, NAMES, SHORT
 LOOKS = {
     **STYLE,
     "scratch-4x": {"color": "#8c2d04", "linestyle": (0, (2, 2)), "marker": "p"},
+    "pretrained-4x": {"color": "#08306b", "linestyle": (0, (3, 1)), "marker": "h"},
     "frozen-permuted": {"color": "#8a4f7d", "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "d"},
 }
 UNKNOWN = {"color": INK, "linestyle": "-", "marker": "."}

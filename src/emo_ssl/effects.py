@@ -98,10 +98,10 @@ class Effects:
 
 
 def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
-    """Which differences are looked at: pretrained against every other arm, and the frozen arms among themselves."""
+    """Which differences are looked at: pretrained against every other arm, and arms that share what it does not."""
     present = sorted(arms)
     wanted = [("pretrained", other) for other in present if other != "pretrained"]
-    wanted += [*FROZEN_PAIRS, ("permuted", "scratch")]
+    wanted += [*FROZEN_PAIRS, ("permuted", "scratch"), ("pretrained-4x", "scratch-4x")]
     return [(a, b) for a, b in wanted if a in present and b in present]
 
 

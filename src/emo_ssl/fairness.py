@@ -16,7 +16,7 @@ from emo_ssl.pretrain import SEEN
 from emo_ssl.segments import SPLITS, Segments
 from emo_ssl.traces import shared, traces_of
 
-FREE_TO_TRAIN_LONGER = ("scratch-4x",)
+FREE_TO_TRAIN_LONGER = ("scratch-4x", "pretrained-4x")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ ARMS = {
     "pretrained": Arm("finetune", "pretrained"),
     "permuted": Arm("finetune", "permuted"),
     "scratch-4x": Arm("finetune", steps=4),
+    "pretrained-4x": Arm("finetune", "pretrained", steps=4),
     "frozen-random": Arm("probe"),
     "frozen-pretrained": Arm("probe", "pretrained"),
     "frozen-permuted": Arm("probe", "permuted"),

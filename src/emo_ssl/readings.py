@@ -18,6 +18,7 @@ NAMES = {
     "pretrained": "pretrained",
     "permuted": "shuffled weights",
     "scratch-4x": "from scratch, four times the steps",
+    "pretrained-4x": "pretrained, four times the steps",
     "frozen-random": "frozen, random weights",
     "frozen-pretrained": "frozen, pretrained",
     "frozen-permuted": "frozen, shuffled weights",
@@ -26,7 +27,8 @@ NAMES = {
     "length": "length alone",
     "constants": "constants",
 }
-WHOLE = ("scratch", "pretrained", "permuted", "scratch-4x")  # arms in which no part of the network stays as it was
+# Arms in which no part of the network stays as it was
+WHOLE = ("scratch", "pretrained", "permuted", "scratch-4x", "pretrained-4x")
 MEASURES = {
     "auroc": "AUROC of presence",
     "uar": "unweighted average recall",
