@@ -261,6 +261,22 @@ def test_relatives_are_compared_where_all_of_them_have_numbers():
     assert alone["labels"].tolist() == BUDGETS and alone["MAE, pretrained"].iloc[0] == pytest.approx(0.3916)
 
 
+def test_a_relative_with_longer_training_compares_its_own_two_arms():
+    longer = copy.deepcopy(made_up())
+    for part in ("levels", "gains"):
+        for row in longer[part]:
+            for name in ("arm", "against"):
+                row[name] = {"scratch": "scratch-4x", "pretrained": "pretrained-4x"}.get(row.get(name), row.get(name))
+    table = acted.beside(made_up(), {"patience": longer})
+    usual, patient = (rows.reset_index(drop=True) for _, rows in table.groupby("study", sort=False))
+    assert patient["study"].unique().tolist() == [acted.RELATIVES["patience"]]
+    columns = ["from scratch", "pretrained", "pretrained − scratch", "MAE, pretrained"]
+    assert patient[columns].equals(usual[columns]) and patient["from scratch"].notna().all()
+    said = acted.gain_over(longer, "scratch-4x", 28, "pretrained-4x")
+    assert said == acted.gain_over(made_up(), "scratch", 28) != "unknown, not run"
+    assert acted.gain_over(longer, "scratch", 28) == "unknown, not run"
+
+
 # --- whatever is missing ----------------------------------------------------------------------------------------------
 
 DRAWN = {

@@ -13,7 +13,7 @@ import pandas as pd
 from emo_ssl import readings
 from emo_ssl.progress import duration
 from emo_ssl.protocols import PROTOCOLS
-from emo_ssl.readings import NAMES, SHORT, short_reason
+from emo_ssl.readings import ARMS, NAMES, SHORT, short_reason
 from emo_ssl.reconstruct import FLOORS
 
 MODEL = "model"
@@ -35,7 +35,9 @@ RELATIVES = {
     "random": "labels: clips at random",
     "whole": "labels: speaker by speaker",
     "l1": "a plain L1 head",
+    "patience": "both arms with four times the steps",
 }
+PAIRS = {"patience": ("scratch-4x", "pretrained-4x")}  # what stands in a relative for the arms that are compared
 
 
 # --- the corpus -------------------------------------------------------------------------------------------------------
@@ -236,18 +238,20 @@ def changed_verdicts(evidence: dict, codings: Mapping[str, Sequence[dict]]) -> l
 
 def beside(evidence: dict, relatives: Mapping[str, dict]) -> pd.DataFrame:
     """This study and those that changed one thing, at the budgets that all of them have: a row a study and budget."""
-    studies = {"this study": evidence} | {RELATIVES.get(name, name): found for name, found in relatives.items()}
+    studies = {"this study": evidence, **relatives}
     shared = sorted(set.intersection(*(set(found["budgets"]) for found in studies.values())))
     rows = []
     for name, found in studies.items():
-        gains = readings.gains(found, found["headline"]).set_index("budget")
+        scratch, pretrained = PAIRS.get(name, ARMS)
+        gains = readings.gains(found, found["headline"], pair=(pretrained, scratch)).set_index("budget")
+        arms = {"scratch": scratch, "pretrained": pretrained}
+        arms |= {arm: arm for arm in ("frozen-pretrained", "statistics")}
         for budget in shared:
-            row = {"study": name, "labels": budget}
-            for arm in ("scratch", "pretrained", "frozen-pretrained", "statistics"):
-                row[NAMES[arm]] = estimate(found, arm, found["headline"], budget)
+            row = {"study": RELATIVES.get(name, name), "labels": budget}
+            row |= {NAMES[place]: estimate(found, arm, found["headline"], budget) for place, arm in arms.items()}
             gain = around(gains.loc[budget], sign=True) if budget in gains.index else "–"
             row["pretrained − scratch"] = gain
-            row[f"{SHORT['mae']}, pretrained"] = estimate(found, "pretrained", "mae", budget)
+            row[f"{SHORT['mae']}, pretrained"] = estimate(found, pretrained, "mae", budget)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -257,7 +261,7 @@ def estimate(evidence: dict, arm: str, metric: str, budget: int) -> float:
     return float(found.get(budget, np.nan))
 
 
-def gain_over(evidence: dict, rival: str, budget: int) -> str:
+def gain_over(evidence: dict, rival: str, budget: int, arm: str = "pretrained") -> str:
     """How far the pretrained arm is ahead of a rival at one budget, in words also where that was not run."""
-    rows = readings.gains(evidence, evidence["headline"], pair=("pretrained", rival)).set_index("budget")
+    rows = readings.gains(evidence, evidence["headline"], pair=(arm, rival)).set_index("budget")
     return readings.interval(rows.loc[budget], sign=True) if budget in rows.index else "unknown, not run"
