@@ -132,6 +132,11 @@ def pages_of(site: Path) -> list[Path]:
     return sorted(path for path in inner if path != site / "index.html")
 
 
+def address_of(path: Path) -> str:
+    """The page of search with something to look for, or it would show nothing."""
+    return path.as_uri() + ("?q=pretraining" if path.name == "search.html" else "")
+
+
 def find_browser(which: Callable[[str], str | None] = shutil.which) -> str:
     named = os.environ.get("CHROMIUM", "")
     return next((path for path in (named, *map(which, BROWSERS)) if path and Path(path).exists()), "")
@@ -175,7 +180,7 @@ def audit(site: Path, pages: list[Path], out: Path, browser: str) -> Iterator[Lo
                 look = Look(name, width, scheme)
                 size = {"width": WIDTHS[width], "height": 900}
                 page = chromium.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
-                look_at(page, look, path.as_uri(), axe, out / f"{name.replace('/', '-')}-{width}-{scheme}.png")
+                look_at(page, look, address_of(path), axe, out / f"{name.replace('/', '-')}-{width}-{scheme}.png")
                 page.close()
                 yield look
         chromium.close()

@@ -32,6 +32,11 @@ def test_pages_are_all_but_templates_and_the_one_that_leads_on(tmp_path):
     assert audit.pages_of(tmp_path / "absent") == []
 
 
+def test_the_search_is_looked_at_with_results(tmp_path):
+    assert audit.address_of(tmp_path / "search.html").endswith("/search.html?q=pretraining")
+    assert audit.address_of(tmp_path / "research.html") == (tmp_path / "research.html").as_uri()
+
+
 def test_what_leaves_the_site(tmp_path):
     assert not any(
         map(audit.leaves, ((tmp_path / "a.css").as_uri(), "data:image/png;base64,", "blob:null/1", "about:blank"))

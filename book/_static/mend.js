@@ -1,4 +1,8 @@
 // Faults of the page makers that a style sheet cannot mend; `make audit` sees when one of these is no longer needed.
+
+// A page that was opened from a file may not fetch others, of which the search would show a few lines each
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
 document.addEventListener("DOMContentLoaded", () => {
   // sphinx-exercise gives all exercises of a page one id, and all solutions another
   document.querySelectorAll("#exercise-content, #solution-content").forEach((node) => node.removeAttribute("id"));
