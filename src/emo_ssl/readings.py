@@ -6,7 +6,6 @@ group: one protocol, one backbone, one read-out.
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -217,11 +216,6 @@ def emotion_table(evidence: dict, metrics: Sequence[str]) -> pd.DataFrame:
     """The twin of the forest plot."""
     columns = {SHORT[m]: emotion_gains(evidence, m).apply(cell, axis=1, sign=True) for m in metrics}
     return pd.DataFrame(columns)
-
-
-def results(folder: Path | str) -> pd.DataFrame:
-    """A study's results.csv: a row a fold, budget, seed, emotion and metric."""
-    return pd.read_csv(Path(folder) / "results.csv")
 
 
 def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
