@@ -253,7 +253,7 @@ def test_relatives_are_compared_where_all_of_them_have_numbers():
     for part in ("levels", "gains"):
         other[part] = [r | {"readout": "l1"} for r in other[part] if r["arm"] != "statistics"]
     table = acted.beside(made_up(), {"l1": other})
-    assert table["study"].tolist() == ["this study"] * 2 + ["a plain L1 head"] * 2
+    assert table["study"].tolist() == ["this study"] * 2 + ["plain L1 head"] * 2
     assert table["labels"].tolist() == [28, 720] * 2
     assert table["from scratch"].tolist() == pytest.approx([0.2028, 0.272] * 2)
     assert table["plain statistics"].isna().tolist() == [False, False, True, True]

@@ -31,11 +31,11 @@ GROUPS = {  # of our own front end, by the first feature of each
     "pitch_semitones": ("pitch", "how high the voice is; missing where nothing vibrates"),
 }
 RELATIVES = {
-    "compare": "another front end (openSMILE ComParE)",
-    "random": "labels: clips at random",
-    "whole": "labels: speaker by speaker",
-    "l1": "a plain L1 head",
-    "patience": "both arms with four times the steps",
+    "compare": "openSMILE's ComParE",
+    "random": "labels at random",
+    "whole": "labels by speaker",
+    "l1": "plain L1 head",
+    "patience": "four times the steps",
 }
 PAIRS = {"patience": ("scratch-4x", "pretrained-4x")}  # what stands in a relative for the arms that are compared
 
