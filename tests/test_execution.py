@@ -28,6 +28,7 @@ from book_tree import (
 
 from emo_ssl import book, cli, execution, notebooks, progress, watch
 from emo_ssl.errors import UserError
+from emo_ssl.said import SAID
 from emo_ssl.execution import Outcome
 
 THIRD = code("print('third')")
@@ -75,6 +76,15 @@ def test_executed_once_and_prose_is_merged(tree, monkeypatch, capsys):
     assert page.cells[-1].outputs[0].text == "videos 7 seed 0\n"
     folded = page.cells[2].metadata
     assert "hide-input" in folded["tags"] and folded["mystnb"]["code_prompt_show"] == "Set by the profile demo"
+
+
+def test_what_is_said_to_jupyterlab_stays_out_of_the_page(tree):
+    run(tree)
+    notebook = only_notebook(tree)
+    page = notebooks.executed(tree, notebook)
+    aside = nbformat.v4.new_output("display_data", data={"text/plain": "few: 28"}, metadata={SAID: True})
+    page.cells[-1].outputs.insert(0, aside)
+    assert [output.output_type for output in notebooks.with_outputs(notebook, page).cells[-1].outputs] == ["stream"]
 
 
 def test_profiles_are_kept_apart(tree, play, monkeypatch):

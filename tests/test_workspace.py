@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -246,18 +245,3 @@ def test_a_wrong_setting_makes_nothing(repository, wrong):
     with pytest.raises(UserError):
         workspace.corpus(**{**TINY, **wrong})
     assert not (repository / "build").exists()
-
-
-def test_say_hands_over_plain_values(monkeypatch):
-    said = []
-    module = type(sys)("myst_nb")
-    module.glue = lambda name, value, display: said.append((name, value, display))
-    monkeypatch.setitem(sys.modules, "myst_nb", module)
-    workspace.say(share=np.float32(0.5), word="happy", count=np.int64(3))
-    assert said == [("share", 0.5, False), ("word", "happy", False), ("count", 3.0, False)]
-    assert [repr(value) for _, value, _ in said] == ["0.5", "'happy'", "3.0"]
-
-
-def test_say_is_silent_without_the_books_tools(monkeypatch):
-    monkeypatch.setitem(sys.modules, "myst_nb", None)
-    workspace.say(share=0.5)

@@ -15,6 +15,7 @@ from typing import Any
 from emo_ssl import files, profiles
 from emo_ssl.errors import UserError
 from emo_ssl.reach import Graph
+from emo_ssl.said import SAID
 
 FOLDER, EXECUTED = "notebooks", "build/executed"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"
@@ -210,7 +211,8 @@ def with_outputs(notebook: Notebook, executed: Any) -> Any:
         page.cells.append(cell)
         if cell.cell_type == "code":
             source = next(outputs)
-            cell.outputs, cell.execution_count = source.outputs, source.execution_count
+            cell.outputs = [output for output in source.outputs if SAID not in output.get("metadata", {})]
+            cell.execution_count = source.execution_count
             if PARAMETERS in tags(cell):
                 page.cells += injected
     return page

@@ -20,7 +20,6 @@ from emo_ssl.files import fingerprint, hash_of, read_json, write_json
 from emo_ssl.ledger import EvidenceConfig
 from emo_ssl.predictions import PREDICTIONS
 from emo_ssl.segments import Segments
-from emo_ssl.typography import typeset
 
 PROJECT = "emo-ssl"
 BUILD, CORPORA, RUNS, STUDIES, EVIDENCE = "build", "corpora", "runs", "studies", "evidence"
@@ -178,14 +177,3 @@ def notice_of(corpus: Mapping[str, str]) -> str:
     mark = f' data-corpus="{html.escape(known)}"' if known else ""  # which the stamp at the foot of the page repeats
     body = f'<p class="admonition-title">{title}</p><p>{html.escape(text)}</p>'
     return f'<div class="admonition {kind}"{mark}>{body}</div>'
-
-
-def say(**values: float | str) -> None:
-    """Hand numbers to a page's text, where {glue:text}`name` shows them; without the book's tools there is no page."""
-    try:
-        from myst_nb import glue
-    except ImportError:
-        return
-    for name, value in values.items():
-        # numpy's own numbers would arrive as text such as np.float64(0.5)
-        glue(name, typeset(value) if isinstance(value, str) else float(value), display=False)
