@@ -28,8 +28,8 @@ from book_tree import (
 
 from emo_ssl import book, cli, execution, notebooks, progress, watch
 from emo_ssl.errors import UserError
-from emo_ssl.said import SAID
 from emo_ssl.execution import Outcome
+from emo_ssl.said import SAID
 
 THIRD = code("print('third')")
 REAL = execution.run_cells
