@@ -564,7 +564,8 @@ def test_the_summary_counts_what_was_written_and_reads_well(corpus):
 
 def table_rows(text, name):
     """The body of a named table: first cell -> the other cells."""
-    lines = text.split(f":name: {name}\n")[1].split(":::")[0].strip().splitlines()
+    body = text.split(f":name: {name}\n")[1].split(":::")[0]
+    lines = [line for line in body.splitlines() if line.startswith("|")]
     cells = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: row[1:] for row in cells[2:]}
 
