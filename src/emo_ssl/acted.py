@@ -31,7 +31,7 @@ GROUPS = {  # of our own front end, by the first feature of each
     "pitch_semitones": ("pitch", "how high the voice is; missing where nothing vibrates"),
 }
 RELATIVES = {
-    "compare": "openSMILE's ComParE",
+    "compare": "openSMILE ComParE",
     "random": "labels at random",
     "whole": "labels by speaker",
     "l1": "plain L1 head",
