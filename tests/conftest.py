@@ -1,7 +1,11 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell starts what runs in its background deaf to Ctrl-C, and children inherit that: tests that interrupt would hang
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
