@@ -12,6 +12,7 @@ from training import FINETUNE, SHAPE, close, write_acted
 
 from emo_ssl import results
 from emo_ssl.finetune import (
+    LOOKS,
     THIRDS,
     WHOLE,
     FinetuneConfig,
@@ -20,6 +21,7 @@ from emo_ssl.finetune import (
     backbone_vectors,
     draw_batches,
     embed,
+    keep_better,
     levels_of,
     member_losses,
     permuted,
@@ -220,6 +222,33 @@ def test_a_member_never_hears_of_its_neighbours(task, kind):
     read = backbone_vectors(task, backbone, FINETUNE)
     quiet, noisy = (train(task, group, read, FINETUNE, backbone.layers) for group in ([a, b], [loud, a, c]))
     same_result(task, backbone, FINETUNE, quiet, 0, noisy, 1)
+
+
+def test_the_better_weights_are_kept_member_by_member():
+    kept = {"a": torch.tensor([[1.0], [2.0], [3.0], [4.0]]), "b": torch.tensor([1.0, 2.0, 3.0, 4.0])}
+    new = {name: -value for name, value in kept.items()}
+    best, found = torch.tensor([0.5, 0.5, 0.5, -torch.inf]), torch.tensor([0.6, 0.5, torch.nan, torch.nan])
+    weights, scores = keep_better(kept, best, new, found)
+    assert weights["a"].tolist() == [[-1], [-2], [3], [-4]] and weights["b"].tolist() == [-1, -2, 3, -4]
+    assert scores.tolist() == [pytest.approx(0.6), 0.5, 0.5, -torch.inf]
+
+
+@pytest.mark.parametrize(("steps", "looks"), [(1, 1), (7, 7), (30, LOOKS)])
+def test_each_member_keeps_the_weights_of_its_best_look(task, steps, looks):
+    backbone, config = shape(), replace(FINETUNE, steps=steps)
+    members, read, seen = trio(task, backbone), backbone_vectors(task, backbone, config), []
+
+    def judge(params):  # the first member is best at the first look, the second at the last, the third somewhere
+        seen.append({name: value.detach().clone() for name, value in params.items()})
+        now = len(seen)
+        return torch.tensor([-now, now, -abs(now - 2.0)])
+
+    kept = train(task, members, read, config, backbone.layers, judge)
+    assert len(seen) == looks
+    for m, look in enumerate((0, looks - 1, min(1, looks - 1))):
+        assert all(torch.equal(value[m], seen[look][name][m]) for name, value in kept.items())
+    last = train(task, members, read, config, backbone.layers)
+    assert all(torch.equal(value, seen[-1][name]) for name, value in last.items())
 
 
 def test_lockstep_of_probes_on_tables_of_their_own(task):

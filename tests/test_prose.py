@@ -71,7 +71,7 @@ def test_every_number_of_the_ledger_is_on_the_page():
 def test_settings_of_a_study():
     config = StudyConfig()
     page = {bare(name): value.replace("`", "") for name, value, _ in rows("protocol", "protocol-study")}
-    assert set(page) == {"budgets", "seeds", "rates", "tuning_seeds", "head", "labels", "enrolment"}
+    assert set(page) == {"budgets", "seeds", "rates", "tuning_seeds", "head", "keep", "labels", "enrolment"}
     assert page == {name: said(getattr(config, name)) for name in page}
 
 

@@ -16,13 +16,13 @@ import torch
 from builders import Segment, Video, noise, write_segments
 from training import PRETRAIN, STUDY, STUDY_TOML, write_acted_and_runs, write_mosei_like
 
-from emo_ssl import chunks, evidence, metrics
+from emo_ssl import chunks, evidence, metrics, results
 from emo_ssl import study as engine
 from emo_ssl.cli import main
 from emo_ssl.errors import UserError
 from emo_ssl.fairness import Record, judge, refuse_leaks
 from emo_ssl.files import read_json, write_json
-from emo_ssl.grid import ARMS, Chunk, StudyConfig, budgets_of, chunks_of
+from emo_ssl.grid import ARMS, KEEPS, Chunk, StudyConfig, budgets_of, chunks_of
 from emo_ssl.ledger import EvidenceConfig
 from emo_ssl.members import Inputs, run_chunk
 from emo_ssl.model import backbone_shapes
@@ -284,6 +284,22 @@ def test_rates_are_chosen_on_validation_segments_with_unreported_seeds(heard, mo
     assert record.rate == 1e-2 and [trial["rate"] for trial in record.trials] == [1e-9, 1e-2]
     assert record.trials[1]["score"] > record.trials[0]["score"]
     assert set(record.subsets) == {"8/0", "8/1"}
+
+
+@pytest.mark.parametrize("arm", ["pretrained", "statistics"])
+def test_the_best_weights_are_those_that_do_best_on_validation(corpus, run, arm):
+    fold = open_fold(corpus, 0, [0], [load(run)], STUDY, CPU)
+    valid, wanted = fold.indices("valid"), [(size, seed) for size in (4, 8) for seed in range(4)]
+    longer = replace(STUDY, finetune=replace(STUDY.finetune, steps=20))
+    targets, category = corpus.targets[valid], corpus.cuts.category[valid]
+    reached = {}
+    for keep in KEEPS:
+        cell, _ = Inputs(fold, arm, replace(longer, keep=keep)).train_and_score(wanted, 1e-2, valid)
+        reached[keep] = [results.headline(cell, i, targets, category) for i in range(len(wanted))]
+    assert np.isfinite(reached["last"]).all() and (np.array(reached["best"]) >= reached["last"]).all()
+    assert reached["best"] != reached["last"]
+    with pytest.raises(ValueError, match="keep 'first' is none of last, best"):
+        replace(STUDY, keep="first")
 
 
 def test_four_times_the_steps(corpus, run):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The side studies, after repeat.sh with the same FOLDER: bash results/ravdess/sides.sh ARCHIVE FOLDER [PROCESSES]
 # Another front end (needs the extra `audio`, whose openSMILE forbids commercial use), other ways to draw label
-# budgets, another head, more steps. It can be stopped at any time; the same command goes on from there.
+# budgets, another head, more steps, other weights. It can be stopped at any time; the same command goes on from there.
 set -euo pipefail
 archive=$1 folder=$2 processes=${3:-$(nproc)}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,6 +23,6 @@ seq 0 4 | xargs -P "$processes" -I{} emo-ssl pretrain "$folder/corpus-compare" -
     --fold {} --seed 0 --device cpu -o "$folder/runs-compare/blind-{}-0"
 study compare "$folder/corpus-compare" "$folder"/runs-compare/blind-*
 
-for name in random whole l1 patience; do
+for name in random whole l1 patience best; do
     study "$name" "$folder/corpus" "$folder"/runs/blind-*
 done

@@ -32,6 +32,7 @@ from emo_ssl.optimise import PRECISIONS, Adam, AdamConfig, schedule
 from emo_ssl.segments import Segments
 from emo_ssl.store import FrameStore
 
+LOOKS = 10  # at which a member is judged, where it keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))
 WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
 
@@ -196,10 +197,32 @@ def table_vectors(tables: Tensor, sources: Tensor) -> Vectors:
     return vectors
 
 
+Judge = Callable[[Params], Tensor]
+
+
+def keep_better(kept: Params, best: Tensor, params: Params, found: Tensor) -> tuple[Params, Tensor]:
+    """Each member's better weights (M, ...) and score (M,): the later of equal ones; NaN is worse than any number."""
+    found = found.nan_to_num(nan=-torch.inf)
+    better = found >= best
+    chosen = {
+        name: torch.where(better.view(-1, *[1] * (value.dim() - 1)), value.detach(), kept[name])
+        for name, value in params.items()
+    }
+    return chosen, torch.where(better, found, best)
+
+
 def train(
-    task: Task, members: Sequence[Member], vectors: Vectors, config: FinetuneConfig, layers: int | None = None
+    task: Task,
+    members: Sequence[Member],
+    vectors: Vectors,
+    config: FinetuneConfig,
+    layers: int | None = None,
+    judge: Judge | None = None,
 ) -> Params:
-    """The members' weights after the last step, (M, ...). With `layers` the learning rate falls towards the input."""
+    """The members' weights after the last step, (M, ...). With `layers` the learning rate falls towards the input.
+
+    With a `judge`, which scores the members (M,), each keeps the weights of the best of `LOOKS` looks instead.
+    """
     device = task.device
     starts = [with_marginals(m.start, task.targets[torch.from_numpy(m.subset).to(device)], task.head) for m in members]
     params = {name: value.to(device) for name, value in stack_members(starts).items()}
@@ -212,12 +235,16 @@ def train(
     peak = torch.tensor([m.rate for m in members], device=device)
     leaves = list(adam.params.values())
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    kept, best = params, torch.full((len(members),), -torch.inf, device=device)
+    looks = set(np.linspace(0, config.steps, LOOKS + 1).round().astype(int).tolist()) - {0}
     for step in range(config.steps):
         with amp:
             loss = member_losses(task, adam.params, vectors(adam.params, picked[step], place[step]), picked[step]).sum()
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         adam.step(gradients, peak * schedule(step, config.steps, config.adam))
-    return {name: value.detach() for name, value in adam.params.items()}
+        if judge and step + 1 in looks:
+            kept, best = keep_better(kept, best, adam.params, judge(adam.params).to(best))
+    return kept if judge else {name: value.detach() for name, value in adam.params.items()}
 
 
 @torch.no_grad()

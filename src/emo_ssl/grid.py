@@ -36,6 +36,9 @@ ARMS = {
 MAIN = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "constants")
 
 
+KEEPS = ("last", "best")
+
+
 @dataclass(frozen=True)
 class StudyConfig:
     profile: str = "demo"
@@ -45,6 +48,7 @@ class StudyConfig:
     rates: tuple[float, ...] = (1e-3, 4e-3)  # tried by every arm that trains
     tuning_seeds: int = 2
     head: str = "ordinal"
+    keep: str = "last"  # weights; "best" keeps those that do best on the validation part, which costs all its labels
     labels: str = "usual"  # which segments a budget takes; "random" and "whole" are sensitivities
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     adapted: tuple[int, ...] = ()  # budgets, and all of the pool, at which the adapted protocol is run as well
@@ -69,6 +73,8 @@ class StudyConfig:
             raise ValueError("seeds and budgets are at least 1")
         if self.head not in HEADS:
             raise ValueError(f"head {self.head!r} is none of {', '.join(HEADS)}")
+        if self.keep not in KEEPS:
+            raise ValueError(f"keep {self.keep!r} is none of {', '.join(KEEPS)}")
         if self.labels not in ORDERS:
             raise ValueError(f"labels {self.labels!r} is none of {', '.join(ORDERS)}")
 

@@ -1,7 +1,8 @@
 """One chunk of the grid: its members made, tuned, trained in lockstep and read out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -87,11 +88,17 @@ def tune(inputs: "Inputs", config: StudyConfig) -> tuple[float, list[dict]]:
     return max(trials, key=lambda trial: trial["score"])["rate"], trials
 
 
+def rows_of(tables: Tensor, params: Params, chosen: np.ndarray) -> Tensor:
+    """Tables (M, N, I) -> rows of the chosen segments (M, n, I): no weights of a probe change its vectors."""
+    return tables[:, torch.from_numpy(chosen).to(tables.device)]
+
+
 class Inputs:
     """What the members of one arm read, made once for all of them."""
 
     def __init__(self, fold: Fold, name: str, config: StudyConfig):
-        self.fold, self.name, self.arm, self.labels = fold, name, ARMS[name], config.labels
+        self.fold, self.name, self.arm = fold, name, ARMS[name]
+        self.labels, self.keep = config.labels, config.keep
         self.settings = config.finetune if self.arm.kind == "finetune" else config.probe
         self.settings = replace(self.settings, steps=self.settings.steps * self.arm.steps)
         self.train_pool = fold.indices("train")
@@ -148,6 +155,20 @@ class Inputs:
             members.append(Member(size, seed, subset, {**start, **head}, rate, place))
         return members, tables
 
+    def judge(self, pooled: Callable[[Params, np.ndarray], Tensor]) -> finetune.Judge | None:
+        """The headline of members on validation segments, where they keep the weights that do best there."""
+        if self.keep == "last":
+            return None
+        valid, segments, task = self.fold.indices("valid"), self.fold.segments, self.fold.task
+        targets, category = segments.targets[valid], segments.cuts.category[valid]
+
+        def scores(params: Params) -> Tensor:
+            cell = results.read_out(finetune.score(task, params, pooled(params, valid)), task.levels)
+            count = len(next(iter(params.values())))
+            return torch.tensor([results.headline(cell, i, targets, category) for i in range(count)])
+
+        return scores
+
     def train_and_score(
         self, wanted: Sequence[tuple[int, int]], rate: float, chosen: np.ndarray
     ) -> tuple[Cell, Record]:
@@ -162,14 +183,16 @@ class Inputs:
             part = members[begin : begin + together]
             if tuned:
                 read = finetune.backbone_vectors(task, backbone, self.settings)
-                params = finetune.train(task, part, read, self.settings, layers=backbone.layers)
-                pooled = finetune.embed(task, backbone, params, chosen, self.settings)
+                pooled = partial(finetune.embed, task, backbone, config=self.settings)
             else:
                 stacked = torch.stack(tables)
                 sources = torch.tensor([m.source for m in part], device=task.device)
-                params = finetune.train(task, part, finetune.table_vectors(stacked, sources), self.settings)
-                pooled = stacked[sources][:, torch.from_numpy(chosen).to(task.device)]
-            parts.append(results.read_out(finetune.score(task, params, pooled), task.levels))
+                read = finetune.table_vectors(stacked, sources)
+                pooled = partial(rows_of, stacked[sources])
+            layers = backbone.layers if tuned else None
+            params = finetune.train(task, part, read, self.settings, layers, self.judge(pooled))
+            scores = finetune.score(task, params, pooled(params, chosen))
+            parts.append(results.read_out(scores, task.levels))
         shapes = {**backbone_shapes(backbone), **head_shapes(task.head, 2 * backbone.width)}
         count = parameter_count(shapes) if tuned else 0
         record = Record.of_members(members, self.settings, self.fold.normaliser, count, self.name)
