@@ -364,3 +364,27 @@ def test_no_page_speaks_of_a_workplace_or_of_what_the_paper_leaves_open(page):
     assert not re.search(r"(?:^|\s|`)(?:/work|/home|/tmp|\.\./shared)\b", text)
     assert "PROTOCOL.md" not in text and "DESIGN.md" not in text
     assert not re.search(r"paper (?:does not say|leaves|left) (?:open|unsaid)", text)
+
+
+# Narrow screens
+
+STACKED = [
+    (path.stem, name)
+    for path in PAGES
+    for name in re.findall(r":name: (\S+)\n:class: stacked", path.read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize(("page", "name"), STACKED)
+def test_a_stacked_table_says_its_headings_before_the_cells(page, name):
+    block = text_of(page).split(f":name: {name}\n")[1]
+    head = next(line for line in block.splitlines() if line.startswith("|")).replace("`", "").lower()
+    columns = [cell.strip() for cell in head.strip("|").split("|")]
+    style = (ROOT / "book" / "_static" / "custom.css").read_text(encoding="utf-8")
+    labels = re.findall(rf"#{name} td:nth-child\((\d+)\)::before {{\s+content: \"(.*?):? \"", style)
+    assert [int(column) for column, _ in labels] == list(range(2, 2 + len(labels))) and len(labels) >= len(columns) - 2
+    assert [label for column, label in labels if label.lower() not in columns[int(column) - 1]] == []
+
+
+def test_tables_are_stacked_somewhere():
+    assert len(STACKED) >= 2

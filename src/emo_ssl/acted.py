@@ -36,6 +36,7 @@ RELATIVES = {
     "whole": "labels by speaker",
     "l1": "plain L1 head",
     "patience": "four times the steps",
+    "best": "best on validation",
 }
 PAIRS = {"patience": ("scratch-4x", "pretrained-4x")}  # what stands in a relative for the arms that are compared
 

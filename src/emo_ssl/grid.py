@@ -34,8 +34,6 @@ ARMS = {
     "constants": Arm("constant"),
 }
 MAIN = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "constants")
-
-
 KEEPS = ("last", "best")
 
 
