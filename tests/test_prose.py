@@ -368,11 +368,8 @@ def test_no_page_speaks_of_a_workplace_or_of_what_the_paper_leaves_open(page):
 
 # Narrow screens
 
-STACKED = [
-    (path.stem, name)
-    for path in PAGES
-    for name in re.findall(r":name: (\S+)\n:class: stacked", path.read_text("utf-8"))
-]
+NAMED = r":name: (\S+)\n:class: stacked"
+STACKED = [(page.stem, name) for page in PAGES for name in re.findall(NAMED, page.read_text("utf-8"))]
 
 
 @pytest.mark.parametrize(("page", "name"), STACKED)
