@@ -237,3 +237,10 @@ def test_every_figure_is_drawn_in_the_style(module):
     ]
     drawn = [thing for thing in drawn if inspect.signature(thing).return_annotation is Figure]
     assert drawn and [thing.__name__ for thing in drawn if not hasattr(thing, "__wrapped__")] == []
+
+
+def test_a_folded_table_opens_on_a_click():
+    shown = figures.table(pd.DataFrame({"a": [1]}), "folded")
+    found = figures.folded(shown, "more & more")
+    assert found.startswith("<details><summary>more &amp; more</summary>") and found.endswith("</details>")
+    assert shown.to_html() in found

@@ -5,6 +5,7 @@ line stands out from white. An arm of the study has one colour, dash and marker 
 as well. Only this file and the notebooks know of matplotlib and seaborn; the rest of the library stays light.
 """
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 
@@ -100,6 +101,11 @@ def table(
     of_column = formats if isinstance(formats, Mapping) else dict.fromkeys(frame.columns, formats)
     shown = shown.format({name: printed(of_column.get(name)) for name in frame.columns}, na_rep="–")
     return shown if index else shown.hide(axis="index")
+
+
+def folded(shown: Styler, title: str) -> str:
+    """A long table as HTML that opens on a click: for those who want every line."""
+    return f"<details><summary>{html.escape(title)}</summary>{shown.to_html()}</details>"
 
 
 def printed(template: str | None) -> Callable[[object], str]:
