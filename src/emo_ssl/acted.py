@@ -245,8 +245,7 @@ def beside(evidence: dict, relatives: Mapping[str, dict]) -> pd.DataFrame:
     for name, found in studies.items():
         scratch, pretrained = PAIRS.get(name, ARMS)
         gains = readings.gains(found, found["headline"], pair=(pretrained, scratch)).set_index("budget")
-        arms = {"scratch": scratch, "pretrained": pretrained}
-        arms |= {arm: arm for arm in ("frozen-pretrained", "statistics")}
+        arms = {"scratch": scratch, "pretrained": pretrained, "statistics": "statistics"}
         for budget in shared:
             row = {"study": RELATIVES.get(name, name), "labels": budget}
             row |= {NAMES[place]: estimate(found, arm, found["headline"], budget) for place, arm in arms.items()}
