@@ -232,6 +232,12 @@ def test_recorded_evidence_needs_no_predictions(computed, tmp_path, monkeypatch)
         workspace.evidence(folder)
 
 
+def test_outside_a_repository_a_recorded_study_is_looked_for_in_vain(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no finished study; open the notebook inside a clone of the repository"):
+        workspace.study(path="results/ravdess")
+
+
 def test_the_notice_of_a_recorded_study():
     assert "say nothing about people" in workspace.notice_of({"source": "synthetic, world null, seed 1"})
     real = workspace.notice_of({"source": "CMU-MOSEI <b>", "folds": "standard"})

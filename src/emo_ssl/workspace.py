@@ -97,7 +97,10 @@ def study(segments: Segments | None = None, runs: Sequence[Path] = (), config=No
     if path:
         folder = root() / Path(path).expanduser()
         if not (folder / PROVENANCE).is_file():
-            raise UserError(f"{folder}: no finished study; run `emo-ssl study … -o {folder}` to its end first.")
+            what = f"run `emo-ssl study … -o {folder}` to its end first"
+            if not is_root(root()):
+                what = "open the notebook inside a clone of the repository, or name a finished study in its first cell"
+            raise UserError(f"{folder}: no finished study; {what}.")
         return folder
     config = config or StudyConfig()
     models = [fingerprint(Path(folder) / MODEL) for folder in runs]
