@@ -272,9 +272,9 @@ def test_a_relative_with_longer_training_compares_its_own_two_arms():
     assert patient["study"].unique().tolist() == [acted.RELATIVES["patience"]]
     columns = ["from scratch", "pretrained", "pretrained − scratch", "MAE, pretrained"]
     assert patient[columns].equals(usual[columns]) and patient["from scratch"].notna().all()
-    said = acted.gain_over(longer, "scratch-4x", 28, "pretrained-4x")
-    assert said == acted.gain_over(made_up(), "scratch", 28) != "unknown, not run"
-    assert acted.gain_over(longer, "scratch", 28) == "unknown, not run"
+    said = acted.gain_at(longer, 28, acted.PAIRS["patience"])
+    assert said == acted.gain_at(made_up(), 28) != "unknown, not run"
+    assert acted.gain_at(longer, 28) == "unknown, not run"
 
 
 # --- whatever is missing ----------------------------------------------------------------------------------------------
@@ -311,6 +311,6 @@ def test_a_gain_over_a_rival_that_was_not_run_is_said_so():
     row = {"arm": "pretrained", "against": "scratch", "budget": 28, "metric": "uar", "emotion": "overall"}
     row |= {"protocol": "blind", "backbone": "b", "readout": "r", "estimate": 0.02, "low": 0.01, "high": 0.03}
     found = {"headline": "uar", "main": {"protocol": "blind", "backbone": "b", "readout": "r"}, "gains": [row]}
-    assert acted.gain_over(found, "scratch", 28) == "+0.020 (+0.010 to +0.030)"
-    assert acted.gain_over(found, "scratch", 56) == "unknown, not run"
-    assert acted.gain_over(found, "scratch-4x", 28) == "unknown, not run"
+    assert acted.gain_at(found, 28) == "+0.020 (+0.010 to +0.030)"
+    assert acted.gain_at(found, 56) == "unknown, not run"
+    assert acted.gain_at(found, 28, ("pretrained", "scratch-4x")) == "unknown, not run"

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from training import PRETRAIN, STUDY, write_acted
+from training import STUDY, write_acted_and_runs
 
 from emo_ssl import execution, notebooks
 from emo_ssl.evidence import evaluate
-from emo_ssl.pretrain import pretrain
 from emo_ssl.recorded import keep
 from emo_ssl.study import study
 
@@ -54,10 +53,7 @@ def repository(tmp_path_factory):
 def acted(tmp_path_factory, one_thread):
     """A tiny recorded study of acted voices and its corpus, without the second protocol and small budgets."""
     folder = tmp_path_factory.mktemp("acted")
-    segments = write_acted(folder / "corpus")
-    runs = [folder / f"run{fold}" for fold in segments.folds]
-    for fold, run in zip(segments.folds, runs, strict=True):
-        pretrain([segments], run, PRETRAIN, fold=fold, device="cpu")
+    segments, runs = write_acted_and_runs(folder)
     study(segments, runs, folder / "study", STUDY, "cpu")
     evaluate(folder / "study")
     keep(folder / "study", folder / "kept", "as before", segments)

@@ -13,7 +13,7 @@ import pandas as pd
 from emo_ssl import readings
 from emo_ssl.progress import duration
 from emo_ssl.protocols import PROTOCOLS
-from emo_ssl.readings import ARMS, NAMES, SHORT, short_reason
+from emo_ssl.readings import NAMES, PAIR, SHORT, short_reason
 from emo_ssl.reconstruct import FLOORS
 
 MODEL = "model"
@@ -38,7 +38,7 @@ RELATIVES = {
     "patience": "four times the steps",
     "best": "best on validation",
 }
-PAIRS = {"patience": ("scratch-4x", "pretrained-4x")}  # what stands in a relative for the arms that are compared
+PAIRS = {"patience": ("pretrained-4x", "scratch-4x")}  # what a relative compares in the place of the main two
 
 
 # --- the corpus -------------------------------------------------------------------------------------------------------
@@ -150,8 +150,8 @@ def beats_constant(evidence: dict, arm: str, metric: str) -> str:
 def around(row: pd.Series, digits: int = 3, sign: bool = False) -> str:
     """An estimate ± half the length of its interval, which takes little room; our intervals are symmetric."""
     half = (row["high"] - row["low"]) / 2
-    whole = f"{round(row['estimate'], digits) + 0.0:{'+' if sign else ''}.{digits}f}"  # + 0: no "-0.000"
-    return f"{whole} ±\N{NO-BREAK SPACE}{half:.{digits}f}" if np.isfinite(half) else whole
+    estimate = readings.number(row["estimate"], sign, digits)
+    return f"{estimate} ±\N{NO-BREAK SPACE}{half:.{digits}f}" if np.isfinite(half) else estimate
 
 
 def arm_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
@@ -243,8 +243,8 @@ def beside(evidence: dict, relatives: Mapping[str, dict]) -> pd.DataFrame:
     shared = sorted(set.intersection(*(set(found["budgets"]) for found in studies.values())))
     rows = []
     for name, found in studies.items():
-        scratch, pretrained = PAIRS.get(name, ARMS)
-        gains = readings.gains(found, found["headline"], pair=(pretrained, scratch)).set_index("budget")
+        pretrained, scratch = pair = PAIRS.get(name, PAIR)
+        gains = readings.gains(found, found["headline"], pair=pair).set_index("budget")
         arms = {"scratch": scratch, "pretrained": pretrained, "statistics": "statistics"}
         for budget in shared:
             row = {"study": RELATIVES.get(name, name), "labels": budget}
@@ -261,7 +261,7 @@ def estimate(evidence: dict, arm: str, metric: str, budget: int) -> float:
     return float(found.get(budget, np.nan))
 
 
-def gain_over(evidence: dict, rival: str, budget: int, arm: str = "pretrained") -> str:
-    """How far the pretrained arm is ahead of a rival at one budget, in words also where that was not run."""
-    rows = readings.gains(evidence, evidence["headline"], pair=(arm, rival)).set_index("budget")
+def gain_at(evidence: dict, budget: int, pair: Sequence[str] = PAIR) -> str:
+    """How far the first of two arms is ahead of the other at one budget, in words also where that was not run."""
+    rows = readings.gains(evidence, evidence["headline"], pair=pair).set_index("budget")
     return readings.interval(rows.loc[budget], sign=True) if budget in rows.index else "unknown, not run"

@@ -6,7 +6,7 @@ Each problem is one sentence: page or notebook, place, what is wrong and what to
 import re
 from pathlib import Path
 
-from emo_ssl import notebooks
+from emo_ssl import files, notebooks
 from emo_ssl.checks_links import Site, problems_of_launch, problems_of_links
 from emo_ssl.checks_notebooks import headings, problems_of_cells, prose_of
 from emo_ssl.checks_pages import (
@@ -27,13 +27,6 @@ TITLE_FIRST = re.compile(r"\s*(?:---\n.*?\n---\s+)?(?:\([^)\n]+\)=\s*)?# ", re.D
 
 def toc_entries(root: Path) -> dict[str, str | None]:
     """Each page that the table of contents names, without suffix -> the title it gives it there, if it does."""
-    import yaml
-
-    try:
-        toc = yaml.safe_load((root / TOC).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as problem:
-        reason = str(problem).replace("\n", " ")
-        raise UserError(f"{root / TOC}: not readable as YAML ({reason}); mend it and run again.") from problem
 
     def below(entry) -> dict[str, str | None]:
         if isinstance(entry, list):
@@ -43,7 +36,7 @@ def toc_entries(root: Path) -> dict[str, str | None]:
         own = {str(entry[name]): entry.get("title") for name in ("root", "file") if name in entry}
         return own | {page: title for value in entry.values() for page, title in below(value).items()}
 
-    return below(toc)
+    return below(files.read_yaml(root / TOC))
 
 
 def problems_of_sources(root: Path) -> list[str]:

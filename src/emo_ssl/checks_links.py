@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
+from emo_ssl import files
 from emo_ssl.checks_prose import excerpt
-from emo_ssl.errors import UserError
 
 STATIC, SOURCES = "_static", "_sources"
 FETCHED = ("src", "href", "xlink:href", "poster", "data", "action", "formaction", "background", "manifest")
@@ -77,14 +77,7 @@ class Site:
 
 
 def read_repository(root: Path) -> Repository:
-    import yaml
-
-    path = root / "_config.yml"
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as problem:
-        reason = str(problem).replace("\n", " ")
-        raise UserError(f"{path}: not readable as YAML ({reason}); mend it and run again.") from problem
+    config = files.read_yaml(root / "_config.yml") or {}
     where, launch = config.get("repository") or {}, config.get("launch_buttons") or {}
     launchers = [launch[name] for name in ("colab_url", "binderhub_url") if launch.get(name)]
     return Repository(where.get("url", ""), where.get("branch", "main"), tuple(launchers))

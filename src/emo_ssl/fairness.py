@@ -10,13 +10,12 @@ import numpy as np
 from emo_ssl.errors import UserError
 from emo_ssl.files import hash_of
 from emo_ssl.finetune import FinetuneConfig, Member
+from emo_ssl.grid import ARMS
 from emo_ssl.model import Params
 from emo_ssl.normalise import Normaliser
 from emo_ssl.pretrain import SEEN
 from emo_ssl.segments import SPLITS, Segments
 from emo_ssl.traces import shared, traces_of
-
-FREE_TO_TRAIN_LONGER = ("scratch-4x", "pretrained-4x")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Record:
             parameters=parameters,
             subsets={name: hash_arrays(m.subset) for name, m in zip(names, members, strict=True)},
             heads={name: head_hash(m.start) for name, m in zip(names, members, strict=True)} if parameters else {},
-            longer=arm in FREE_TO_TRAIN_LONGER,
+            longer=ARMS[arm].steps > 1,
         )
 
 

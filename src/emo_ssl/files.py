@@ -88,6 +88,16 @@ def read_json(path: Path) -> object:
         ) from problem
 
 
+def read_yaml(path: Path) -> object:
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as problem:
+        reason = str(problem).replace("\n", " ")
+        raise UserError(f"{path}: not readable as YAML ({reason}); mend it and run again.") from problem
+
+
 def hash_of(value: object) -> str:
     """sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

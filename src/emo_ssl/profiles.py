@@ -49,21 +49,16 @@ class Profile:
 
 def read(root: Path, name: str) -> Profile:
     """A profile maps a notebook's file name without .ipynb to {parameter: value}."""
-    import yaml
-
     path = root / FOLDER / f"{name}{SUFFIX}"
     there = sorted(entry.stem for entry in (root / FOLDER).glob(f"*{SUFFIX}"))
     if name not in there:
         known = f"take one of {', '.join(there)}" if there else "write one that maps notebooks to parameters"
         raise UserError(f"{path}: there is no such profile; {known}.")
+    content = files.read_yaml(path) or {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         files.hash_of(content)
     except TypeError as problem:  # YAML knows dates and sets, a key is made of JSON
         raise UserError(f"{path}: a value is neither number, text, list nor mapping; put it in quotes.") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        reason = str(problem).replace("\n", " ")
-        raise UserError(f"{path}: not readable as YAML ({reason}); mend it and run again.") from problem
     limit = content.pop(LIMIT, CELL_LIMIT) if isinstance(content, dict) else CELL_LIMIT
     if not isinstance(content, dict) or not all(isinstance(value, dict | None) for value in content.values()):
         raise UserError(f"{path}: it has to map each notebook's name to its parameters, `01-data: {{seed: 0}}`.")

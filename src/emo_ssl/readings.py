@@ -10,8 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from emo_ssl import grid
+
 ALL, SMALL = "overall", "small"
 ARMS = ("scratch", "pretrained")
+PAIR = ARMS[::-1]  # the first minus the second
 NAMES = {
     "scratch": "from scratch",
     "pretrained": "pretrained",
@@ -26,8 +29,6 @@ NAMES = {
     "length": "length alone",
     "constants": "constants",
 }
-# Arms in which no part of the network stays as it was
-WHOLE = ("scratch", "pretrained", "permuted", "scratch-4x", "pretrained-4x")
 MEASURES = {
     "auroc": "AUROC of presence",
     "uar": "unweighted average recall",
@@ -62,13 +63,13 @@ def levels(evidence: dict, arm: str, metric: str, emotion: str = ALL) -> pd.Data
     return pick(evidence, "levels", arm=arm, metric=metric, emotion=emotion).sort_values("budget", ignore_index=True)
 
 
-def gains(evidence: dict, metric: str, emotion: str = ALL, pair: Sequence[str] = ARMS[::-1]) -> pd.DataFrame:
+def gains(evidence: dict, metric: str, emotion: str = ALL, pair: Sequence[str] = PAIR) -> pd.DataFrame:
     """Paired differences, a row a budget; positive = the first of the pair is better, whatever the measure."""
     found = pick(evidence, "gains", arm=pair[0], against=pair[1], metric=metric, emotion=emotion)
     return found[found["budget"] != SMALL].sort_values("budget", ignore_index=True)
 
 
-def small_gain(evidence: dict, metric: str, emotion: str = ALL, pair: Sequence[str] = ARMS[::-1]) -> pd.Series:
+def small_gain(evidence: dict, metric: str, emotion: str = ALL, pair: Sequence[str] = PAIR) -> pd.Series:
     """The mean paired difference over the small budgets; NaN where it was not run."""
     found = pick(evidence, "gains", arm=pair[0], against=pair[1], metric=metric, emotion=emotion, budget=SMALL)
     return found.iloc[0] if len(found) else pd.Series(dict.fromkeys([*INTERVAL, "p", "p_holm"], np.nan))
@@ -92,10 +93,11 @@ def models_of(evidence: dict) -> list[str]:
 
 def arm_groups(evidence: dict) -> dict[str, list[str]]:
     """The models in two groups that are easier to look at than all of them in one panel."""
+    tuned = [name for name, arm in grid.ARMS.items() if arm.kind == "finetune"]
     arms = models_of(evidence)
     return {
-        "the whole network learns": [arm for arm in arms if arm in WHOLE],
-        "only a head learns": [arm for arm in arms if arm not in WHOLE],
+        "the whole network learns": [arm for arm in arms if arm in tuned],
+        "only a head learns": [arm for arm in arms if arm not in tuned],
     }
 
 
@@ -114,13 +116,17 @@ def floor(evidence: dict, metric: str, emotion: str = ALL) -> float:
     return float("nan") if value is None else value
 
 
+def number(value: float, sign: bool = False, digits: int = 3) -> str:
+    """Rounded, with a sign where it is a difference, and never "-0.000"."""
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
+
+
 def interval(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
     """`0.612 (0.590 to 0.630)`, with a sign where it is a difference."""
-    estimate, low, high = (round(row[name], digits) + 0.0 for name in INTERVAL)  # + 0: no "-0.000"
-    shape = f"{'+' if sign else ''}.{digits}f"
-    if not np.isfinite(estimate):
+    estimate, low, high = (number(row[name], sign, digits) for name in INTERVAL)
+    if not np.isfinite(row["estimate"]):
         return "–"
-    return f"{estimate:{shape}} ({low:{shape}} to {high:{shape}})" if np.isfinite(low) else f"{estimate:{shape}}"
+    return f"{estimate} ({low} to {high})" if np.isfinite(row["low"]) else estimate
 
 
 def cell(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
