@@ -23,7 +23,7 @@ help:
 	@echo "PYTHON=...    the interpreter to make .venv with, Python 3.11 to 3.13"
 
 book: $(STAMP)
-	@$(BIN)/emo-ssl book $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE))
+	@$(BIN)/python -m emo_ssl book $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE))
 
 test: $(STAMP)
 	@$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
-from emo_ssl.progress import to_terminal, tracked
+from emo_ssl.utils.progress import to_terminal, tracked
 
 WIDTHS = {"desk": 1280, "phone": 390}
 SCHEMES = ("light", "dark")

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from emo_ssl.masking import MaskConfig, span_mask
-from emo_ssl.model import BackboneConfig, HeadConfig
-from emo_ssl.normalise import Normaliser
-from emo_ssl.segments import Segments
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.masking import MaskConfig, span_mask
+from emo_ssl.core.model import BackboneConfig, HeadConfig
+from emo_ssl.core.normalise import Normaliser
 
 
 class PlainBackbone(nn.Module):
@@ -83,16 +83,16 @@ class PlainClassifier(nn.Module):
 class Pieces(Dataset):
     """Runs of frames (video, first, length), read from the store and normalised one by one."""
 
-    def __init__(self, segments: Segments, normaliser: Normaliser, video, first, length, stack: int):
-        self.segments, self.normaliser, self.stack = segments, normaliser, stack
-        self.video, self.first, self.length = video, first, length
+    def __init__(self, prepared: Corpus, normaliser: Normaliser, recording, first, length, stack: int):
+        self.prepared, self.normaliser, self.stack = prepared, normaliser, stack
+        self.recording, self.first, self.length = recording, first, length
 
     def __len__(self) -> int:
         return len(self.first)
 
     def __getitem__(self, i: int) -> Tensor:
-        raw = np.asarray(self.segments.frames[self.first[i] : self.first[i] + self.length[i]], np.float32)
-        frames = self.normaliser.with_gaps(raw, int(self.video[i]))
+        raw = np.asarray(self.prepared.frames[self.first[i] : self.first[i] + self.length[i]], np.float32)
+        frames = self.normaliser.with_gaps(raw, int(self.recording[i]))
         frames = np.pad(frames, ((0, -len(frames) % self.stack), (0, 0)), constant_values=np.nan)
         return torch.from_numpy(frames.reshape(len(frames) // self.stack, -1))
 

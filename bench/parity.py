@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from emo_ssl import metrics
-from emo_ssl.files import atomic_path
-from emo_ssl.normalise import blind
-from emo_ssl.segments import Segments
-from emo_ssl.vectors import segment_statistics, statistics
+from emo_ssl.core import metrics
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.normalise import blind
+from emo_ssl.study.vectors import segment_statistics, statistics
+from emo_ssl.utils.io import atomic_path
 
 EXPECTED = {  # UAR of the prototype, the mean of three to six subsets
     "blind": {28: 0.247, 70: 0.358, 140: 0.416, 280: 0.463, 1080: 0.534},
@@ -49,19 +49,22 @@ def recall(table: np.ndarray, category: np.ndarray, train: np.ndarray, test: np.
     return metrics.uar(model.predict(table[test]), category[test], int(category.max()) + 1)
 
 
-def tables_of(segments: Segments, train: np.ndarray) -> dict[str, np.ndarray]:
+def tables_of(prepared: Corpus, train: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics (N, 5 D) of frames as openSMILE writes them, and of frames as our models read them."""
     # 0 is what openSMILE writes where there is no pitch
-    raw = [statistics(np.nan_to_num(np.asarray(segments.segment(i), np.float64))) for i in range(len(segments))]
-    return {"raw": np.stack(raw), "clipped": segment_statistics(segments, blind(segments, segments.cuts.video[train]))}
+    raw = [statistics(np.nan_to_num(np.asarray(prepared.segment(i), np.float64))) for i in range(len(prepared))]
+    return {
+        "raw": np.stack(raw),
+        "clipped": segment_statistics(prepared, blind(prepared, prepared.segments.recording[train])),
+    }
 
 
-def rows(segments: Segments) -> pd.DataFrame:
-    speaker = segments.videos.speaker[segments.cuts.video]
-    tested, category = np.isin(speaker, sorted(TESTED)), segments.cuts.category
+def rows(prepared: Corpus) -> pd.DataFrame:
+    speaker = prepared.recordings.speaker[prepared.segments.recording]
+    tested, category = np.isin(speaker, sorted(TESTED)), prepared.segments.category
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     found = []
-    for frames, table in tables_of(segments, train).items():
+    for frames, table in tables_of(prepared, train).items():
         tables = {"blind": standardised(table, ~tested), "standardised by speaker": by_speaker(table, speaker)}
         for name, labels, figure in [(n, b, f) for n, row in EXPECTED.items() for b, f in row.items()]:
             draws = [np.random.default_rng([s, labels]).permutation(train)[:labels] for s in range(SUBSETS)]
@@ -90,7 +93,7 @@ def main() -> None:
     if arguments.segments is None:  # `make bench` has no recordings to hand over
         print("skipped: name a corpus made by emo-ssl corpus record … --front-end compare --keep-silence")
         return
-    table = rows(Segments.open(arguments.segments))
+    table = rows(Corpus.open(arguments.segments))
     print(table.to_string(index=False, float_format="{:.3f}".format))
     beyond = table[table.difference.abs() > TOLERANCE]
     below = (beyond.difference < 0).sum()

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.corpora.csd import Csd
 from emo_ssl.corpora.mosei import EDGE, cut
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
-from emo_ssl.progress import to_terminal
-from emo_ssl.segments import Segments
+from emo_ssl.utils.progress import to_terminal
 
 BLOCK = 1 << 22
 
@@ -117,26 +117,26 @@ def median_seconds(work, repeats: int = 9) -> float:
     return statistics.median(seconds)
 
 
-def bench_batch(segments: Segments, size: int = 64) -> dict:
+def bench_batch(prepared: Corpus, size: int = 64) -> dict:
     """Seconds for a batch: one gather against a loop that slices, pads and stacks item by item."""
-    chosen = np.random.default_rng(0).permutation(len(segments))[:size]
+    chosen = np.random.default_rng(0).permutation(len(prepared))[:size]
 
     def looped():
-        longest = int(segments.cuts.length[chosen].max())
-        items = [segments.segment(i) for i in chosen]
+        longest = int(prepared.segments.length[chosen].max())
+        items = [prepared.segment(i) for i in chosen]
         return np.stack([np.pad(x, ((0, longest - len(x)), (0, 0)), constant_values=np.nan) for x in items])
 
-    frames, _, _ = segments.batch(chosen)
+    frames, _, _ = prepared.batch(chosen)
     if not np.array_equal(frames, looped(), equal_nan=True):
         raise SystemExit("gathered and looped batches differ")
-    gathered, loop = median_seconds(lambda: segments.batch(chosen)), median_seconds(looped)
+    gathered, loop = median_seconds(lambda: prepared.batch(chosen)), median_seconds(looped)
     return {"batch_ms": gathered * 1e3, "loop_ms": loop * 1e3, "batch_mb": frames.nbytes / 1e6}
 
 
-def bench_size(videos: int, folder: Path, repeats: int) -> dict:
+def bench_size(recordings: int, folder: Path, repeats: int) -> dict:
     """Everything at one size; the two ways take turns, after a first round that does not count and warms the memory."""
-    corpus, output = folder / f"synthetic-{videos}", folder / f"prepared-{videos}"
-    write_corpus(corpus, SynthConfig(videos=videos))
+    corpus, output = folder / f"synthetic-{recordings}", folder / f"prepared-{recordings}"
+    write_corpus(corpus, SynthConfig(videos=recordings))
     ours, plain, peaks = [], [], []
     run_prepare(corpus, output)
     size = (output / "frames.bin").stat().st_size
@@ -146,19 +146,19 @@ def bench_size(videos: int, folder: Path, repeats: int) -> dict:
         ours.append(seconds)
         peaks.append(peak)
         plain.append(plain_copy(corpus / "COVAREP.csd", folder / "copy.bin", size))
-    segments = Segments.open(output)
+    prepared = Corpus.open(output)
     row = {
-        "videos": videos,
-        "frames": segments.header["frames"],
+        "videos": recordings,
+        "frames": prepared.header["frames"],
         "gigabytes": round((output / "frames.bin").stat().st_size / 1e9, 2),
         "prepare_s": round(statistics.median(ours), 2),
         "plain_s": round(statistics.median(plain), 2),
         "throughput": round(statistics.median(p / o for p, o in zip(plain, ours, strict=True)), 2),
         "throughputs": [round(p / o, 2) for p, o in zip(plain, ours, strict=True)],
-        "us_a_frame": round(statistics.median(ours) / segments.header["frames"] * 1e6, 3),
+        "us_a_frame": round(statistics.median(ours) / prepared.header["frames"] * 1e6, 3),
         "peak_anonymous_mb": round(max(peaks) / 1e6),
-        "open_ms": round(median_seconds(lambda: Segments.open(output)) * 1e3, 1),
-        **{name: round(value, 2) for name, value in bench_batch(segments).items()},
+        "open_ms": round(median_seconds(lambda: Corpus.open(output)) * 1e3, 1),
+        **{name: round(value, 2) for name, value in bench_batch(prepared).items()},
         "cut": {name: round(value, 2) for name, value in bench_cut(corpus).items()},
     }
     shutil.rmtree(corpus)
@@ -174,8 +174,8 @@ def main() -> None:
     options = parser.parse_args()
     to_terminal()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        for videos in options.videos:
-            print(json.dumps(bench_size(videos, Path(folder), options.repeats)), flush=True)
+        for recordings in options.recordings:
+            print(json.dumps(bench_size(recordings, Path(folder), options.repeats)), flush=True)
 
 
 if __name__ == "__main__":

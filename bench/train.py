@@ -20,23 +20,23 @@ import torch
 from _plain import Pieces, PlainClassifier, PlainPretrainer, batches, hide, pad
 from torch.nn import functional as F
 
-from emo_ssl import pretrain as engine
+from emo_ssl.core import pretrain as engine
+from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.finetune import Task
+from emo_ssl.core.model import backbone_shapes, initialise, parameter_count, stack_members
+from emo_ssl.core.normalise import blind
+from emo_ssl.core.optim import Adam, schedule
+from emo_ssl.core.pretrain import PretrainConfig
+from emo_ssl.core.sampling import label_order, windows
+from emo_ssl.core.store import gather
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
-from emo_ssl.finetune import Task
-from emo_ssl.grid import StudyConfig
-from emo_ssl.members import Fold, Inputs
-from emo_ssl.model import backbone_shapes, initialise, parameter_count, stack_members
-from emo_ssl.normalise import blind
-from emo_ssl.optimise import Adam, schedule
-from emo_ssl.pretrain import PretrainConfig
-from emo_ssl.sampling import label_order, windows
-from emo_ssl.segments import SPLITS, Segments
-from emo_ssl.store import gather
+from emo_ssl.study.arms import Fold, Inputs
+from emo_ssl.study.grid import StudyConfig
 
 
-def demo_corpus(folder: Path, videos: int) -> Segments:
-    write_corpus(folder / "csd", SynthConfig(videos=videos))
+def demo_corpus(folder: Path, recordings: int) -> Corpus:
+    write_corpus(folder / "csd", SynthConfig(videos=recordings))
     files = [folder / "csd" / name for name in ("COVAREP.csd", "LABELS.csd", "folds.json")]
     return prepare(*files, folder / "corpus")
 
@@ -44,25 +44,25 @@ def demo_corpus(folder: Path, videos: int) -> Segments:
 # --- pretraining ----------------------------------------------------------------------------------------------------
 
 
-def uneven_pieces(segments: Segments, videos: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def uneven_pieces(prepared: Corpus, recordings: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """The same videos cut into pieces as long as the corpus's own segments: what a random batch has to pad."""
     rows = []
-    for v in videos:
-        at, end = int(segments.videos.offset[v]), int(segments.videos.offset[v] + segments.videos.length[v])
+    for v in recordings:
+        at, end = int(prepared.recordings.offset[v]), int(prepared.recordings.offset[v] + prepared.recordings.length[v])
         while end - at >= 16:
-            length = min(int(rng.choice(segments.cuts.length)), end - at)
+            length = min(int(rng.choice(prepared.segments.length)), end - at)
             rows.append((v, at, length))
             at += length
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
-def plain_pretraining(segments, config: PretrainConfig, cut, tokens: int, held_out, seed: int) -> dict:
+def plain_pretraining(prepared, config: PretrainConfig, cut, tokens: int, held_out, seed: int) -> dict:
     """Train until `tokens` real tokens have gone by; speed and held-out loss."""
     torch.manual_seed(seed)
-    backbone = config.backbone(len(segments.feature_names))
+    backbone = config.backbone(len(prepared.feature_names))
     model = PlainPretrainer(backbone)
     optimiser = torch.optim.AdamW(model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    pieces = Pieces(segments, blind(segments), *cut, config.stack)
+    pieces = Pieces(prepared, blind(prepared), *cut, config.stack)
     rng, seen, steps = np.random.default_rng(seed), 0, 0
     per_batch = config.batch * float(np.mean(-(-cut[2] // config.stack)))
     total = max(1, round(tokens / per_batch))
@@ -90,9 +90,9 @@ def plain_pretraining(segments, config: PretrainConfig, cut, tokens: int, held_o
     return {"tokens_s": seen / seconds, "held_out": sum(losses) / sum(counts), "parameters": parameters}
 
 
-def our_pretraining(segments, config: PretrainConfig, pool, held_out, seed: int) -> dict:
-    backbone = config.backbone(len(segments.feature_names))
-    shapes = engine.run_shapes(config, len(segments.feature_names))
+def our_pretraining(prepared, config: PretrainConfig, pool, held_out, seed: int) -> dict:
+    backbone = config.backbone(len(prepared.feature_names))
+    shapes = engine.run_shapes(config, len(prepared.feature_names))
     adam = Adam(stack_members([initialise(shapes, seed)]), config.adam)
     tokens, started = 0, time.perf_counter()
     for step in range(config.steps):
@@ -107,25 +107,25 @@ def our_pretraining(segments, config: PretrainConfig, pool, held_out, seed: int)
     return {"tokens_s": tokens / seconds, "held_out": loss, "parameters": parameter_count(shapes), "tokens": tokens}
 
 
-def bench_pretraining(segments: Segments, steps: int, repeats: int) -> list[dict]:
+def bench_pretraining(prepared: Corpus, steps: int, repeats: int) -> list[dict]:
     """Ours on even windows; the plain loop on the same windows, and on pieces as uneven as segments are."""
     config = replace(PretrainConfig(), steps=steps)
-    normalised = [(segments, blind(segments))]
+    normalised = [(prepared, blind(prepared))]
     cpu = torch.device("cpu")
     pool = engine.make_pool(normalised, ("train", "none"), config, cpu)
     held_out = engine.make_pool(normalised, ("valid",), config, cpu)
-    videos = np.flatnonzero(np.isin(segments.videos.split, [SPLITS.index("train"), SPLITS.index("none")]))
-    even = windows(segments, videos, round(config.window * segments.frame_rate))
-    cuts = {
-        "plain, uneven pieces": uneven_pieces(segments, videos, np.random.default_rng(0)),
-        "plain, our windows": (even.video, even.first, even.length),
+    recordings = np.flatnonzero(np.isin(prepared.recordings.split, [SPLITS.index("train"), SPLITS.index("none")]))
+    even = windows(prepared, recordings, round(config.window * prepared.frame_rate))
+    segments = {
+        "plain, uneven pieces": uneven_pieces(prepared, recordings, np.random.default_rng(0)),
+        "plain, our windows": (even.recording, even.first, even.length),
     }
-    rows: dict[str, list[dict]] = {"ours": [], **{name: [] for name in cuts}}
+    rows: dict[str, list[dict]] = {"ours": [], **{name: [] for name in segments}}
     for seed in range(repeats):
-        ours = our_pretraining(segments, config, pool, held_out, seed)
+        ours = our_pretraining(prepared, config, pool, held_out, seed)
         rows["ours"].append(ours)
-        for name, cut in cuts.items():
-            rows[name].append(plain_pretraining(segments, config, cut, ours["tokens"], held_out, seed))
+        for name, cut in segments.items():
+            rows[name].append(plain_pretraining(prepared, config, cut, ours["tokens"], held_out, seed))
     table = []
     for name, found in rows.items():
         ratio = statistics.median(o["tokens_s"] / f["tokens_s"] for o, f in zip(rows["ours"], found, strict=True))
@@ -147,18 +147,18 @@ def bench_pretraining(segments: Segments, steps: int, repeats: int) -> list[dict
 def plain_member(fold: Fold, config: StudyConfig, subset: np.ndarray, seed: int, test: np.ndarray) -> np.ndarray:
     """One member trained and scored with torch.nn modules: P(y > t_k) of the test segments."""
     torch.manual_seed(seed)
-    settings, segments, backbone = config.finetune, fold.segments, fold.backbone
+    settings, prepared, backbone = config.finetune, fold.prepared, fold.backbone
     model = PlainClassifier(backbone, fold.task.head)
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     thresholds = torch.tensor(fold.task.head.thresholds)
-    above = (torch.from_numpy(segments.targets)[..., None] > thresholds).float()
+    above = (torch.from_numpy(prepared.targets)[..., None] > thresholds).float()
     rng, most = np.random.default_rng(seed), settings.tokens * backbone.stack
     for step in range(settings.steps):
         picked = rng.choice(subset, settings.batch, replace=len(subset) < settings.batch)
-        length = np.minimum(segments.cuts.length[picked], most)
-        room = segments.cuts.length[picked] - length
-        first = segments.cuts.first[picked] + (rng.random(len(picked)) * (room + 1)).astype(np.int64)
-        pieces = Pieces(segments, fold.normaliser, segments.cuts.video[picked], first, length, backbone.stack)
+        length = np.minimum(prepared.segments.length[picked], most)
+        room = prepared.segments.length[picked] - length
+        first = prepared.segments.first[picked] + (rng.random(len(picked)) * (room + 1)).astype(np.int64)
+        pieces = Pieces(prepared, fold.normaliser, prepared.segments.recording[picked], first, length, backbone.stack)
         tokens, valid = pad([pieces[i] for i in range(len(picked))])
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * schedule(step, settings.steps, settings.adam)
@@ -166,9 +166,9 @@ def plain_member(fold: Fold, config: StudyConfig, subset: np.ndarray, seed: int,
         F.binary_cross_entropy_with_logits(model(tokens.nan_to_num(), valid), above[picked]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-    cuts = segments.cuts
+    segments = prepared.segments
     everything = Pieces(
-        segments, fold.normaliser, cuts.video[test], cuts.first[test], cuts.length[test], backbone.stack
+        prepared, fold.normaliser, segments.recording[test], segments.first[test], segments.length[test], backbone.stack
     )
     with torch.no_grad():
         parts = [
@@ -178,14 +178,14 @@ def plain_member(fold: Fold, config: StudyConfig, subset: np.ndarray, seed: int,
     return torch.cat(parts).numpy()
 
 
-def bench_lockstep(segments: Segments, repeats: int, members: int) -> list[dict]:
+def bench_lockstep(prepared: Corpus, repeats: int, members: int) -> list[dict]:
     """Members a second: in lockstep, the same code one after another, and torch.nn modules one after another."""
     config = StudyConfig()
-    shape = PretrainConfig().backbone(len(segments.feature_names))
-    normaliser = blind(segments)
+    shape = PretrainConfig().backbone(len(prepared.feature_names))
+    normaliser = blind(prepared)
     weights = initialise(backbone_shapes(shape), 0)
-    fold = Fold(0, segments, normaliser, Task.build(segments, normaliser, torch.device("cpu")), shape, ((0, weights),))
-    pool, test = segments.where("train"), segments.where("test")
+    fold = Fold(0, prepared, normaliser, Task.build(prepared, normaliser, torch.device("cpu")), shape, ((0, weights),))
+    pool, test = prepared.where("train"), prepared.where("test")
     inputs = Inputs(fold, "scratch", config)
     table = []
     for size in [*(b for b in config.budgets if b < len(pool)), len(pool)]:
@@ -199,7 +199,7 @@ def bench_lockstep(segments: Segments, repeats: int, members: int) -> list[dict]
                 inputs.train_and_score([(size, seed)], 1e-3, test)
             found["one by one"].append(3 / (time.perf_counter() - started))
             started = time.perf_counter()
-            plain_member(fold, config, label_order(segments, pool, repeat)[:size], repeat, test)
+            plain_member(fold, config, label_order(prepared, pool, repeat)[:size], repeat, test)
             found["torch.nn"].append(1 / (time.perf_counter() - started))
         middle = {name: statistics.median(values) for name, values in found.items()}
         table.append(
@@ -221,20 +221,20 @@ def ratio(found: dict[str, list[float]], other: str) -> float:
 
 DEMO = """
 import resource, sys, time
-from emo_ssl.segments import Segments
-from emo_ssl.study import study
+from emo_ssl.core.corpus import Segments
+from emo_ssl.study.run import study
 started = time.perf_counter()
 study(Segments.open(sys.argv[1]), [sys.argv[2]], sys.argv[3])
 print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def bench_demo(segments: Segments, folder: Path) -> dict:
+def bench_demo(prepared: Corpus, folder: Path) -> dict:
     """The study of the command line's defaults as a process of its own: seconds and peak memory."""
     started = time.perf_counter()
-    result = engine.pretrain([segments], folder / "run")
+    result = engine.pretrain([prepared], folder / "run")
     pretraining = time.perf_counter() - started
-    command = [sys.executable, "-c", DEMO, str(segments.folder), str(folder / "run"), str(folder / "study")]
+    command = [sys.executable, "-c", DEMO, str(prepared.folder), str(folder / "run"), str(folder / "study")]
     seconds, kilobytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return {
         "pretraining_s": round(pretraining, 1),
@@ -253,15 +253,15 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=16)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        segments = demo_corpus(Path(folder), options.videos)
+        prepared = demo_corpus(Path(folder), options.recordings)
         if options.only in (None, "pretrain"):
-            for row in bench_pretraining(segments, options.steps, options.repeats):
+            for row in bench_pretraining(prepared, options.steps, options.repeats):
                 print(json.dumps(row), flush=True)
         if options.only in (None, "lockstep"):
-            for row in bench_lockstep(segments, options.repeats, options.members):
+            for row in bench_lockstep(prepared, options.repeats, options.members):
                 print(json.dumps(row), flush=True)
         if options.only in (None, "demo"):
-            print(json.dumps(bench_demo(segments, Path(folder))), flush=True)
+            print(json.dumps(bench_demo(prepared, Path(folder))), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,36 +14,36 @@ from pathlib import Path
 
 import torch
 
-from emo_ssl import evidence
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.finetune import Task
+from emo_ssl.core.model import backbone_shapes, initialise
+from emo_ssl.core.normalise import blind
+from emo_ssl.core.pretrain import PretrainConfig, named, pretrain
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import WORLDS, SynthConfig, write_corpus
-from emo_ssl.finetune import Task
-from emo_ssl.grid import Chunk, StudyConfig, budgets_of
-from emo_ssl.ledger import EvidenceConfig
-from emo_ssl.members import Fold, Inputs, Outcome
-from emo_ssl.model import backbone_shapes, initialise
-from emo_ssl.normalise import blind
-from emo_ssl.predictions import write_predictions
-from emo_ssl.pretrain import PretrainConfig, named, pretrain
-from emo_ssl.progress import to_terminal, tracked
-from emo_ssl.segments import Segments
-from emo_ssl.study import study
-from emo_ssl.tables import assemble, items_of
+from emo_ssl.evidence import report as evidence
+from emo_ssl.evidence.claims import EvidenceConfig
+from emo_ssl.study.arms import Fold, Inputs, Outcome
+from emo_ssl.study.grid import Chunk, StudyConfig, budgets_of
+from emo_ssl.study.predictions import write_predictions
+from emo_ssl.study.run import study
+from emo_ssl.study.table import assemble, items_of
+from emo_ssl.utils.progress import to_terminal, tracked
 
 
-def make(folder: Path, config: SynthConfig) -> Segments:
+def make(folder: Path, config: SynthConfig) -> Corpus:
     write_corpus(folder / "csd", config)
     files = [folder / "csd" / name for name in ("COVAREP.csd", "LABELS.csd", "folds.json")]
-    segments = prepare(*files, folder / "corpus")
+    prepared = prepare(*files, folder / "corpus")
     shutil.rmtree(folder / "csd")
-    return segments
+    return prepared
 
 
-def world_row(world: str, folder: Path, videos: int, seed: int) -> dict:
+def world_row(world: str, folder: Path, recordings: int, seed: int) -> dict:
     """Pretraining, study and evidence in one world: effects over small budgets with intervals, and the verdicts."""
-    segments = make(folder, SynthConfig(videos=videos, world=world, seed=seed))
-    result = pretrain([segments], folder / "run", seed=seed)
-    study(segments, [folder / "run"], folder / "study")
+    prepared = make(folder, SynthConfig(videos=recordings, world=world, seed=seed))
+    result = pretrain([prepared], folder / "run", seed=seed)
+    study(prepared, [folder / "run"], folder / "study")
     found = evidence.evaluate(folder / "study")
 
     def interval(row: dict) -> list[float]:
@@ -57,35 +57,35 @@ def world_row(world: str, folder: Path, videos: int, seed: int) -> dict:
     }
 
 
-def null_verdicts(folder: Path, seed: int, videos: int) -> dict[str, str]:
+def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
     """The ledger of one null world in which two cheap arms stand in for scratch and pretrained."""
-    segments = make(folder, SynthConfig(videos=videos, world="null", seed=seed))
+    prepared = make(folder, SynthConfig(videos=recordings, world="null", seed=seed))
     config = replace(StudyConfig(), rates=(1e-3,))
-    shape = PretrainConfig().backbone(len(segments.feature_names))
-    normaliser, device = blind(segments), torch.device("cpu")
+    shape = PretrainConfig().backbone(len(prepared.feature_names))
+    normaliser, device = blind(prepared), torch.device("cpu")
     weights = initialise(backbone_shapes(shape), seed)
-    fold = Fold(0, segments, normaliser, Task.build(segments, normaliser, device), shape, ((0, weights),))
-    test, budgets = segments.where("test"), budgets_of(config, len(segments.where("train")))
+    fold = Fold(0, prepared, normaliser, Task.build(prepared, normaliser, device), shape, ((0, weights),))
+    test, budgets = prepared.where("test"), budgets_of(config, len(prepared.where("train")))
     seeds, outcomes = tuple(range(config.seeds)), {}
     for role, arm in (("scratch", "length"), ("pretrained", "statistics")):
         cell, record = Inputs(fold, arm, config).train_and_score([(b, s) for b in budgets for s in seeds], 1e-3, test)
         outcomes[Chunk(0, role, budgets, seeds)] = Outcome(cell, record)
     tests = {0: test}
-    items = items_of(segments, tests)
+    items = items_of(prepared, tests)
     floors = {"mae": 0.0, "acc4": 1.0}
     meta = {
-        "target_names": list(segments.target_names),
+        "target_names": list(prepared.target_names),
         "category_names": [],
         "headline": "auroc",
         "budgets": list(budgets),
         "full_budget": budgets[-1],
         "seeds": list(seeds),
-        "corpus": named(segments),
+        "corpus": named(prepared),
         "main": {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"},
         "pretraining": {"losses": []},
-        "floors": {"overall": floors, **dict.fromkeys(segments.target_names, floors)},
+        "floors": {"overall": floors, **dict.fromkeys(prepared.target_names, floors)},
     }
-    write_predictions(folder, meta, items, assemble(outcomes, tests, items, config, segments, "transformer"))
+    write_predictions(folder, meta, items, assemble(outcomes, tests, items, config, prepared, "transformer"))
     found = evidence.evaluate(folder, EvidenceConfig(draws=1000))
     return {row["claim"]: row["verdict"] for row in found["ledger"]}
 
@@ -109,7 +109,7 @@ def main() -> None:
         )
     for world in options.worlds:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(world_row(world, Path(folder), options.videos, options.seed)), flush=True)
+            print(json.dumps(world_row(world, Path(folder), options.recordings, options.seed)), flush=True)
 
 
 if __name__ == "__main__":

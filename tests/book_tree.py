@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from emo_ssl import notebooks
+from tools import notebooks
 
 ROOT = Path(__file__).parents[1]
 

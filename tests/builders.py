@@ -10,9 +10,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.mosei import prepare
-from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
 
 RATE = 100
 NAMES = ("F0", "peakSlope")
@@ -70,16 +70,16 @@ def write_plain_csd(
     return path
 
 
-def as_entry(video: object, key: str) -> tuple[np.ndarray, np.ndarray]:
+def as_entry(recording: object, key: str) -> tuple[np.ndarray, np.ndarray]:
     """A number of frames, features (T, D), or (features, intervals)."""
-    if isinstance(video, int):
-        video = noise(video, seed=sum(key.encode()))
-    return video if isinstance(video, tuple) else (video, times(len(video)))
+    if isinstance(recording, int):
+        recording = noise(recording, seed=sum(key.encode()))
+    return recording if isinstance(recording, tuple) else (recording, times(len(recording)))
 
 
 def write_corpus(
     folder: Path,
-    videos: Mapping[str, object],
+    recordings: Mapping[str, object],
     labels: Mapping[str, Sequence[tuple]],
     folds: object = None,
     names: Sequence[str] | None = NAMES,
@@ -89,7 +89,9 @@ def write_corpus(
     """The files of a corpus, as the arguments that `prepare` takes. See `as_entry` and `label_table` for the values."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"acoustic": folder / "COVAREP.csd", "labels": folder / "LABELS.csd", "folds": None}
-    write_csd(paths["acoustic"], {key: as_entry(video, key) for key, video in videos.items()}, names, roots[0])
+    write_csd(
+        paths["acoustic"], {key: as_entry(recording, key) for key, recording in recordings.items()}, names, roots[0]
+    )
     write_csd(paths["labels"], {key: label_table(rows) for key, rows in labels.items()}, label_names, roots[1])
     if folds is not None:
         paths["folds"] = folder / "folds.json"
@@ -97,10 +99,10 @@ def write_corpus(
     return paths
 
 
-def prepared(folder: Path, videos: Mapping, labels: Mapping, folds: object = None, **options: object) -> Segments:
+def prepared(folder: Path, recordings: Mapping, labels: Mapping, folds: object = None, **options: object) -> Corpus:
     """Write a corpus and prepare it; options go to `write_corpus`, `half` and `given_names` to `prepare`."""
     half, given_names = options.pop("half", False), options.pop("given_names", None)
-    paths = write_corpus(folder / "source", videos, labels, folds, **options)
+    paths = write_corpus(folder / "source", recordings, labels, folds, **options)
     return prepare(**paths, output=folder / "corpus", half=half, label_names=given_names)
 
 
@@ -114,7 +116,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Segment:
-    video: int
+    recording: int
     first: int  # frame in its video
     length: int
     targets: tuple[float, ...] = (0.0, 0.0)
@@ -123,33 +125,39 @@ class Segment:
 
 def write_segments(
     folder: Path,
-    videos: Sequence[Video],
+    recordings: Sequence[Video],
     segments: Sequence[Segment] = (),
     names: Sequence[str] = NAMES,
     target_names: Sequence[str] = ("happy", "sad"),
     category_names: Sequence[str] = (),
     report: dict | None = None,
     half: bool = False,
-) -> Segments:
+) -> Corpus:
     """A prepared folder without any source file."""
     folder.mkdir(parents=True, exist_ok=True)
-    split = [SPLITS.index(video.split) for video in videos]
-    with SegmentsWriter(folder, names, float(RATE), half) as writer:
-        offset = [writer.add_video(v.id, v.frames.copy(), split[i], v.speaker) for i, v in enumerate(videos)]
-        cuts = Cuts(
-            video=np.array([s.video for s in segments], np.int32),
+    split = [SPLITS.index(recording.split) for recording in recordings]
+    with CorpusWriter(folder, names, float(RATE), half) as writer:
+        offset = [writer.add_recording(v.id, v.frames.copy(), split[i], v.speaker) for i, v in enumerate(recordings)]
+        table = SegmentTable(
+            recording=np.array([s.recording for s in segments], np.int32),
             row=np.arange(len(segments), dtype=np.int32),
             start=np.array([s.first / RATE for s in segments]),
             end=np.array([(s.first + s.length) / RATE for s in segments]),
-            first=np.array([offset[s.video] + s.first for s in segments], np.int64),
+            first=np.array([offset[s.recording] + s.first for s in segments], np.int64),
             length=np.array([s.length for s in segments], np.int32),
-            split=np.array([split[s.video] for s in segments], np.int8),
+            split=np.array([split[s.recording] for s in segments], np.int8),
             fold=np.full(len(segments), -1, np.int8),
             category=np.array([s.category for s in segments], np.int8),
         )
         targets = np.array([s.targets for s in segments], np.float32).reshape(len(segments), len(target_names))
         return writer.seal(
-            cuts, targets, target_names, report or {}, source="made up", folds="made up", category_names=category_names
+            table,
+            targets,
+            target_names,
+            report or {},
+            source="made up",
+            folds="made up",
+            category_names=category_names,
         )
 
 

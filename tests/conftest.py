@@ -44,7 +44,7 @@ def tree(tmp_path, monkeypatch):
     """A repository of its own for the book's machinery, with pages of two lines, which the checks would refuse."""
     from book_tree import write_tree
 
-    from emo_ssl import checks
+    from tools import check_site as checks
 
     monkeypatch.setattr(checks, "problems_of_sources", lambda root: [])
     return write_tree(tmp_path)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl import metrics
-from emo_ssl.predictions import Cell, Items, Key, write_predictions
+from emo_ssl.core import metrics
+from emo_ssl.study.predictions import Cell, Items, Key, write_predictions
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 BUDGETS = (28, 70, 140, 560)

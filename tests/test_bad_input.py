@@ -11,9 +11,9 @@ import pytest
 from builders import contents, intensities, label_table, noise, run_python, times, write_corpus, write_csd
 
 from emo_ssl import cli
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.corpora.csd import LABEL_NAMES
 from emo_ssl.corpora.mosei import prepare
-from emo_ssl.segments import Segments
 
 VIDEOS = {"a": 100, "b": 150, "c": 90}
 LABELS = {"a": [(0, 1, intensities(sad=1))], "b": [(0, 0.8), (0.5, 1.5)], "c": [(0, 0.9)]}
@@ -56,7 +56,7 @@ def check_rerun(output, source_folder, good_hash):
     """Good input into the same output folder gives what an undisturbed run gives."""
     source = write_corpus(source_folder, VIDEOS, LABELS, FOLDS)
     assert cli.main(arguments(source, output)) == 0
-    assert Segments.open(output).content_hash == good_hash
+    assert Corpus.open(output).content_hash == good_hash
     expected = {"folder.json", "frames.bin", "index.npz", "report.json", "report.txt", "segments.json"}
     assert contents(output).keys() == expected
 
@@ -187,7 +187,7 @@ def test_nameless_labels_with_names_given(tmp_path, source, good_hash, capsys):
     command = [*arguments(source, tmp_path / "out"), "--label-names", ", ".join(LABEL_NAMES)]
     assert cli.main(command) == 0
     assert good_hash in capsys.readouterr().out
-    assert Segments.open(tmp_path / "out").content_hash == good_hash
+    assert Corpus.open(tmp_path / "out").content_hash == good_hash
 
 
 @pytest.mark.parametrize("option", ["--half", "--label-names"])
@@ -293,7 +293,8 @@ def test_a_full_disk(tmp_path, source, good_hash, limit, name):
 
 HOLD_IN_THE_MIDDLE = """
 import sys
-from emo_ssl import cli, segments
+from emo_ssl import cli
+from emo_ssl.core import corpus as segments
 
 add_video = segments.SegmentsWriter.add_video
 

@@ -10,8 +10,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import emo_ssl
-from emo_ssl import cli, progress
-from emo_ssl.errors import UserError
+from emo_ssl import cli
+from emo_ssl.utils import progress
+from emo_ssl.utils.errors import UserError
 
 
 def ends_with(monkeypatch, problem: BaseException) -> int:
@@ -151,15 +152,15 @@ SUMMARY = {"content_hash": "abc", "Häufigkeit": 0.5}
 def calls(monkeypatch):
     """Names of functions behind the commands -> what they were called with."""
     seen = {}
-    segments = SimpleNamespace(summary=lambda: SUMMARY, report={})
+    corpus = SimpleNamespace(summary=lambda: SUMMARY, report={})
 
     def prepare(acoustic, labels, folds, output, half=False, label_names=None):
         seen["prepare"] = (str(acoustic), str(labels), folds and str(folds), str(output), half, label_names)
-        return segments
+        return corpus
 
     def opened(folder):
         seen["open"] = str(folder)
-        return segments
+        return corpus
 
     def write_corpus(folder, config):
         seen["synth"] = (str(folder), config)
@@ -174,7 +175,7 @@ def calls(monkeypatch):
         SynthConfig=lambda **given: given,
         describe=lambda summary: f"happy {summary['auroc']['happy']}",
     )
-    stand_in(monkeypatch, "emo_ssl.segments", Segments=SimpleNamespace(open=opened))
+    stand_in(monkeypatch, "emo_ssl.core.corpus", Corpus=SimpleNamespace(open=opened))
     return seen
 
 

@@ -14,18 +14,19 @@ from sounds import RATE, hum, level_and_crossings, stub, write
 from training import FINETUNE, PRETRAIN, write_mosei_like
 
 from emo_ssl.cli import main
+from emo_ssl.core.predictor import DESCRIPTION, finetune_one, load_model
+from emo_ssl.core.pretrain import pretrain
 from emo_ssl.corpora import front_ends, stretches
 from emo_ssl.corpora.acoustics import frames as acoustics
 from emo_ssl.corpora.audio import BadRecording, read, voiced_part
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.recordings import record
-from emo_ssl.errors import UserError
-from emo_ssl.pretrain import pretrain
-from emo_ssl.saved import DESCRIPTION, finetune_one, load_model
+from emo_ssl.utils.errors import UserError
 
 matplotlib.use("Agg")
 
-from emo_ssl import heard, predict
+from emo_ssl import predict
+from emo_ssl.figures import prediction as heard
 
 soundfile = pytest.importorskip("soundfile")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,9 +43,9 @@ def model(tmp_path_factory) -> Path:
             write(folder / "in" / name, hum(1.2, pitch=110 + 7 * (4 * speaker + clip) + 150 * (clip % 2)))
             lines.append(f"{name},s{speaker}," + ("3,0,up" if clip % 2 else "0,2,down"))
     (folder / "table.csv").write_text("\n".join(lines))
-    segments = record(folder / "in", folder / "corpus", "folder", folder / "table.csv", jobs=1)
-    pretrain([segments], folder / "run", PRETRAIN, device="cpu")
-    finetune_one(segments, folder / "run", folder / "model", config=FINETUNE, device="cpu")
+    corpus = record(folder / "in", folder / "corpus", "folder", folder / "table.csv", jobs=1)
+    pretrain([corpus], folder / "run", PRETRAIN, device="cpu")
+    finetune_one(corpus, folder / "run", folder / "model", config=FINETUNE, device="cpu")
     return folder / "model"
 
 
@@ -234,9 +235,9 @@ def test_a_front_end_that_is_not_installed(model, tmp_path, monkeypatch):
 
 
 def test_a_corpus_without_recordings_has_no_front_end(tmp_path):
-    segments = write_mosei_like(tmp_path / "corpus")
-    pretrain([segments], tmp_path / "run", PRETRAIN, device="cpu")
-    finetune_one(segments, tmp_path / "run", tmp_path / "model", config=FINETUNE, device="cpu")
+    corpus = write_mosei_like(tmp_path / "corpus")
+    pretrain([corpus], tmp_path / "run", PRETRAIN, device="cpu")
+    finetune_one(corpus, tmp_path / "run", tmp_path / "model", config=FINETUNE, device="cpu")
     with pytest.raises(UserError, match="was not made from recordings"):
         predict.predict(tmp_path / "model", [tmp_path / "a.wav"])
 
@@ -322,8 +323,8 @@ def test_many_windows_are_counted_on_the_terminal(model, tmp_path):
 
 
 def test_figures_that_cannot_be_drawn(model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "emo_ssl.heard", None)  # as where matplotlib is not installed
-    monkeypatch.delattr("emo_ssl.heard")
+    monkeypatch.setitem(sys.modules, "emo_ssl.figures.prediction", None)  # as where matplotlib is not installed
+    monkeypatch.delattr("emo_ssl.figures.prediction")
     assert main(["predict", str(model), str(write(tmp_path / "a.wav", hum(1))), "-o", str(tmp_path / "out")]) == 2
     assert 'pip install "emo-ssl[book]", or take --json instead' in capsys.readouterr().err
 

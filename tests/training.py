@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from builders import Segment, Video, noise, write_segments
 
-from emo_ssl.finetune import FinetuneConfig
-from emo_ssl.grid import StudyConfig
-from emo_ssl.masking import MaskConfig
-from emo_ssl.optimise import AdamConfig
-from emo_ssl.pretrain import PretrainConfig, pretrain
-from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
+from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
+from emo_ssl.core.finetune import FinetuneConfig
+from emo_ssl.core.masking import MaskConfig
+from emo_ssl.core.optim import AdamConfig
+from emo_ssl.core.pretrain import PretrainConfig, pretrain
+from emo_ssl.study.grid import StudyConfig
 
 RATE, NAMES = 100, ("F0", "peakSlope")
 SHAPE = {"width": 16, "layers": 1, "heads": 2, "stack": 2}
@@ -63,42 +63,42 @@ SPLIT_OF = ("train", "train", "valid", "train", "test", "train")  # in turn
 
 def write_mosei_like(
     folder: Path,
-    videos: int = 12,
+    recordings: int = 12,
     frames: Sequence[np.ndarray] | None = None,
     seed: int = 0,
     per_video: int = 3,
     splits: Sequence[str] = SPLIT_OF,
-) -> Segments:
+) -> Corpus:
     """Noise in which nothing can be heard; two emotions in thirds; segments of 20 to 40 frames."""
     rng = np.random.default_rng(seed)
-    frames = frames or [noise(140, seed=[seed, v]) for v in range(videos)]
+    frames = frames or [noise(140, seed=[seed, v]) for v in range(recordings)]
     made = [Video(f"v{v}", x, splits[v % len(splits)]) for v, x in enumerate(frames)]
-    segments = [
+    prepared = [
         Segment(
             v, 40 * k, int(rng.integers(20, 41)), tuple((rng.integers(0, 10, 2) * (rng.random(2) < 0.6) / 3).tolist())
         )
         for v in range(len(frames))
         for k in range(per_video)
     ]
-    return write_segments(folder, made, segments)
+    return write_segments(folder, made, prepared)
 
 
-def write_acted(folder: Path, speakers: int = 6, folds: int = 3, seed: int = 0) -> Segments:
+def write_acted(folder: Path, speakers: int = 6, folds: int = 3, seed: int = 0) -> Corpus:
     """A clip a video, three categories, cross-validation folds by speaker; a category can be heard in the mean."""
     rng, categories = np.random.default_rng(seed), ("calm", "happy", "sad")
     folder.mkdir(parents=True)
     rows = [(s, c, k) for s in range(speakers) for c in range(3) for k in range(2)]
-    with SegmentsWriter(folder, NAMES, float(RATE)) as writer:
+    with CorpusWriter(folder, NAMES, float(RATE)) as writer:
         length = rng.integers(20, 41, len(rows))
         offset = [
-            writer.add_video(
+            writer.add_recording(
                 f"{s}-{c}-{k}", noise(length[i], seed=[seed, i]) + np.float32(c), SPLITS.index("none"), f"s{s}"
             )
             for i, (s, c, k) in enumerate(rows)
         ]
         count = len(rows)
-        cuts = Cuts(
-            video=np.arange(count, dtype=np.int32),
+        segments = SegmentTable(
+            recording=np.arange(count, dtype=np.int32),
             row=np.zeros(count, np.int32),
             start=np.zeros(count),
             end=length / RATE,
@@ -109,16 +109,16 @@ def write_acted(folder: Path, speakers: int = 6, folds: int = 3, seed: int = 0) 
             category=np.array([c for _, c, _ in rows], np.int8),
         )
         targets = np.array([[1.0 + k if c == e else 0.0 for e in (1, 2)] for _, c, k in rows], np.float32)
-        return writer.seal(cuts, targets, ("happy", "sad"), {}, "made up", "by speaker", category_names=categories)
+        return writer.seal(segments, targets, ("happy", "sad"), {}, "made up", "by speaker", category_names=categories)
 
 
-def write_acted_and_runs(folder: Path) -> tuple[Segments, list[Path]]:
+def write_acted_and_runs(folder: Path) -> tuple[Corpus, list[Path]]:
     """The acted corpus, and a short pretraining run for each of its folds."""
-    segments = write_acted(folder / "corpus")
-    runs = [folder / f"run{fold}" for fold in segments.folds]
-    for fold, run in zip(segments.folds, runs, strict=True):
-        pretrain([segments], run, PRETRAIN, fold=fold, device="cpu")
-    return segments, runs
+    prepared = write_acted(folder / "corpus")
+    runs = [folder / f"run{fold}" for fold in prepared.folds]
+    for fold, run in zip(prepared.folds, runs, strict=True):
+        pretrain([prepared], run, PRETRAIN, fold=fold, device="cpu")
+    return prepared, runs
 
 
 def waves(count: int, seed: int) -> np.ndarray:

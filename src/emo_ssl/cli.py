@@ -14,9 +14,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from emo_ssl import __version__, progress
-from emo_ssl.errors import UserError
-from emo_ssl.files import is_disk_full
+from emo_ssl import __version__
+from emo_ssl.utils import progress
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import is_disk_full
 
 MENDABLE, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 130, 143, 141
 
@@ -35,7 +36,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 
 
 def run_book(arguments: argparse.Namespace) -> int:
-    from emo_ssl import book
+    from tools import book
 
     if arguments.action == "check":
         return book.check(Path.cwd())
@@ -51,7 +52,7 @@ def run_corpus_prepare(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora import mosei
     from emo_ssl.corpora.report import describe
 
-    segments = mosei.prepare(
+    prepared = mosei.prepare(
         arguments.acoustic,
         arguments.labels,
         arguments.folds,
@@ -59,7 +60,7 @@ def run_corpus_prepare(arguments: argparse.Namespace) -> int:
         half=arguments.half,
         label_names=arguments.label_names,
     )
-    print(describe(segments.summary()))
+    print(describe(prepared.summary()))
     return 0
 
 
@@ -92,20 +93,20 @@ def run_corpus_fetch(arguments: argparse.Namespace) -> int:
 
 
 def run_corpus_show(arguments: argparse.Namespace) -> int:
+    from emo_ssl.core.corpus import Corpus
     from emo_ssl.corpora.report import describe
-    from emo_ssl.segments import Segments
 
-    summary = Segments.open(arguments.folder).summary()
+    summary = Corpus.open(arguments.folder).summary()
     print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
     return 0
 
 
 def run_pretrain(arguments: argparse.Namespace) -> int:
-    from emo_ssl.configs import read_config
-    from emo_ssl.pretrain import PretrainConfig, card, pretrain
-    from emo_ssl.segments import Segments
+    from emo_ssl.core.corpus import Corpus
+    from emo_ssl.core.pretrain import PretrainConfig, card, pretrain
+    from emo_ssl.utils.config import read_config
 
-    corpora = [Segments.open(folder) for folder in arguments.segments]
+    corpora = [Corpus.open(folder) for folder in arguments.segments]
     config = read_config(arguments.config, PretrainConfig)
     result = pretrain(corpora, arguments.output, config, arguments.seed, arguments.fold, arguments.device)
     print(card(result))
@@ -113,13 +114,13 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
 
 
 def run_finetune(arguments: argparse.Namespace) -> int:
-    from emo_ssl.configs import read_config
-    from emo_ssl.finetune import FinetuneConfig
-    from emo_ssl.saved import card, finetune_one
-    from emo_ssl.segments import Segments
+    from emo_ssl.core.corpus import Corpus
+    from emo_ssl.core.finetune import FinetuneConfig
+    from emo_ssl.core.predictor import card, finetune_one
+    from emo_ssl.utils.config import read_config
 
     description = finetune_one(
-        Segments.open(arguments.segments),
+        Corpus.open(arguments.segments),
         arguments.pretrained,
         arguments.output,
         arguments.budget,
@@ -149,7 +150,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def with_figures():
     try:
-        from emo_ssl import heard
+        from emo_ssl.figures import prediction as heard
     except ImportError as problem:
         raise UserError(
             f'-o draws figures, and {problem.name} is missing; pip install "emo-ssl[book]", or take --json instead.'
@@ -158,15 +159,15 @@ def with_figures():
 
 
 def run_study(arguments: argparse.Namespace) -> int:
-    from emo_ssl import evidence
-    from emo_ssl.configs import read_config
-    from emo_ssl.grid import StudyConfig
-    from emo_ssl.segments import Segments
-    from emo_ssl.study import study
+    from emo_ssl.core.corpus import Corpus
+    from emo_ssl.evidence import report as evidence
+    from emo_ssl.study.grid import StudyConfig
+    from emo_ssl.study.run import study
+    from emo_ssl.utils.config import read_config
 
     config = read_config(arguments.config, StudyConfig)
-    segments = Segments.open(arguments.segments)
-    folder = study(segments, arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
+    prepared = Corpus.open(arguments.segments)
+    folder = study(prepared, arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
     if arguments.shard:
         print(f"{folder}: this shard is done; when all are, run the same command without --shard.")
     else:
@@ -175,21 +176,21 @@ def run_study(arguments: argparse.Namespace) -> int:
 
 
 def run_evidence(arguments: argparse.Namespace) -> int:
-    from emo_ssl import evidence
+    from emo_ssl.evidence import report as evidence
 
     found = evidence.evaluate(arguments.folder)
     print(json.dumps(found, indent=1, ensure_ascii=False) if arguments.json else evidence.table(found))
     if arguments.coding:
-        from emo_ssl.codings import verdicts
+        from emo_ssl.evidence.label_scales import verdicts
 
         named = {",".join(f"{value:g}" for value in values): values for values in arguments.coding}
         for name, claims in verdicts(arguments.folder, named).items():
             print(f"\nwith the levels read as {name}: " + "; ".join(f"{c['claim']} {c['verdict']}" for c in claims))
     if arguments.keep:
-        from emo_ssl.recorded import keep
-        from emo_ssl.segments import Segments
+        from emo_ssl.core.corpus import Corpus
+        from emo_ssl.evidence.record import keep
 
-        corpus = Segments.open(arguments.corpus) if arguments.corpus else None
+        corpus = Corpus.open(arguments.corpus) if arguments.corpus else None
         keep(arguments.folder, arguments.keep, arguments.command_that_repeats or "", corpus)
     return 0
 

@@ -15,14 +15,14 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
+from emo_ssl.core.predictor import SavedModel, load_model
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import BadRecording
 from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
 from emo_ssl.corpora.stretches import Stretch, stretches
-from emo_ssl.errors import UserError
-from emo_ssl.predictions import Cell
-from emo_ssl.progress import Progress
-from emo_ssl.saved import SavedModel, load_model
+from emo_ssl.study.predictions import Cell
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.progress import Progress
 
 WINDOW, STEP, LONGEST = 3.0, 1.0, 60.0  # seconds
 OVERALL, OF_WINDOW = "overall", "window"

@@ -1,6 +1,6 @@
 """Numbers that a notebook's cells hand to the text around them."""
 
-from emo_ssl.typography import typeset
+from emo_ssl.figures.typography import typeset
 
 SAID = "emo_ssl_said"  # in the metadata of an output that is for JupyterLab alone
 

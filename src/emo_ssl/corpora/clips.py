@@ -13,7 +13,7 @@ import numpy as np
 
 from emo_ssl.corpora.audio import soundfile_module
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.files import atomic_path, write_bytes
+from emo_ssl.utils.io import atomic_path, write_bytes
 
 RATE = 16_000
 SOURCE = "synthetic: voices that hum, made up by a program"

@@ -6,8 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from emo_ssl.errors import UserError
-from emo_ssl.segments import SPLITS
+from emo_ssl.core.corpus import SPLITS
+from emo_ssl.utils.errors import UserError
 
 NOT_STANDARD = "by-video hash split, not the standard folds"
 WORDS = {

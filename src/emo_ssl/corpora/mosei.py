@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
 from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
 from emo_ssl.corpora.labels import LabelRows, base_of, clean, in_order, read_labels
 from emo_ssl.corpora.report import text_table
-from emo_ssl.errors import UserError
-from emo_ssl.files import OutputFolder, fingerprint, require_space, write_bytes
-from emo_ssl.progress import Progress
-from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import OutputFolder, fingerprint, require_space, write_bytes
+from emo_ssl.utils.progress import Progress
 
 SHORTEST = 0.3  # seconds of frames
 EDGE = 1e-5  # seconds by which an interval's ends reach out, against rounding in the files
@@ -40,21 +40,21 @@ class Sources:
     groups: dict[str, list[str]]  # video -> its keys in the acoustic file
     folds: dict[str, int] | None  # video -> split, None without a fold file
 
-    def split(self, video: str) -> int:
-        return hash_split(video) if self.folds is None else self.folds.get(video, SPLITS.index("none"))
+    def split(self, recording: str) -> int:
+        return hash_split(recording) if self.folds is None else self.folds.get(recording, SPLITS.index("none"))
 
 
 @dataclass
 class Tally:
     """What was met on the way through the acoustic file."""
 
-    videos: Counter = field(default_factory=Counter)
+    recordings: Counter = field(default_factory=Counter)
     frames: Counter = field(default_factory=Counter)
     missing: Counter = field(default_factory=Counter)
     named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def video(self, kind: str, name: str) -> None:
-        self.videos[kind] += 1
+    def recording(self, kind: str, name: str) -> None:
+        self.recordings[kind] += 1
         if len(self.named[kind]) < 10:
             self.named[kind].append(name)
 
@@ -66,7 +66,7 @@ def prepare(
     output: Path | str,
     half: bool = False,
     label_names: tuple[str, ...] | None = None,
-) -> Segments:
+) -> Corpus:
     """Cut, clean, report. Returns at once where `output` already holds this corpus."""
     split_of = read_folds(folds) if folds else None
     with Csd(acoustic) as sound, Csd(labels) as table:
@@ -84,7 +84,7 @@ def prepare(
                 require_space(out.path, frames * len(sources.names) * (2 if half else 4))
                 build(sources, frames, half, out.path)
                 out.finish()
-    return Segments.open(output)
+    return Corpus.open(output)
 
 
 def read_tables(sound: Csd, table: Csd, split_of: dict | None, folds: Path | str | None, label_names) -> Sources:
@@ -131,38 +131,40 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
     tally, offset_of, mine = Tally(), {}, rows_of_video(rows)
     first, length, video_end = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.full(len(rows), np.nan)
     rate = frame_rate(sound, sources.groups)
-    with SegmentsWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
-        useful = {video: keys for video in sorted(sources.groups) if (keys := useful_keys(sources, video, tally))}
-        for (video, keys), pieces in zip(useful.items(), read_ahead(sound, useful.values()), strict=True):
-            frames, times = tidy(sources, video, pieces, tally)
+    with CorpusWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
+        useful = {
+            recording: keys for recording in sorted(sources.groups) if (keys := useful_keys(sources, recording, tally))
+        }
+        for (recording, keys), pieces in zip(useful.items(), read_ahead(sound, useful.values()), strict=True):
+            frames, times = tidy(sources, recording, pieces, tally)
             bar.advance(sum(sound.shape(key)[0] for key in keys))
             if not len(frames):
                 continue
-            labelled = mine.get(video, NOTHING)
+            labelled = mine.get(recording, NOTHING)
             first[labelled], length[labelled] = cut(times, rows.start[labelled], rows.end[labelled])
             video_end[labelled] = times[-1, 1]
-            offset_of[video] = writer.add_video(video, frames, sources.split(video))
+            offset_of[recording] = writer.add_recording(recording, frames, sources.split(recording))
         judge_videos(sources, offset_of, tally)
         judge_cuts(rows, length, video_end, rate)
-        index = {video: i for i, video in enumerate(offset_of)}
+        index = {recording: i for i, recording in enumerate(offset_of)}
         kept = np.flatnonzero(rows.kept)
-        cut_video = np.array([index[video] for video in rows.video[kept].tolist()], np.int32)
+        cut_video = np.array([index[recording] for recording in rows.video[kept].tolist()], np.int32)
         order = np.lexsort((rows.row[kept], cut_video))
         kept, cut_video = kept[order], cut_video[order]
-        cuts = Cuts(
-            video=cut_video,
+        segments = SegmentTable(
+            recording=cut_video,
             row=rows.row[kept].astype(np.int32),
             start=rows.start[kept],
             end=rows.end[kept],
-            first=first[kept] + np.array([offset_of[video] for video in rows.video[kept].tolist()], np.int64),
+            first=first[kept] + np.array([offset_of[recording] for recording in rows.video[kept].tolist()], np.int64),
             length=length[kept].astype(np.int32),
-            split=np.array([sources.split(video) for video in rows.video[kept].tolist()], np.int8),
+            split=np.array([sources.split(recording) for recording in rows.video[kept].tolist()], np.int8),
             fold=np.full(len(kept), -1, np.int8),
             category=np.full(len(kept), -1, np.int8),
         )
         report = make_report(sources, tally, len(offset_of), writer.frame_count)
         writer.seal(
-            cuts,
+            segments,
             rows.values[kept].astype(np.float32),
             EMOTIONS,
             report,
@@ -188,31 +190,31 @@ def rows_of_video(rows: LabelRows) -> dict[str, np.ndarray]:
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def useful_keys(sources: Sources, video: str, tally: Tally) -> list[str]:
+def useful_keys(sources: Sources, recording: str, tally: Tally) -> list[str]:
     """The keys under which a video's frames lie; none where it has no frames or rows of another width."""
     sound, width = sources.sound, len(sources.names)
-    keys = [key for key in sources.groups[video] if sound.shape(key)[0]]
+    keys = [key for key in sources.groups[recording] if sound.shape(key)[0]]
     size = sum(sound.shape(key)[0] for key in keys)
     tally.frames["in"] += size
     if not keys:
-        tally.video("in the acoustic file with no frame, dropped", video)
+        tally.recording("in the acoustic file with no frame, dropped", recording)
     if any(sound.shape(key)[1] != width for key in keys):
-        tally.video(WRONG_WIDTH, video)
+        tally.recording(WRONG_WIDTH, recording)
         tally.frames["dropped: row of the wrong width"] += size
         return []
     if any(sound.dtype(key) != np.float32 for key in keys):
-        tally.video("stored in another number format, read as float32", video)
+        tally.recording("stored in another number format, read as float32", recording)
     return keys
 
 
 Pieces = list[tuple[np.ndarray, np.ndarray]]
 
 
-def read_ahead(sound: Csd, videos: Iterable[list[str]]) -> Iterator[Pieces]:
+def read_ahead(sound: Csd, recordings: Iterable[list[str]]) -> Iterator[Pieces]:
     """The features and intervals of each video in turn; a thread reads the next ones while one is worked on."""
     with ThreadPoolExecutor(1) as reader:
         coming: deque[Future[Pieces]] = deque()
-        for keys in videos:
+        for keys in recordings:
             coming.append(reader.submit(lambda keys=keys: [sound.read(key) for key in keys]))
             if len(coming) > READ_AHEAD:
                 yield coming.popleft().result()
@@ -220,7 +222,7 @@ def read_ahead(sound: Csd, videos: Iterable[list[str]]) -> Iterator[Pieces]:
             yield coming.popleft().result()
 
 
-def tidy(sources: Sources, video: str, pieces: Pieces, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+def tidy(sources: Sources, recording: str, pieces: Pieces, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
     """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video, in order of time, each once."""
     frames, times = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
     known = np.isfinite(times).all(1)
@@ -228,7 +230,7 @@ def tidy(sources: Sources, video: str, pieces: Pieces, tally: Tally) -> tuple[np
         tally.frames["dropped: interval is not a number"] += int((~known).sum())
         frames, times = frames[known], times[known]
     if (np.diff(times[:, 0]) < 0).any():
-        tally.video("rows out of time order, sorted", video)
+        tally.recording("rows out of time order, sorted", recording)
         order = np.argsort(times[:, 0], kind="stable")
         frames, times = frames[order], times[order]
     if len(pieces) > 1:  # the pieces of overlapping segments hold the same frames again
@@ -236,7 +238,7 @@ def tidy(sources: Sources, video: str, pieces: Pieces, tally: Tally) -> tuple[np
         tally.frames["dropped: repeated in an overlapping piece"] += int(again.sum())
         frames, times = frames[~again], times[~again]
     if not len(frames):
-        tally.video("in the acoustic file with no frame, dropped", video)
+        tally.recording("in the acoustic file with no frame, dropped", recording)
     mark_missing(frames, sources.names, tally)
     return frames, times
 
@@ -266,15 +268,15 @@ def judge_videos(sources: Sources, offset_of: dict[str, int], tally: Tally) -> N
     uneven = [v for v, keys in sources.groups.items() if any(sound.shape(k)[1] not in (0, width) for k in keys)]
     rows.drop(np.isin(rows.video, uneven), "video with rows of the wrong width")
     rows.drop(~np.isin(rows.video, list(offset_of)), "video without frames")
-    for video in sorted(labelled - set(sources.groups)):
-        tally.video("labelled but without frames", video)
-    for video in sorted(set(offset_of) - labelled):
-        tally.video("with frames but without labels, kept for pretraining", video)
+    for recording in sorted(labelled - set(sources.groups)):
+        tally.recording("labelled but without frames", recording)
+    for recording in sorted(set(offset_of) - labelled):
+        tally.recording("with frames but without labels, kept for pretraining", recording)
     if sources.folds is not None:
-        for video in sorted(set(sources.folds) - set(offset_of)):
-            tally.video("named by the folds but without frames", video)
-        for video in sorted(set(offset_of) - set(sources.folds)):
-            tally.video("in no fold, kept for pretraining", video)
+        for recording in sorted(set(sources.folds) - set(offset_of)):
+            tally.recording("named by the folds but without frames", recording)
+        for recording in sorted(set(offset_of) - set(sources.folds)):
+            tally.recording("in no fold, kept for pretraining", recording)
 
 
 def judge_cuts(rows: LabelRows, length: np.ndarray, video_end: np.ndarray, rate: float) -> None:
@@ -286,10 +288,10 @@ def judge_cuts(rows: LabelRows, length: np.ndarray, video_end: np.ndarray, rate:
     rows.mended["end beyond the video clipped"] = rows.end > video_end + 1 / rate
 
 
-def make_report(sources: Sources, tally: Tally, videos: int, frames: int) -> dict:
+def make_report(sources: Sources, tally: Tally, recordings: int, frames: int) -> dict:
     """Every number a reader needs to check that nothing vanished: in = kept + dropped, for segments and for frames."""
     rows = sources.rows
-    split = np.array([sources.split(video) for video in rows.video.tolist()], np.int8)
+    split = np.array([sources.split(recording) for recording in rows.video.tolist()], np.int8)
     dropped = Counter(rows.fate[~rows.kept].tolist())
     examples = {
         reason: [f"{rows.video[i]} row {rows.row[i]}" for i in np.flatnonzero(rows.fate == reason)[:5]]
@@ -303,7 +305,7 @@ def make_report(sources: Sources, tally: Tally, videos: int, frames: int) -> dic
             for code, name in enumerate(SPLITS)
         },
         "mended": {repair: int((which & rows.kept).sum()) for repair, which in sorted(rows.mended.items())},
-        "videos": {"kept": videos, **dict(sorted(tally.videos.items()))},
+        "videos": {"kept": recordings, **dict(sorted(tally.recordings.items()))},
         "frames": {**tally.frames, "kept": frames},
         "missing_values": dict(tally.missing.most_common()),
         "files": {f"unusual root group `{csd.root}`": csd.path.name for csd in csds if csd.root not in USUAL_ROOTS},

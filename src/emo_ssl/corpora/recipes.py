@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
 
+from emo_ssl.core.corpus import SPLITS
+from emo_ssl.core.metrics import CEILING
 from emo_ssl.corpora.audio import FORMATS
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain
-from emo_ssl.errors import UserError
-from emo_ssl.metrics import CEILING
-from emo_ssl.segments import SPLITS
+from emo_ssl.utils.errors import UserError
 
 RECIPES = ("ravdess", "folder")
 MOST_CATEGORIES = 100

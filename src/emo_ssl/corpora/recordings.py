@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
 from emo_ssl.corpora import audio, front_ends, parallel
 from emo_ssl.corpora.audio import SHORTEST, BadRecording
 from emo_ssl.corpora.csd import EMOTIONS
@@ -25,10 +26,9 @@ from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
 from emo_ssl.corpora.recipes import Clip, Listing, open_archive, read_recipe
 from emo_ssl.corpora.report import describe, text_table
 from emo_ssl.corpora.unpack import UNREADABLE
-from emo_ssl.errors import UserError
-from emo_ssl.files import OutputFolder, fingerprint, hash_of, write_bytes
-from emo_ssl.progress import Progress
-from emo_ssl.segments import SPLITS, Cuts, Segments, SegmentsWriter
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import OutputFolder, fingerprint, hash_of, write_bytes
+from emo_ssl.utils.progress import Progress
 
 LARGEST_MEMBER = 100_000_000  # bytes; a clip of RAVDESS is below one million
 CLIPPED = "end beyond the recording clipped"
@@ -45,7 +45,7 @@ def record(
     front_end: str | FrontEnd = "acoustics",
     jobs: int | None = None,
     keep_silence: bool = False,
-) -> Segments:
+) -> Corpus:
     """Read every clip of `source` into a corpus. Returns at once where `output` already holds it."""
     audio.soundfile_module()  # rather refused now than once for every file
     maker = front_ends.front_end(front_end) if isinstance(front_end, str) else front_end
@@ -65,7 +65,7 @@ def record(
         if not out.complete:
             build(listing, maker, jobs, out.path, keep_silence)
             out.finish()
-    return Segments.open(output)
+    return Corpus.open(output)
 
 
 def fingerprint_of(listing: Listing) -> str:
@@ -82,11 +82,11 @@ def fingerprint_of(listing: Listing) -> str:
 def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool) -> None:
     files = [list(clips) for _, clips in groupby(listing.clips, key=lambda clip: clip.name)]
     folds = max(clip.fold for clip in listing.clips) + 1
-    tally, fates, kept, skipped, videos, silent = Tally(), Counter(), [], [], 0, 0
+    tally, fates, kept, skipped, recordings, silent = Tally(), Counter(), [], [], 0, 0
     # where the table says which stretches count, it says so in seconds of the whole recording
     whole = [keep_silence or any(clip.start is not None or clip.end is not None for clip in clips) for clips in files]
     with (
-        SegmentsWriter(folder, maker.feature_names, maker.frame_rate) as writer,
+        CorpusWriter(folder, maker.feature_names, maker.frame_rate) as writer,
         Progress("recording", len(files), "files") as bar,
         contextlib.closing(contents(listing, [clips[0].path for clips in files])) as sounds,
         contextlib.closing(
@@ -96,21 +96,21 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
         for clips, result in zip(files, results, strict=True):
             if isinstance(result, BadRecording):
                 skipped.append({"path": clips[0].path, "reason": str(result)})
-                tally.video(f"left out: {result.reason}", clips[0].path)
+                tally.recording(f"left out: {result.reason}", clips[0].path)
                 fates[f"recording left out: {result.reason}"] += len(clips)
             else:
                 frames, began, ended, seconds = result
                 silent += round((began + seconds - ended) * maker.frame_rate)  # never made, hence not to be counted
                 mark_missing(frames, maker.feature_names, tally)
-                offset = writer.add_video(clips[0].name, frames, split_of(clips[0], folds), clips[0].speaker)
+                offset = writer.add_recording(clips[0].name, frames, split_of(clips[0], folds), clips[0].speaker)
                 for row, clip in enumerate(clips):
                     stretch = judge(clip, len(frames), began, ended, maker.frame_rate, fates)
                     if stretch:
-                        kept.append((clip, videos, row, offset, *stretch))
-                videos += 1
+                        kept.append((clip, recordings, row, offset, *stretch))
+                recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
         refuse_too_little(listing.root, len(files), skipped, fates, len(kept))
-        report = make_report(listing, tally, fates, [row[0] for row in kept], folds, videos, writer.frame_count)
+        report = make_report(listing, tally, fates, [row[0] for row in kept], folds, recordings, writer.frame_count)
         report["frames"] |= {"in": writer.frame_count + silent, SILENCE: silent}
         report |= {"skipped": skipped, "convention": listing.convention}
         writer.seal(
@@ -208,12 +208,12 @@ def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counte
         raise UserError(f"{root}: no clip can be used ({', '.join(fates)}); mend start and end in the table.")
 
 
-def cut_table(kept: list[tuple], folds: int, category_names: tuple[str, ...]) -> Cuts:
+def cut_table(kept: list[tuple], folds: int, category_names: tuple[str, ...]) -> SegmentTable:
     """kept: a row (clip, video, row, offset of the video, start, end, first frame, frames) for each segment."""
-    clips, video, row, offset, start, end, first, length = zip(*kept, strict=True)
+    clips, recording, row, offset, start, end, first, length = zip(*kept, strict=True)
     code = {name: i for i, name in enumerate(category_names)} | {"": -1}
-    return Cuts(
-        video=np.array(video, np.int32),
+    return SegmentTable(
+        recording=np.array(recording, np.int32),
         row=np.array(row, np.int32),
         start=np.array(start),
         end=np.array(end),
@@ -226,7 +226,7 @@ def cut_table(kept: list[tuple], folds: int, category_names: tuple[str, ...]) ->
 
 
 def make_report(
-    listing: Listing, tally: Tally, fates: Counter, kept: list[Clip], folds: int, videos: int, frames: int
+    listing: Listing, tally: Tally, fates: Counter, kept: list[Clip], folds: int, recordings: int, frames: int
 ) -> dict:
     """Every number a reader needs to check that nothing vanished: in = kept + dropped."""
     dropped = {fate: n for fate, n in sorted(fates.items()) if fate != CLIPPED}
@@ -238,7 +238,7 @@ def make_report(
         "segments": {"in": len(listing.clips), "kept": len(kept), "dropped": dropped},
         "by_split": {name: {"in": of_split[0][code], "kept": of_split[1][code]} for code, name in enumerate(SPLITS)},
         "mended": {CLIPPED: fates[CLIPPED]},
-        "videos": {"kept": videos, **dict(sorted(tally.videos.items())), **notes},
+        "videos": {"kept": recordings, **dict(sorted(tally.recordings.items())), **notes},
         "frames": {"in": frames, "kept": frames},
         "missing_values": dict(tally.missing.most_common()),
         "files": {},
@@ -247,11 +247,11 @@ def make_report(
     }
 
 
-def summary_in_words(segments: Segments, most: int = 10) -> str:
+def summary_in_words(prepared: Corpus, most: int = 10) -> str:
     """What `emo-ssl corpus show` says, and the first of the recordings that were left out, each with its reason."""
-    skipped = segments.report["skipped"]
+    skipped = prepared.report["skipped"]
     lines = [f"  {one['path']}: {one['reason']}" for one in skipped[:most]]
     if skipped:
         more = f", the first {most}" if len(skipped) > most else ""
         lines = ["", f"recordings left out: {len(skipped)}{more} (all of them: report.json)", *lines]
-    return describe(segments.summary()) + "\n".join(lines)
+    return describe(prepared.summary()) + "\n".join(lines)

@@ -1,13 +1,13 @@
 """What a corpus holds and what became of its defects, as text that a person can read."""
 
-from emo_ssl.segments import SPLITS
+from emo_ssl.core.corpus import SPLITS
 
 
 def text_table(report: dict) -> str:
     """The report as aligned lines; the sums that must hold are spelled out."""
-    segments, frames = report["segments"], report["frames"]
-    lines = [sum_line("segments", segments["in"], segments["kept"], sum(segments["dropped"].values()))]
-    lines += rows("dropped", segments["dropped"])
+    prepared, frames = report["segments"], report["frames"]
+    lines = [sum_line("segments", prepared["in"], prepared["kept"], sum(prepared["dropped"].values()))]
+    lines += rows("dropped", prepared["dropped"])
     lines += rows("mended and kept", report["mended"])
     lines += ["", "by split"]
     lines += [f"  {name:<8}{v['in']:>9,} in{v['kept']:>9,} kept" for name, v in report["by_split"].items()]

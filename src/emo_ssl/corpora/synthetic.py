@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.defects import TYPO_ROOT, Video, plan, plant
 from emo_ssl.corpora.geometry import FRAME_RATE, draw_geometry, territories
 from emo_ssl.corpora.ratings import draw_latents, oracle_auroc, rate
 from emo_ssl.corpora.voices import COLUMN, WIDTH, Stretches, Voice, speak
-from emo_ssl.errors import UserError
-from emo_ssl.files import OutputFolder, read_json, require_space, write_json
-from emo_ssl.metrics import auroc
-from emo_ssl.progress import Progress
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import OutputFolder, read_json, require_space, write_json
+from emo_ssl.utils.progress import Progress
 
 GENERATOR = 1
 SUMMARY = "synthetic.json"

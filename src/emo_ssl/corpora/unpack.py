@@ -8,9 +8,9 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from emo_ssl.errors import UserError
-from emo_ssl.files import require_space
-from emo_ssl.progress import Progress
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import require_space
+from emo_ssl.utils.progress import Progress
 
 CHUNK = 1 << 16
 MEGABYTE = 1e6

@@ -1,0 +1,160 @@
+"""Whether a study compares like with like, checked on what was really run, and whether anything leaked."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.finetune import FinetuneConfig, Member
+from emo_ssl.core.model import Params
+from emo_ssl.core.normalise import Normaliser
+from emo_ssl.core.pretrain import SEEN
+from emo_ssl.study.grid import ARMS
+from emo_ssl.study.traces import shared, traces_of
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import hash_of
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a chunk was trained with, in a form that can be compared."""
+
+    normaliser: str
+    kind: str = ""  # "finetune", "probe", "constant"
+    settings: str = ""  # hash of batch, crops, optimiser
+    steps: int = 0
+    parameters: int = 0
+    subsets: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> hash
+    heads: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> hash of the head's first weights
+    pretrained_with: dict[str, int] = field(default_factory=dict)  # "seed" -> seed of the pretraining run
+    longer: bool = False
+    rate: float = 0.0
+    trials: list[dict] = field(default_factory=list)
+
+    @classmethod
+    def of_constant(cls, normaliser: Normaliser) -> "Record":
+        return cls(hash_arrays(normaliser.center, normaliser.scale), "constant")
+
+    @classmethod
+    def of_members(
+        cls, members: Sequence[Member], settings: FinetuneConfig, normaliser: Normaliser, parameters: int, arm: str
+    ) -> "Record":
+        names = [f"{m.budget}/{m.seed}" for m in members]
+        plain = {name: value for name, value in asdict(settings).items() if name != "steps"}
+        return cls(
+            normaliser=hash_arrays(normaliser.center, normaliser.scale),
+            kind="finetune" if parameters else "probe",
+            settings=hash_of(plain),
+            steps=settings.steps,
+            parameters=parameters,
+            subsets={name: hash_arrays(m.subset) for name, m in zip(names, members, strict=True)},
+            heads={name: head_hash(m.start) for name, m in zip(names, members, strict=True)} if parameters else {},
+            longer=ARMS[arm].steps > 1,
+        )
+
+
+def hash_arrays(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def head_hash(start: Params) -> str:
+    return hash_arrays(*(value.numpy() for name, value in sorted(start.items()) if name.startswith("head")))
+
+
+def judge(records: Mapping) -> dict[str, object]:
+    """Compare the records of a study's chunks (keys have .fold, .protocol, .arm): the verdict, or a refusal."""
+    same_in_fold("normaliser", records, lambda r: {"": r.normaliser})
+    trained = {chunk: r for chunk, r in records.items() if r.kind != "constant"}
+    same_in_fold("label subset", trained, lambda r: r.subsets)
+    tuned = {chunk: r for chunk, r in trained.items() if r.kind == "finetune"}
+    same_in_fold("head's initial weights", tuned, lambda r: r.heads)
+    same_in_fold("number of parameters", tuned, lambda r: {"": r.parameters})
+    for kind in ("finetune", "probe"):
+        of_kind = {chunk: r for chunk, r in trained.items() if r.kind == kind}
+        same_in_fold("batch or optimiser", of_kind, lambda r: {"": r.settings})
+        same_in_fold("number of steps", {c: r for c, r in of_kind.items() if not r.longer}, lambda r: {"": r.steps})
+        same_in_fold("number of tuned settings", of_kind, lambda r: {"": len(r.trials)})
+    return {
+        "verdict": "fair",
+        "checked": ["normaliser", "label subsets", "initial weights", "parameters", "steps and optimiser", "tuning"],
+        "parameters": sorted({r.parameters for r in tuned.values()}),
+        "leaks": "none found: no video and no run of frames of a test or validation video was pretrained on",
+    }
+
+
+def same_in_fold(what: str, records: Mapping, facts) -> None:
+    known: dict[tuple, tuple[object, str]] = {}
+    for chunk, record in records.items():
+        for name, value in facts(record).items():
+            first, arm = known.setdefault((chunk.fold, chunk.protocol, name), (value, chunk.arm))
+            if value != first:
+                where = f" at {name}" if name else ""
+                raise UserError(
+                    f"the study is not fair: {what} of {chunk.arm} and {arm} differ in fold {chunk.fold} "
+                    f"({chunk.protocol}){where}; delete the chunks of one and run again."
+                )
+
+
+def refuse_leaks(prepared: Corpus, paths: Sequence[Path | str], loaded: Sequence) -> list[int]:
+    """The runs that may be used in this fold: those that saw no frame of its test and validation videos."""
+    refuse_shared_speakers(prepared)
+    kept_out = np.flatnonzero(np.isin(prepared.recordings.split, [SPLITS.index("test"), SPLITS.index("valid")]))
+    ids = {prepared.recordings.digest[v].tobytes().hex(): str(prepared.recordings.id[v]) for v in kept_out}
+    usable, reason = [], ""
+    traces = None
+    for i, (path, (result, _)) in enumerate(zip(paths, loaded, strict=True)):
+        met = [ids[digest] for digest in result["videos"] if digest in ids]
+        if met:
+            reason = (
+                f"{path}: was pretrained on {len(met)} videos that are for validation or test here (such as {met[0]})"
+            )
+            continue
+        traces = traces_of(prepared, kept_out) if traces is None else traces
+        common = shared(seen_by(path), traces)
+        if common:
+            reason = f"{path}: was pretrained on frames that also stand in validation or test videos ({common} traces)"
+            continue
+        usable.append(i)
+    pasted = leaking_segments(prepared, kept_out, traces)
+    if pasted:
+        raise UserError(
+            f"{prepared.folder}: training video {pasted} holds frames of a validation or test video; "
+            "remove the copy from one of them."
+        )
+    if not usable:
+        raise UserError(f"{reason}; pretrain on this corpus's training videos.")
+    return usable
+
+
+def refuse_shared_speakers(prepared: Corpus) -> None:
+    speaker, split = prepared.recordings.speaker, prepared.recordings.split
+    heard = set(speaker[np.isin(split, [SPLITS.index("train"), SPLITS.index("none")])].tolist()) - {""}
+    both = sorted(heard & set(speaker[np.isin(split, [SPLITS.index("valid"), SPLITS.index("test")])].tolist()))
+    if both:
+        raise UserError(
+            f"{prepared.folder}: speaker {both[0]} is heard in training and scored in validation or test; "
+            "split by speaker."
+        )
+
+
+def seen_by(path: Path | str) -> np.ndarray:
+    """The traces of all frames that a run was pretrained on."""
+    try:
+        return np.load(Path(path) / SEEN, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as problem:
+        raise UserError(f"{Path(path) / SEEN}: damaged or missing ({problem}); pretrain again.") from problem
+
+
+def leaking_segments(prepared: Corpus, kept_out: np.ndarray, traces: np.ndarray | None) -> str | None:
+    """A labelled training video that shares frames with a video that is kept out, if there is one."""
+    traces = traces_of(prepared, kept_out) if traces is None else traces
+    for v in np.flatnonzero(prepared.recordings.split == SPLITS.index("train")):
+        if shared(traces_of(prepared, np.array([v])), traces):
+            return str(prepared.recordings.id[v])
+    return None

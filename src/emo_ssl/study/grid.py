@@ -1,0 +1,116 @@
+"""The grid of a study as data: arms, budgets, seeds, and how they are cut into chunks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from emo_ssl.core.finetune import FinetuneConfig
+from emo_ssl.core.model import HEADS
+from emo_ssl.core.optim import AdamConfig
+from emo_ssl.core.protocols import ENROLMENT
+from emo_ssl.core.sampling import ORDERS
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained, and from where it starts."""
+
+    kind: str  # "finetune", "probe" or "constant"
+    start: str = "fresh"  # "fresh", "pretrained", "permuted"; for probes also "statistics", "pca", "length"
+    steps: int = 1  # times the usual number
+
+
+ARMS = {
+    "scratch": Arm("finetune"),
+    "pretrained": Arm("finetune", "pretrained"),
+    "permuted": Arm("finetune", "permuted"),
+    "scratch-4x": Arm("finetune", steps=4),
+    "pretrained-4x": Arm("finetune", "pretrained", steps=4),
+    "frozen-random": Arm("probe"),
+    "frozen-pretrained": Arm("probe", "pretrained"),
+    "frozen-permuted": Arm("probe", "permuted"),
+    "statistics": Arm("probe", "statistics"),
+    "pca": Arm("probe", "pca"),
+    "length": Arm("probe", "length"),
+    "constants": Arm("constant"),
+}
+MAIN = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "constants")
+KEEPS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    profile: str = "demo"
+    arms: tuple[str, ...] = MAIN
+    budgets: tuple[int, ...] = (28, 56, 112, 224, 448)  # those below the training pool; all of it is always the last
+    seeds: int = 5
+    rates: tuple[float, ...] = (1e-3, 4e-3)  # tried by every arm that trains
+    tuning_seeds: int = 2
+    head: str = "ordinal"
+    keep: str = "last"  # weights; "best" keeps those that do best on the validation part, which costs all its labels
+    labels: str = "usual"  # which segments a budget takes; "random" and "whole" are sensitivities
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    adapted: tuple[int, ...] = ()  # budgets, and all of the pool, at which the adapted protocol is run as well
+    enrolment: int = ENROLMENT  # segments a speaker, where adapted
+    probe: FinetuneConfig = field(
+        default_factory=lambda: FinetuneConfig(steps=200, batch=32, adam=AdamConfig(weight_decay=0.1))
+    )
+    chunk_members: int = 40
+
+    def __post_init__(self):
+        unknown = [name for name in self.arms if name not in ARMS]
+        if unknown:
+            raise ValueError(f"no arm is called {unknown[0]}; choose among {', '.join(ARMS)}")
+        if len(set(self.arms)) < max(1, len(self.arms)) or len(set(self.budgets)) < len(self.budgets):
+            raise ValueError("name each arm and budget once, and at least one arm")
+        strange = [b for b in self.adapted if b not in self.budgets]
+        if strange:
+            raise ValueError(f"adapted names {strange[0]}, which is none of the budgets")
+        if not 1 <= len(self.rates) <= 6:
+            raise ValueError("an arm is tuned over one to six settings; give as many rates")
+        if min(self.seeds, self.tuning_seeds, *self.budgets) < 1:
+            raise ValueError("seeds and budgets are at least 1")
+        if self.head not in HEADS:
+            raise ValueError(f"head {self.head!r} is none of {', '.join(HEADS)}")
+        if self.keep not in KEEPS:
+            raise ValueError(f"keep {self.keep!r} is none of {', '.join(KEEPS)}")
+        if self.labels not in ORDERS:
+            raise ValueError(f"labels {self.labels!r} is none of {', '.join(ORDERS)}")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Members of one arm in one fold under one protocol."""
+
+    fold: int
+    arm: str
+    budgets: tuple[int, ...]
+    seeds: tuple[int, ...]
+    protocol: str = "blind"
+
+    @property
+    def name(self) -> str:
+        return f"fold{self.fold}-{self.protocol}-{self.arm}-{'-'.join(map(str, self.budgets))}"
+
+
+def budgets_of(config: StudyConfig, pool: int) -> tuple[int, ...]:
+    return (*(b for b in sorted(config.budgets) if b < pool), pool)
+
+
+def budgets_under(config: StudyConfig, budgets: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Protocol -> the budgets at which it is run; the last one, all of the pool, belongs to both."""
+    if not config.adapted:
+        return {"blind": budgets}
+    return {"blind": budgets, "adapted": tuple(b for b in budgets if b in config.adapted or b == budgets[-1])}
+
+
+def chunks_of(config: StudyConfig, folds: Sequence[int], budgets: tuple[int, ...]) -> list[Chunk]:
+    """The grid, cut where an arm's members would be more than a chunk may hold."""
+    seeds = tuple(range(config.seeds))
+    together = max(1, config.chunk_members // max(1, len(seeds)))
+    return [
+        Chunk(fold, arm, of_protocol[i : i + together], seeds, protocol)
+        for fold in folds
+        for protocol, of_protocol in budgets_under(config, budgets).items()
+        for arm in config.arms
+        for i in range(0, len(of_protocol), together)
+    ]

@@ -1,0 +1,129 @@
+"""What a split gives away: how much of the test set a model has already met, and what merely copying it would score."""
+
+import numpy as np
+import pandas as pd
+
+from emo_ssl.core import metrics
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.normalise import Normaliser
+
+UNITS = ("segment", "video")
+EXPOSURE = ("test frames met in training", "most alike is of the same video")
+
+
+def covered(prepared: Corpus, chosen: np.ndarray | None = None) -> np.ndarray:
+    """(frames,) bool: which frames of the store lie in at least one of the segments `chosen`, by default in any."""
+    segments = prepared.segments
+    first, length = (
+        (segments.first, segments.length) if chosen is None else (segments.first[chosen], segments.length[chosen])
+    )
+    steps = np.zeros(len(prepared.frames) + 1, np.int32)
+    np.add.at(steps, first, 1)
+    np.add.at(steps, first + length, -1)
+    return np.cumsum(steps[:-1]) > 0
+
+
+def random_split(
+    recording: np.ndarray, unit: str, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Segments of the given videos (N,) -> train and test indices; about `share` of the units are for the test."""
+    if unit not in UNITS:
+        raise ValueError(f"a split is drawn by {' or by '.join(UNITS)}, not by {unit}")
+    unit_of = np.arange(len(recording)) if unit == "segment" else recording
+    units = rng.permutation(np.unique(unit_of))
+    test = np.isin(unit_of, units[: max(1, round(share * len(units)))])
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def shared_frames(prepared: Corpus, train: np.ndarray, test: np.ndarray) -> float:
+    """The share of the frames of the test segments that lie in a training segment too."""
+    seen = covered(prepared, test)
+    return float(covered(prepared, train)[seen].mean()) if seen.any() else float("nan")
+
+
+def nearest_in_time(prepared: Corpus, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """For each test segment (M,) the training segment of the same video whose middle is nearest, -1 without one."""
+    middle = prepared.segments.first + prepared.segments.length / 2
+    nearest = np.full(len(test), -1)
+    for recording in np.unique(prepared.segments.recording[test]):
+        own = train[prepared.segments.recording[train] == recording]
+        if len(own):
+            rows = np.flatnonzero(prepared.segments.recording[test] == recording)
+            distance = np.abs(middle[test[rows], None] - middle[own])
+            nearest[rows] = own[distance.argmin(1)]
+    return nearest
+
+
+def mean_sound(prepared: Corpus, normaliser: Normaliser) -> np.ndarray:
+    """(N, D): the mean of each segment's normalised frames."""
+    means = np.zeros((len(prepared), len(prepared.feature_names)), np.float32)
+    for i, recording in enumerate(prepared.segments.recording):
+        means[i] = normaliser(prepared.segment(i), int(recording)).mean(0)
+    return means
+
+
+def nearest_in_sound(sound: np.ndarray, train: np.ndarray, test: np.ndarray, count: int) -> np.ndarray:
+    """For each test segment (M,) the `count` training segments whose mean sound (N, D) is nearest, (M, count)."""
+    known = (sound[train] ** 2).sum(1)
+    nearest = np.empty((len(test), min(count, len(train))), np.int64)
+    for start in range(0, len(test), 1024):  # the table of distances stays small, whatever the corpus
+        rows = slice(start, start + 1024)
+        # |a - b|² without |a|², which is the same for every candidate
+        distance = known - 2 * sound[test[rows]] @ sound[train].T
+        nearest[rows] = train[np.argpartition(distance, nearest.shape[1] - 1, axis=1)[:, : nearest.shape[1]]]
+    return nearest
+
+
+def score(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """(N, E), (N, E) -> the paper's two measures and AUROC of presence, each the mean over emotions."""
+    return {
+        "MAE": float(metrics.mean_absolute_error(predicted, true).mean()),
+        "4-class accuracy": float(metrics.four_class_accuracy(predicted, true).mean()),
+        "AUROC": metrics.macro_auroc(predicted, true > 0)[0],
+    }
+
+
+def copying(
+    prepared: Corpus, sound: np.ndarray, train: np.ndarray, test: np.ndarray, count: int = 5
+) -> dict[str, dict[str, float]]:
+    """How well answers do that need no understanding of emotion: a constant, and two ways of copying labels."""
+    known, true = prepared.targets[train], prepared.targets[test]
+    median = np.median(known, axis=0)
+    neighbour = nearest_in_time(prepared, train, test)
+    answers = {
+        "train median": np.broadcast_to(median, true.shape),
+        "nearest in time": np.where((neighbour >= 0)[:, None], prepared.targets[neighbour], median),
+        "alike in sound": prepared.targets[nearest_in_sound(sound, train, test, count)].mean(1),
+    }
+    return {name: score(predicted, true) for name, predicted in answers.items()}
+
+
+def same_video(prepared: Corpus, sound: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
+    """How often the training segment that sounds most alike is of the test segment's own video, if that has any."""
+    recording = prepared.segments.recording
+    possible = test[np.isin(recording[test], recording[train])]
+    if not len(possible):
+        return float("nan")
+    nearest = nearest_in_sound(sound, train, possible, 1)[:, 0]
+    return float((recording[nearest] == recording[possible]).mean())
+
+
+def measure(
+    prepared: Corpus, sound: np.ndarray, repetitions: int = 20, seed: int = 0, share: float = 0.2
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Random splits by segment and by video: what the test shares with training, and what copying scores.
+
+    Returns exposure (split and EXPOSURE) and tidy scores (split, answer, metric, value), a row a repetition.
+    """
+    exposure, scores = [], []
+    for unit in UNITS:
+        for repetition in range(repetitions):
+            rng = np.random.default_rng([seed, repetition])
+            train, test = random_split(prepared.segments.recording, unit, share, rng)
+            exposure.append((unit, shared_frames(prepared, train, test), same_video(prepared, sound, train, test)))
+            for answer, of_metric in copying(prepared, sound, train, test).items():
+                scores += [(unit, answer, metric, value) for metric, value in of_metric.items()]
+    return (
+        pd.DataFrame(exposure, columns=["split", *EXPOSURE]),
+        pd.DataFrame(scores, columns=["split", "answer", "metric", "value"]),
+    )

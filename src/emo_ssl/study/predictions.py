@@ -1,0 +1,183 @@
+"""What a study stores so that evidence can resample it: every prediction of every arm, seed and label budget.
+
+`predictions.npz` holds no pickle:
+    meta                    uint8, the bytes of a JSON object
+    items.<column>          one row an item: segment, unit, fold, targets (N, E), category (-1 without)
+    cell.<protocol>/<backbone>/<arm>/<readout>/<budget>.<array>
+                            intensity, presence (S, N, E) float32 and klass (S, N, E) int8; with categories also
+                            category (S, N, C). Row s belongs to seeds[s]; NaN and -1 where an item was not scored.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import atomic_path
+
+PREDICTIONS = "predictions.npz"
+REQUIRED = ("target_names", "category_names", "headline", "budgets", "full_budget", "seeds", "corpus", "main")
+HEADLINES = ("auroc", "uar")
+AGAIN = "run `emo-ssl study` again"
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """Which cell of the study: `blind/transformer/pretrained/ordinal/28`."""
+
+    protocol: str
+    backbone: str
+    arm: str
+    readout: str
+    budget: int
+
+    def __str__(self) -> str:
+        return "/".join(str(getattr(self, f.name)) for f in fields(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Key":
+        *words, budget = text.split("/")
+        if len(words) != 4 or not budget.isdecimal():
+            raise ValueError(f"{text} is not protocol/backbone/arm/readout/budget")
+        return cls(*words, int(budget))
+
+
+@dataclass(frozen=True)
+class Items:
+    """One row an item that the study scored."""
+
+    segment: np.ndarray  # (N,) which segment of the corpus
+    unit: np.ndarray  # (N,) str: the speaker, or the video where speakers are unknown
+    fold: np.ndarray  # (N,)
+    targets: np.ndarray  # (N, E) in [0, 3]
+    category: np.ndarray  # (N,) index into category_names, -1 without
+
+    def __len__(self) -> int:
+        return len(self.segment)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Predictions of one arm at one budget, a row a seed."""
+
+    intensity: np.ndarray  # (S, N, E)
+    presence: np.ndarray  # (S, N, E), P(y > 0)
+    klass: np.ndarray  # (S, N, E), the likeliest of the four classes
+    category: np.ndarray | None = None  # (S, N, C) scores of the categories
+
+    def scored(self) -> np.ndarray:
+        """(S, N) bool."""
+        return np.isfinite(self.intensity).all(-1)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A finished study's predictions. Opening reads meta and items; a cell is read when it is asked for."""
+
+    path: Path
+    meta: dict
+    items: Items
+    keys: tuple[Key, ...]
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Predictions":
+        path = Path(folder) / PREDICTIONS
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; run `emo-ssl study` to its end first, or check the folder's name.")
+        content = read_arrays(path, ["meta", *(f"items.{f.name}" for f in fields(Items))])
+        try:
+            meta = json.loads(content["meta"].tobytes())
+            lacking = [name for name in REQUIRED if name not in meta]
+            if lacking:
+                raise ValueError(f"meta lacks {', '.join(lacking)}")
+            keys = tuple(sorted({Key.parse(n.rsplit(".", 1)[0].removeprefix("cell.")) for n in cell_names(path)}))
+            items = Items(**{f.name: content[f"items.{f.name}"] for f in fields(Items)})
+            check(meta, items)
+        except (ValueError, TypeError) as problem:
+            raise UserError(f"{path}: damaged ({problem}); {AGAIN}.") from problem
+        return cls(path, meta, items, keys)
+
+    def cell(self, key: Key) -> Cell:
+        wanted = ["intensity", "presence", "klass"] + ["category"] * bool(self.meta["category_names"])
+        arrays = read_arrays(self.path, [f"cell.{key}.{name}" for name in wanted])
+        cell = Cell(**{name: arrays[f"cell.{key}.{name}"] for name in wanted})
+        try:
+            check_cell(cell, self.meta, self.items)
+        except ValueError as problem:
+            raise UserError(f"{self.path}: cell {key} is damaged ({problem}); {AGAIN}.") from problem
+        return cell
+
+
+def cell_names(path: Path) -> list[str]:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        return [name for name in stored.files if name.startswith("cell.")]
+
+
+def read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    try:
+        # opened here, because numpy leaves the file of a torn archive open
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names}
+    # a bare .npy under this name gives an array, which is no context: TypeError
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
+        raise UserError(f"{path}: damaged ({problem}); {AGAIN}.") from problem
+
+
+def check(meta: dict, items: Items) -> None:
+    """Raise ValueError where meta and items cannot belong together."""
+    if meta["headline"] not in HEADLINES:
+        raise ValueError(f"the headline is {meta['headline']!r}, expected one of {', '.join(HEADLINES)}")
+    if meta["headline"] == "uar" and not meta["category_names"]:
+        raise ValueError("the headline is uar, but there are no categories")
+    lengths = {f.name: len(getattr(items, f.name)) for f in fields(Items)}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"the columns of the items differ in length: {lengths}")
+    if items.targets.ndim != 2 or items.targets.shape[1] != len(meta["target_names"]):
+        raise ValueError(f"targets of shape {items.targets.shape} for {len(meta['target_names'])} emotions")
+    if not np.isfinite(items.targets).all():
+        raise ValueError("a target is not a number")
+    if len(items) and items.category.max() >= max(len(meta["category_names"]), 0):
+        raise ValueError("an item's category has no name")
+    if len(set(meta["seeds"])) != len(meta["seeds"]):
+        raise ValueError("a seed occurs twice")
+
+
+def check_cell(cell: Cell, meta: dict, items: Items) -> None:
+    """Raise ValueError where a cell does not fit the study's seeds, items and names."""
+    shape = (len(meta["seeds"]), len(items), len(meta["target_names"]))
+    for name in ("intensity", "presence", "klass"):
+        if getattr(cell, name).shape != shape:
+            raise ValueError(f"{name} of shape {getattr(cell, name).shape}, expected {shape}")
+    if not np.array_equal((cell.klass >= 0).all(-1), cell.scored()):
+        raise ValueError("intensity and klass disagree about which items were scored")
+    if meta["category_names"]:
+        expected = (*shape[:2], len(meta["category_names"]))
+        if cell.category is None or cell.category.shape != expected:
+            found = None if cell.category is None else cell.category.shape
+            raise ValueError(f"category of shape {found}, expected {expected}")
+
+
+def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Cell]) -> Path:
+    """Write DIR/predictions.npz, whole or not at all. What does not fit is a programmer's mistake: ValueError."""
+    check(meta, items)
+    arrays = {f"items.{f.name}": np.asarray(getattr(items, f.name)) for f in fields(Items)}
+    arrays["items.unit"] = np.asarray(items.unit, np.str_)
+    for key, cell in sorted(cells.items()):
+        if any("/" in word or "." in word for word in (key.protocol, key.backbone, key.arm, key.readout)):
+            raise ValueError(f"{key}: names in a key hold no slash and no dot")
+        check_cell(cell, meta, items)
+        arrays[f"cell.{key}.intensity"] = np.asarray(cell.intensity, np.float32)
+        arrays[f"cell.{key}.presence"] = np.asarray(cell.presence, np.float32)
+        arrays[f"cell.{key}.klass"] = np.asarray(cell.klass, np.int8)
+        if cell.category is not None:
+            arrays[f"cell.{key}.category"] = np.asarray(cell.category, np.float32)
+    text = json.dumps(meta, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    path = Path(folder) / PREDICTIONS
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, meta=np.frombuffer(text.encode(), np.uint8), **arrays)
+    return path

@@ -1,0 +1,168 @@
+"""What a frozen representation knows: ridge read-outs and nearest neighbours, with intervals over test videos.
+
+No backbone is trained here. Each representation gives a segment one vector, and the question is what can be read from
+that vector along a straight line.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from emo_ssl.core import finetune, metrics, pretrain
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.model import BackboneConfig, Params, backbone_shapes, initialise, stack_members
+from emo_ssl.core.protocols import under
+from emo_ssl.study import vectors
+
+PENALTIES = 10.0 ** np.arange(0, 6)
+RANDOM = 5  # draws of random weights: one alone may be lucky
+R, AUROC, SAME = "correlation", "AUROC", "share"
+Score = Callable[[np.ndarray], float]  # of the items (n,) that a draw holds, some of them several times
+
+
+def representations(prepared: Corpus, folder: Path | str) -> dict[str, list[np.ndarray]]:
+    """name -> tables (N, I), several where weights are drawn: a vector a segment, untouched by any label."""
+    result, weights = pretrain.load(folder)
+    config = pretrain.read(result["config"])
+    prepared, normaliser = under(config.protocol, prepared.of_fold(result["fold"]), config.enrolment)
+    task = finetune.Task.build(prepared, normaliser, torch.device("cpu"))
+    backbone = BackboneConfig(**result["backbone"])
+    shapes = backbone_shapes(backbone)
+    trained = {name: weights[name] for name in shapes}
+
+    def embed(params: Params) -> np.ndarray:
+        everything = np.arange(len(prepared))
+        return finetune.embed(task, backbone, stack_members([params]), everything, finetune.FinetuneConfig())[0].numpy()
+
+    return {
+        "pretrained": [embed(trained)],
+        "frozen-permuted": [embed(finetune.permuted(trained, seed)) for seed in range(RANDOM)],
+        "frozen-random": [embed(initialise(shapes, seed)) for seed in range(RANDOM)],
+        "statistics": [vectors.segment_statistics(prepared, normaliser)],
+    }
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a vector: columns (N, Q), NaN where there is no answer."""
+
+    name: str
+    measure: str  # R or AUROC, the mean over columns
+    answers: np.ndarray
+
+
+def questions(prepared: Corpus) -> list[Question]:
+    """About the sound, where the corpus names the features for it, and about the emotions."""
+    names, found = list(prepared.feature_names), []
+    if {"F0", "VUV"} <= set(names):
+        columns = [names.index("F0"), names.index("VUV")]
+        sound = [np.asarray(prepared.segment(i))[:, columns] for i in range(len(prepared))]
+        voiced = [s[:, 1] > 0.5 for s in sound]
+        pitch = [np.log2(np.median(s[v, 0])) if v.any() else np.nan for s, v in zip(sound, voiced, strict=True)]
+        found.append(Question("how much is voiced", R, np.array([v.mean() for v in voiced])[:, None]))
+        found.append(Question("height of the voice", R, np.array(pitch)[:, None]))
+    found.append(Question("emotions present", AUROC, (prepared.targets > 0).astype(float)))
+    return found
+
+
+def ridge(x: np.ndarray, y: np.ndarray, penalties: np.ndarray) -> list[np.ndarray]:
+    """x (n, I) and y (n, Q), both centred -> weights (I, Q) for each penalty."""
+    values, axes = np.linalg.eigh(x.T @ x)
+    turned = axes.T @ (x.T @ y)
+    return [axes @ (turned / (np.maximum(values, 0) + penalty)[:, None]) for penalty in penalties]
+
+
+def read_out(table: np.ndarray, question: Question, splits: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Predictions (N, Q): fitted on train, its one penalty chosen on valid."""
+    train, y = splits["train"], question.answers
+    spread = table[train].std(0)
+    x = (table - table[train].mean(0)) / np.where(spread > 1e-6, spread, 1.0)
+    predictions = np.empty((len(PENALTIES), *y.shape))
+    for q in range(y.shape[1]):
+        known = train[np.isfinite(y[train, q])]
+        level, middle = y[known, q].mean(), x[known].mean(0)
+        for k, w in enumerate(ridge(x[known] - middle, y[known, q : q + 1] - level, PENALTIES)):
+            predictions[k, :, q] = (x - middle) @ w[:, 0] + level
+    scores = [np.nan_to_num(score(p, question, splits["valid"]), nan=-np.inf) for p in predictions]
+    return predictions[int(np.argmax(scores))]
+
+
+def score(predicted: np.ndarray, question: Question, items: np.ndarray) -> float:
+    """The mean over columns of correlation or AUROC on the given items, which may repeat; NaN if undefined."""
+    each = []
+    for q in range(predicted.shape[1]):
+        y, p = question.answers[items, q], predicted[items, q]
+        known = np.isfinite(y)
+        if question.measure == AUROC:
+            each.append(metrics.auroc(p[known], y[known] > 0.5))
+        else:  # unlike explained variance, it forgives an offset: what is asked is whether the order is known
+            moves = known.any() and np.ptp(y[known]) > 0 and np.ptp(p[known]) > 0
+            each.append(np.corrcoef(y[known], p[known])[0, 1] if moves else np.nan)
+    defined = np.array(each)[np.isfinite(each)]
+    return float(defined.mean()) if len(defined) else float("nan")
+
+
+def same_video(table: np.ndarray, prepared: Corpus, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) whether the most alike item is of the same video, and how likely that is by chance; NaN where none could be.
+
+    Segments that share frames are no candidates: finding those is no recognition of a voice.
+    """
+    segments = prepared.segments
+    x = table[items] - table[items].mean(0)
+    x = x / np.where(x.std(0) > 1e-6, x.std(0), 1.0)
+    x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    recording, first = segments.recording[items], segments.first[items]
+    last = first + segments.length[items]
+    same = recording[:, None] == recording
+    apart = (last[:, None] <= first) | (first[:, None] >= last)
+    alike = np.where(apart, x @ x.T, -np.inf)
+    possible = (same & apart).any(1) & (~same & apart).any(1)
+    hit = same[np.arange(len(items)), alike.argmax(1)]
+    chance = (same & apart).sum(1) / np.maximum(apart.sum(1), 1)
+    return np.where(possible, hit, np.nan), np.where(possible, chance, np.nan)
+
+
+def bootstrap(scores: Sequence[Score], recording: np.ndarray, draws: int, seed: int) -> tuple[float, float, float]:
+    """The mean of `scores` on all items, and 95 % of it over draws of videos; a draw takes one of the scores."""
+    rng = np.random.default_rng(seed)
+    names = np.unique(recording)
+    items_of = [np.flatnonzero(recording == name) for name in names]
+    whole = np.mean([one(np.arange(len(recording))) for one in scores])
+    drawn = []
+    for _ in range(draws):
+        items = np.concatenate([items_of[v] for v in rng.integers(0, len(names), len(names))])
+        drawn.append(scores[rng.integers(len(scores))](items))
+    known = np.array(drawn)[np.isfinite(drawn)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) > 1 and len(names) > 1 else (np.nan, np.nan)
+    return float(whole), float(low), float(high)
+
+
+def knowledge(
+    prepared: Corpus, tables: Mapping[str, Sequence[np.ndarray]], fold: int = 0, draws: int = 300, seed: int = 0
+) -> pd.DataFrame:
+    """A row a question and representation: question, measure, representation, value, low, high, chance."""
+    prepared = prepared.of_fold(fold)
+    splits = {name: prepared.where(name) for name in ("train", "valid", "test")}
+    test = splits["test"]
+    recording, rows = prepared.segments.recording[test], []
+    for question in questions(prepared):
+        chance = 0.5 if question.measure == AUROC else 0.0
+        for name, versions in tables.items():
+            read = [read_out(table, question, splits) for table in versions]
+            scores = [lambda items, p=p, q=question: score(p, q, test[items]) for p in read]
+            rows.append((question.name, question.measure, name, *bootstrap(scores, recording, draws, seed), chance))
+    for name, versions in tables.items():
+        found = [same_video(table, prepared, test) for table in versions]
+        scores = [lambda items, hit=hit: mean_of_known(hit[items]) for hit, _ in found]
+        chance = mean_of_known(found[0][1])
+        rows.append(("the same video", SAME, name, *bootstrap(scores, recording, draws, seed), chance))
+    return pd.DataFrame(rows, columns=["question", "measure", "representation", "value", "low", "high", "chance"])
+
+
+def mean_of_known(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

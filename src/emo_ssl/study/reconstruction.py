@@ -1,0 +1,153 @@
+"""What a pretrained model puts in place of hidden frames, beside what needs no model: window by window, by feature.
+
+The windows and the masks are those of the run's own held-out loss, so that the numbers here add up to that one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emo_ssl.core import pretrain, reconstruct
+from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.masking import MaskConfig
+from emo_ssl.core.model import BackboneConfig, Params, encode, linear, stack_members, to_tokens
+from emo_ssl.core.normalise import typical_frame
+from emo_ssl.core.pretrain import Batch, Pool, PretrainConfig
+from emo_ssl.core.protocols import under
+from emo_ssl.core.sampling import windows
+from emo_ssl.core.store import gather
+from emo_ssl.utils.errors import UserError
+
+MODEL, INTERPOLATION = "model", reconstruct.FLOORS[-1]
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A run, and the windows of validation videos that it is measured on."""
+
+    config: PretrainConfig
+    backbone: BackboneConfig
+    params: Params
+    pool: Pool
+    recording: np.ndarray  # (W,) of each window of the pool
+    mean: np.ndarray  # (D,) the mean frame of the training videos
+    seed: int
+    features: tuple[str, ...]
+
+    @classmethod
+    def open(cls, prepared: Corpus, folder: Path | str) -> "HeldOut":
+        result, weights = pretrain.load(folder)
+        if result["feature_names"] != list(prepared.feature_names):
+            raise UserError(f"{folder}: pretrained on other features than those of {prepared.folder}; choose its own.")
+        config = pretrain.read(result["config"])
+        prepared, normaliser = under(config.protocol, prepared.of_fold(result["fold"]), config.enrolment)
+        valid = np.flatnonzero(prepared.recordings.split == SPLITS.index("valid"))
+        pool = pretrain.make_pool([(prepared, normaliser)], ("valid",), config, CPU)
+        cut = windows(prepared, valid, round(config.window * prepared.frame_rate))
+        mean = typical_frame(prepared, normaliser)
+        backbone = BackboneConfig(**result["backbone"])
+        params = stack_members([weights])
+        return cls(config, backbone, params, pool, cut.recording, mean, result["seed"], prepared.feature_names)
+
+    def with_mask(self, mask: MaskConfig) -> "HeldOut":
+        """The same model before another kind of gaps."""
+        return replace(self, config=replace(self.config, mask=mask))
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Windows with their gaps: what was there, and every guess at it."""
+
+    window: np.ndarray  # (B,) index into the pool
+    true: np.ndarray  # (B, T, D), NaN = missing
+    hidden: np.ndarray  # (B, T) bool, frames behind the mask
+    guesses: dict[str, np.ndarray]  # name -> (B, T, D), the model's and those of the floors
+
+
+def recover(held_out: HeldOut) -> Iterator[Recovered]:
+    """Every held-out window once, in batches."""
+    config, pool = held_out.config, held_out.pool
+    by_start = np.argsort(pool.first)
+    for batch in pretrain.held_out_batches(pool, config, held_out.seed):
+        frames, valid = gather(pool.frames, batch.first, batch.length, batch.steps)
+        true, real = frames.numpy(), valid.numpy()
+        hidden = reconstruct.frame_mask(batch.hidden.numpy(), config.stack, batch.steps) & real
+        guesses = reconstruct.guess(np.nan_to_num(true), hidden, real, held_out.mean)
+        guesses = {MODEL: model_guess(held_out, batch, frames, valid), **guesses}
+        window = by_start[np.searchsorted(pool.first[by_start], batch.first.numpy())]
+        yield Recovered(window, np.where(real[..., None], true, np.nan), hidden, guesses)
+
+
+@torch.no_grad()
+def model_guess(held_out: HeldOut, batch: Batch, frames: torch.Tensor, valid: torch.Tensor) -> np.ndarray:
+    """frames (B, T, D), valid (B, T) -> what the model says at every place (B, T, D), hidden or not."""
+    backbone = held_out.backbone
+    tokens, real = to_tokens(frames[None], valid[None], backbone.stack)
+    if batch.channels is not None:
+        tokens = tokens.masked_fill(batch.channels[None, :, None], 0.0)
+    states = encode(backbone, held_out.params, tokens, real, batch.hidden[None])
+    said = linear(states, held_out.params, "reconstruct")[0]
+    return said.reshape(len(frames), -1, backbone.features)[:, : frames.shape[1]].float().numpy()
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Summed smooth L1 on hidden, known values."""
+
+    features: tuple[str, ...]
+    recording: np.ndarray  # (W,)
+    sums: dict[str, np.ndarray]  # guess -> (W, D)
+    count: np.ndarray  # (W, D)
+
+    def loss(self, chosen: np.ndarray | slice = slice(None)) -> dict[str, float]:
+        """Mean over the hidden values of the chosen features; of all of them this is the run's held-out loss."""
+        count = max(int(self.count[:, chosen].sum()), 1)
+        return {name: float(sums[:, chosen].sum() / count) for name, sums in self.sums.items()}
+
+    def below(self, floor: str = INTERPOLATION, draws: int = 2000, level: float = 0.95) -> tuple[float, float, float]:
+        """By which share the model's loss lies below a floor's, with an interval over draws of held-out videos."""
+        names = np.unique(self.recording)
+        member = self.recording == names[:, None]
+        model, other = (member @ self.sums[name].sum(1) for name in (MODEL, floor))
+        share = 1 - model.sum() / other.sum()
+        if len(names) < 2:
+            return float(share), np.nan, np.nan
+        drawn = np.random.default_rng(0).integers(0, len(names), (draws, len(names)))
+        shares = 1 - model[drawn].sum(1) / other[drawn].sum(1)
+        low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+        return float(share), float(low), float(high)
+
+
+def errors(held_out: HeldOut) -> Errors:
+    """How far every guess is off, for each held-out window and feature."""
+    recording, counts, sums = [], [], {}
+    for part in recover(held_out):
+        known = part.hidden[..., None] & np.isfinite(part.true)
+        filled = np.nan_to_num(part.true)
+        recording.append(held_out.recording[part.window])
+        counts.append(known.sum(1))
+        for name, guess in part.guesses.items():
+            off = np.where(known, reconstruct.smooth_l1(guess - filled), 0.0)
+            sums.setdefault(name, []).append(off.sum(1))
+    stacked = {name: np.concatenate(parts) for name, parts in sums.items()}
+    return Errors(held_out.features, np.concatenate(recording), stacked, np.concatenate(counts))
+
+
+def typical(held_out: HeldOut) -> Recovered:
+    """One window: full length, no value missing if possible, and a model's loss in the middle of such windows."""
+    best = []
+    for part in recover(held_out):
+        known = part.hidden[..., None] & np.isfinite(part.true)
+        off = np.where(known, reconstruct.smooth_l1(part.guesses[MODEL] - np.nan_to_num(part.true)), 0.0)
+        loss = off.sum((1, 2)) / np.maximum(known.sum((1, 2)), 1)
+        gaps = (~np.isfinite(part.true)).sum((1, 2))
+        best += [(gaps[i], loss[i], part, i) for i in range(len(loss)) if part.hidden[i].any()]
+    least = min(gaps for gaps, *_ in best)
+    chosen = sorted((row for row in best if row[0] == least), key=lambda row: row[1])
+    _, _, part, i = chosen[len(chosen) // 2]
+    guesses = {name: guess[i : i + 1] for name, guess in part.guesses.items()}
+    return Recovered(part.window[i : i + 1], part.true[i : i + 1], part.hidden[i : i + 1], guesses)

@@ -1,0 +1,170 @@
+"""The label-budget study: the grid as data -> one tidy table, resumable chunk by chunk.
+
+Finished chunks are kept, so an interrupted study resumes; shards write into folders of their own and the whole collects
+them.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from emo_ssl.core import pretrain
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.finetune import Task
+from emo_ssl.core.model import BackboneConfig, backbone_shapes
+from emo_ssl.core.protocols import under
+from emo_ssl.study.arms import Fold, run_chunk
+from emo_ssl.study.checks import judge, refuse_leaks
+from emo_ssl.study.chunks import find, read_chunk, save, shard_folder
+from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
+from emo_ssl.study.predictions import write_predictions
+from emo_ssl.study.table import assemble, items_of, meta_of, runs_of, table
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import OutputFolder, fingerprint, write_bytes, write_json
+from emo_ssl.utils.progress import Progress
+from emo_ssl.utils.provenance import provenance
+
+RESULTS, PROVENANCE = "results.csv", "provenance.json"
+
+
+def study(
+    prepared: Corpus,
+    pretrained: Sequence[Path | str],
+    output: Path | str,
+    config: StudyConfig | None = None,
+    device: str | None = None,
+    shard: tuple[int, int] | None = None,
+) -> Path:
+    """Run what is missing of the grid, then write the table. With `shard` (i, n) only every n-th chunk is run."""
+    config = config or StudyConfig()
+    loaded = [pretrain.load(path) for path in pretrained]
+    refuse_mixed(pretrained, loaded, prepared)
+    refuse_other_protocols(pretrained, loaded, config)
+    setting = {
+        **asdict(config),
+        "corpus": prepared.content_hash,
+        "runs": [fingerprint(Path(path) / pretrain.MODEL) for path in pretrained],
+    }
+    folder = shard_folder(Path(output), *shard) if shard else Path(output)
+    with OutputFolder(folder, "study", json.loads(json.dumps(setting))) as out:
+        if not out.complete:
+            where = pretrain.device_named(device)
+            run_grid(prepared, pretrained, loaded, out, config, where, shard)
+            out.finish()
+    return folder
+
+
+def refuse_mixed(paths: Sequence, loaded: Sequence, prepared: Corpus) -> None:
+    if not loaded:
+        raise UserError("a study compares with a pretrained model; give at least one run with --pretrained.")
+    for path, (result, _) in zip(paths, loaded, strict=True):
+        if result["feature_names"] != list(prepared.feature_names):
+            raise UserError(f"{path}: pretrained on other features than those of {prepared.folder}; pretrain on these.")
+        if result["backbone"] != loaded[0][0]["backbone"]:
+            raise UserError(f"{path}: its backbone differs from that of {paths[0]}; a study compares one shape.")
+
+
+def refuse_other_protocols(paths: Sequence, loaded: Sequence, config: StudyConfig) -> None:
+    """Each protocol needs runs that read frames as its members do."""
+    wanted = ("blind", "adapted") if config.adapted else ("blind",)
+    for path, (result, _) in zip(paths, loaded, strict=True):
+        read = result["config"]
+        if read["protocol"] not in wanted:
+            raise UserError(f"{path}: pretrained {read['protocol']}, which this study does not run; leave it out.")
+        if read["protocol"] == "adapted" and read["enrolment"] != config.enrolment:
+            raise UserError(
+                f"{path}: pretrained with {read['enrolment']} enrolled segments a speaker, this study enrols "
+                f"{config.enrolment}; make them equal."
+            )
+    for protocol in wanted:
+        if not of_protocol(loaded, protocol):
+            raise UserError(
+                f"the study runs {protocol} members, and no run was pretrained so; "
+                f'pretrain with protocol = "{protocol}" and name that run too.'
+            )
+
+
+def of_protocol(loaded: Sequence, protocol: str) -> list[int]:
+    return [i for i, (result, _) in enumerate(loaded) if result["config"]["protocol"] == protocol]
+
+
+def run_grid(prepared, paths, loaded, out, config, device, shard) -> None:
+    """Run the chunks that are missing, and write the table unless this is only a shard."""
+    numbers = prepared.folds
+    pools = [len(prepared.of_fold(k).where("train")) for k in numbers]
+    if min(pools) < 2:
+        raise UserError(f"{prepared.folder}: fewer than two labelled training segments; check the folds.")
+    budgets = budgets_of(config, min(pools))
+    grid = chunks_of(config, numbers, budgets)
+    mine = [chunk for i, chunk in enumerate(grid) if shard is None or i % shard[1] == shard[0] - 1]
+    # before anything is trained, and also where every chunk comes from a shard
+    runs = {
+        (k, protocol): usable_runs(prepared.of_fold(k), paths, loaded, protocol)
+        for k in numbers
+        for protocol in budgets_under(config, budgets)
+    }
+    fold: Fold | None = None
+    started = time.monotonic()
+    with Progress("study", len(mine), "chunks") as bar:
+        for chunk in mine:
+            if find(out.path, chunk, out.hash) is None:
+                at = (chunk.fold, chunk.protocol)
+                if fold is None or (fold.number, fold.protocol) != at:
+                    fold = open_fold(prepared, chunk.fold, runs[at], loaded, config, device, chunk.protocol)
+                save(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
+            bar.advance(note=chunk.name)
+    if not shard:
+        collect(prepared, loaded, out, config, grid, budgets, device, time.monotonic() - started)
+
+
+def usable_runs(prepared: Corpus, paths: Sequence, loaded: Sequence, protocol: str) -> list[int]:
+    """The runs of a protocol that may be used in this fold, which is refused where there is none."""
+    mine = of_protocol(loaded, protocol)
+    return [mine[i] for i in refuse_leaks(prepared, [paths[i] for i in mine], [loaded[i] for i in mine])]
+
+
+def open_fold(prepared, number, runs, loaded, config, device, protocol: str = "blind") -> Fold:
+    """Everything that members of a fold share; `runs` says which of the loaded ones may be used here."""
+    seen, normaliser = under(protocol, prepared.of_fold(number), config.enrolment)
+    for split in ("train", "valid", "test"):
+        if not len(seen.where(split)):
+            raise UserError(f"{prepared.folder}: no labelled segment in the {split} split; check the folds.")
+    backbone = BackboneConfig(**loaded[0][0]["backbone"])
+    names = backbone_shapes(backbone)
+    weights = tuple((loaded[i][0]["seed"], {n: loaded[i][1][n] for n in names}) for i in runs)
+    task = Task.build(seen, normaliser, device, config.head)
+    return Fold(number, seen, normaliser, task, backbone, weights, protocol)
+
+
+def collect(prepared, loaded, out, config, grid, budgets, device, seconds: float) -> None:
+    """Put the chunks together: predictions.npz, results.csv, provenance.json; refused where they are not comparable."""
+    outcomes = {chunk: read_chunk(find(out.path, chunk, out.hash), out.hash) for chunk in grid}
+    verdict = judge({chunk: outcome.record for chunk, outcome in outcomes.items()})
+    scored = {
+        at: under(at[1], prepared.of_fold(at[0]), config.enrolment)[0].where("test")
+        for at in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
+    }
+    items = items_of(prepared, {k: chosen for (k, protocol), chosen in scored.items() if protocol == "blind"})
+    cells = assemble(outcomes, scored, items, config, prepared, loaded[0][0]["backbone"]["kind"])
+    meta = meta_of(prepared, loaded, config, budgets)
+    write_predictions(out.path, meta, items, cells)
+    write_bytes(out.path / RESULTS, table(cells, items, config, runs_of(outcomes), prepared).encode())
+    story = {
+        "corpus": pretrain.named(prepared),
+        "config": asdict(config),
+        "pretraining": [
+            {
+                **{name: r[name] for name in ("fold", "seed", "held_out")},
+                "protocol": r["config"]["protocol"],
+                "commit": r["provenance"]["commit"],
+            }
+            for r, _ in loaded
+        ],
+        "fairness": verdict,
+        "tuned_rates": {chunk.name: outcome.record.rate for chunk, outcome in outcomes.items()},
+        "seconds_of_the_last_start": round(seconds, 1),
+        **provenance(str(device)),
+    }
+    write_json(out.path / PROVENANCE, story)

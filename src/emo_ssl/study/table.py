@@ -1,0 +1,109 @@
+"""A finished study as files that others read: predictions.npz, and results.csv with a row for every number."""
+
+import csv
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from emo_ssl.core import pretrain
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.metrics import best_floor, mean_floors
+from emo_ssl.study import results
+from emo_ssl.study.arms import Outcome
+from emo_ssl.study.grid import Chunk, StudyConfig
+from emo_ssl.study.predictions import Cell, Items, Key
+
+
+def items_of(prepared: Corpus, tests: dict[int, np.ndarray]) -> Items:
+    chosen = np.concatenate(list(tests.values()))
+    recording = prepared.segments.recording[chosen]
+    known = (prepared.recordings.speaker != "").all()
+    unit = prepared.recordings.speaker[recording] if known else prepared.recordings.id[recording]
+    fold = np.repeat(list(tests), [len(t) for t in tests.values()])
+    return Items(chosen, unit, fold, prepared.targets[chosen], prepared.segments.category[chosen].astype(np.int64))
+
+
+def runs_of(outcomes: Mapping[Chunk, Outcome]) -> dict[tuple[int, str, str, int], int]:
+    """(fold, protocol, arm, seed) -> the seed of the pretraining run that the member began from."""
+    return {
+        (chunk.fold, chunk.protocol, chunk.arm, int(seed)): run
+        for chunk, outcome in outcomes.items()
+        for seed, run in outcome.record.pretrained_with.items()
+    }
+
+
+def assemble(
+    outcomes: Mapping[Chunk, Outcome],
+    scored: Mapping[tuple[int, str], np.ndarray],
+    items: Items,
+    config: StudyConfig,
+    prepared: Corpus,
+    kind: str,
+) -> dict[Key, Cell]:
+    """Chunks -> one cell a protocol, arm and budget, folds side by side, NaN where an item was not scored.
+
+    `scored` holds the segments that (fold, protocol) tests: the adapted protocol leaves its enrolment out.
+    """
+    places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
+    shape, categories = (config.seeds, len(items), len(prepared.target_names)), len(prepared.category_names)
+    cells: dict[Key, Cell] = {}
+    for chunk, outcome in outcomes.items():
+        for i, size in enumerate(chunk.budgets):
+            key = Key(chunk.protocol, kind, chunk.arm, config.head, size)
+            if key not in cells:
+                blank = np.full(shape, np.nan, np.float32)
+                more = np.full((*shape[:2], categories), np.nan, np.float32) if categories else None
+                cells[key] = Cell(blank, blank.copy(), np.full(shape, -1, np.int8), more)
+            rows = slice(i * len(chunk.seeds), (i + 1) * len(chunk.seeds))
+            for name in ("intensity", "presence", "klass", *(["category"] if categories else [])):
+                getattr(cells[key], name)[:, places[chunk.fold, chunk.protocol]] = getattr(outcome.cell, name)[rows]
+    return cells
+
+
+def meta_of(prepared, loaded, config, budgets) -> dict:
+    best = [best_floor(prepared.of_fold(k).floors["test"]) for k in prepared.folds]
+    losses = [
+        {
+            "protocol": result["config"]["protocol"],
+            "fold": result.get("fold", 0),
+            "pretrain_seed": result["seed"],
+            "masked": result["held_out"]["model"],
+            "interpolation": result["held_out"]["linear interpolation"],
+            "previous": result["held_out"]["previous frame"],
+            "mean": result["held_out"]["mean frame"],
+        }
+        for result, _ in loaded
+    ]
+    return {
+        "target_names": list(prepared.target_names),
+        "category_names": list(prepared.category_names),
+        "headline": "uar" if prepared.category_names else "auroc",
+        "budgets": list(budgets),
+        "full_budget": budgets[-1],
+        "seeds": list(range(config.seeds)),
+        "corpus": pretrain.named(prepared),
+        "main": {"protocol": "blind", "backbone": loaded[0][0]["backbone"]["kind"], "readout": config.head},
+        "pretraining": {"losses": losses},
+        "floors": mean_floors(best, prepared.target_names),
+    }
+
+
+def table(
+    cells: Mapping[Key, Cell], items: Items, config: StudyConfig, runs: Mapping[tuple, int], prepared: Corpus
+) -> str:
+    """results.csv: a row a fold, budget, seed, emotion and metric, and nothing that changes when no result does."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(results.COLUMNS)
+    names = prepared.target_names
+    for key, cell in sorted(cells.items()):
+        of_key = (config.profile, key.protocol, key.backbone, key.arm, key.readout)
+        for fold in np.unique(items.fold).tolist():
+            here = np.flatnonzero((items.fold == fold) & cell.scored().all(0))
+            part, targets, category = results.only(cell, here), items.targets[here], items.category[here]
+            for s in range(config.seeds):
+                row = (*of_key, fold, key.budget, s, runs.get((fold, key.protocol, key.arm, s), ""))
+                for name, metric, value in results.cell_metrics(part, s, targets, category, names):
+                    writer.writerow((*row, name, metric, "" if np.isnan(value) else f"{value:.6f}"))
+    return text.getvalue()

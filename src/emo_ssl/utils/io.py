@@ -1,0 +1,216 @@
+"""Files that are either whole or absent, and output folders that know which configuration made them."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from emo_ssl.utils.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there two runs into one folder are not told apart
+    fcntl = None
+
+PARTIAL = ".partial"
+STATE = "folder.json"
+LOCK = ".lock"
+OURS = {LOCK, STATE + PARTIAL}  # what a run killed before its first state leaves behind
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def sync(path: Path) -> None:
+    """Push a file or a folder's entries to the disk, so that a rename that follows cannot outrun the bytes."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; on success fsync it and rename it into place, on failure remove it."""
+    path = Path(path)
+    temporary = path.with_name(path.name + PARTIAL)
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    except BaseException as problem:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError) and is_disk_full(problem):
+            raise disk_full(path) from problem
+        raise
+
+
+def is_disk_full(problem: Exception) -> bool:
+    # HDF5 reports the system's error number only inside its message, and not always as an OSError
+    number = getattr(problem, "errno", None)
+    return number in DISK_FULL or any(f"errno = {full}" in str(problem) for full in DISK_FULL)
+
+
+def disk_full(path: Path, needed: int | None = None) -> UserError:
+    room = f" ({needed / 1e9:.1f} GB needed)" if needed else ""
+    return UserError(
+        f"{path}: the disk is full{room}, nothing was kept; free some space or choose another -o and run again."
+    )
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse before the work starts rather than after an hour of it."""
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    if shutil.disk_usage(existing).free < needed:
+        raise disk_full(folder, needed)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: object) -> None:
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> object:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as problem:
+        raise UserError(
+            f"{path}: not readable as JSON ({problem}); delete it or restore it, then run again."
+        ) from problem
+
+
+def read_yaml(path: Path) -> object:
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as problem:
+        reason = str(problem).replace("\n", " ")
+        raise UserError(f"{path}: not readable as YAML ({reason}); mend it and run again.") from problem
+
+
+def hash_of(value: object) -> str:
+    """sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def fingerprint(path: Path, blocks: int = 64, block_size: int = 1 << 16) -> str:
+    """Tell files apart without reading gigabytes: the size and 64 blocks spread evenly, first and last included."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        for i in range(blocks):
+            stream.seek(i * max(size - block_size, 0) // (blocks - 1))
+            digest.update(stream.read(block_size))
+    return digest.hexdigest()
+
+
+class OutputFolder:
+    """A folder that one configuration owns.
+
+    `with OutputFolder(path, "corpus", config) as out:` claims it: an unfinished run of the same configuration
+    resumes, a finished one has `out.complete` set, anything else is refused. Nothing counts as finished before
+    `out.finish()`.
+    """
+
+    def __init__(self, path: Path | str, kind: str, config: dict):
+        self.path, self.kind, self.config = Path(path), kind, config
+        self.hash = hash_of({"kind": kind, "config": config})
+        self.complete = False
+
+    def __enter__(self) -> "OutputFolder":
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: this is a file, not a folder; choose another -o.")
+        self._made = not self.path.exists()
+        self._check_owner()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / LOCK).open("w")
+        except OSError as problem:
+            raise UserError(f"{self.path}: cannot write here ({problem.strerror}); choose another -o.") from problem
+        self._take_lock()
+        try:
+            self._check_owner()  # again, now that nobody else can change it
+            if not self.complete:
+                self._remove_partials()
+                self._write_state(complete=False)
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def _check_owner(self) -> None:
+        if not (self.path / STATE).exists():
+            strangers = self.path.is_dir() and any(p.name not in OURS for p in self.path.iterdir())
+            if strangers:
+                raise UserError(
+                    f"{self.path}: the folder is not empty and emo-ssl did not make it; choose another -o or empty it."
+                )
+            return
+        state = read_json(self.path / STATE)
+        if not isinstance(state, dict):
+            raise UserError(f"{self.path / STATE}: not written by emo-ssl; choose another -o or delete the folder.")
+        if state.get("kind") != self.kind or state.get("hash") != self.hash:
+            raise UserError(
+                f"{self.path}: this folder holds a {state.get('kind')} of another configuration "
+                f"({describe_difference(state.get('config'), self.config)}); choose another -o or delete the folder."
+            )
+        self.complete = bool(state.get("complete"))
+
+    def _take_lock(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # whoever held the lock before removed its file: ours is worth nothing if that was the one we opened
+            if not os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.path / LOCK)):
+                raise BlockingIOError
+        except OSError:
+            self._lock.close()
+            raise UserError(
+                f"{self.path}: another emo-ssl is writing here; wait for it or choose another -o."
+            ) from None
+
+    def _write_state(self, complete: bool) -> None:
+        state = {"kind": self.kind, "hash": self.hash, "complete": complete, "config": self.config}
+        write_json(self.path / STATE, state)
+
+    def _remove_partials(self) -> None:
+        for leftover in self.path.rglob(f"*{PARTIAL}"):
+            leftover.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        self._write_state(complete=True)
+        self.complete = True
+
+    def __exit__(self, kind, problem, trace) -> None:
+        if not self.complete:
+            self._remove_partials()
+            kept = [p for p in self.path.iterdir() if p.name not in (STATE, LOCK)]
+            if not kept:
+                (self.path / STATE).unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        (self.path / LOCK).unlink(missing_ok=True)
+        self._lock.close()
+        if self._made and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+
+def describe_difference(theirs: object, ours: object) -> str:
+    """Name the settings that differ: `seed is 1 there, 2 here`."""
+    if not isinstance(theirs, dict) or not isinstance(ours, dict):
+        return "it differs"
+    names = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
+    words = [f"{name} is {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in names[:3]]
+    return "; ".join(words) or "another kind"

@@ -1,0 +1,236 @@
+"""Reading recordings: every format and rate gives the same samples, and what is no recording says why."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from sounds import RATE, between_silences, hum, sixteen_bit, write
+
+from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, BadRecording, read, voiced_part
+from emo_ssl.utils.errors import UserError
+
+soundfile = pytest.importorskip("soundfile")
+
+
+def reason(recording) -> str:
+    with pytest.raises(BadRecording) as caught:
+        read(recording)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "options", "tolerance"),
+    [
+        ("a.wav", 16_000, {}, 2**-15),
+        ("a.WAV", 44_100, {"format": "WAV", "subtype": "PCM_24"}, 2**-23),
+        ("a.wav", 8_000, {"subtype": "FLOAT"}, 1e-7),
+        ("a.flac", 48_000, {}, 2**-15),
+        ("a.ogg", 22_050, {}, 0.02),
+    ],
+)
+def test_a_tone_is_read_as_it_was_written(tmp_path, name, rate, options, tolerance):
+    signal = hum(1.0, rate)
+    read_signal, read_rate = read(write(tmp_path / name, signal, rate, **options))
+    assert read_rate == rate and read_signal.dtype == np.float32 and read_signal.shape == (rate,)
+    np.testing.assert_allclose(read_signal, signal, atol=tolerance)
+
+
+def test_mp3(tmp_path):
+    """Lossy, and coded in frames that begin before the sound: what must agree is length, level and pitch."""
+    path = write(tmp_path / "a.mp3", hum(1.0, 44_100), 44_100)
+    signal, rate = read(path)
+    assert rate == 44_100 and abs(len(signal) - 44_100) < 3_000
+    assert np.sqrt((signal**2).mean()) == pytest.approx(np.sqrt((hum(1.0, 44_100) ** 2).mean()), rel=0.05)
+
+
+def test_wav_and_flac_hold_the_same_samples(tmp_path):
+    a, b = (read(write(tmp_path / name, sixteen_bit(hum(0.5))))[0] for name in ("a.wav", "b.flac"))
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_channels_are_averaged(tmp_path, channels):
+    signal = np.stack([hum(0.5, pitch=100 + 40 * i) for i in range(channels)], 1)
+    read_signal, _ = read(write(tmp_path / "a.wav", signal, subtype="FLOAT"))
+    np.testing.assert_allclose(read_signal, signal.sum(1) / channels, atol=1e-6)
+
+
+def test_a_file_longer_than_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("emo_ssl.corpora.audio.BLOCK", 1000)
+    signal = np.stack([hum(0.5), np.zeros(RATE // 2)], 1)
+    read_signal, _ = read(write(tmp_path / "a.wav", signal, subtype="FLOAT"))
+    np.testing.assert_allclose(read_signal, signal.mean(1), atol=1e-6)
+
+
+def test_bytes_are_read_like_a_file(tmp_path):
+    path = write(tmp_path / "a.flac", hum(0.5))
+    np.testing.assert_array_equal(read(path.read_bytes())[0], read(str(path))[0])
+
+
+def test_what_is_not_audio_says_so(tmp_path):
+    path = tmp_path / "a.wav"
+    assert "the file cannot be read (No such file" in reason(path)
+    assert "the file cannot be read" in reason(tmp_path)
+    for content, words in [
+        (b"", "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "a Git-LFS pointer, not audio"),
+        (b"\n<!DOCTYPE html><html>gone</html>", "a web page saved under the name of a recording"),
+        (b"<html>", "a web page"),
+        (b"no sound at all" * 100, "corrupt or not audio"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "corrupt or not audio"),
+        (b"\xff" * 2000, "corrupt or not audio"),
+    ]:
+        path.write_bytes(content)
+        assert reason(path).startswith(words) and reason(content).startswith(words)
+        assert str(tmp_path) not in reason(path)
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(b"1234" * 1000)
+    assert reason(raw).startswith("a format without a header")
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.aiff"])
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_a_file_that_was_cut_off(tmp_path, name, share):
+    """Not so in Ogg, which does not say how long it should be."""
+    content = write(tmp_path / name, hum(8.0)).read_bytes()
+    words = reason(content[: int(share * len(content))])
+    assert words.startswith(("cut off before its end", "corrupt or not audio"))
+    if name in ("a.wav", "a.aiff"):
+        assert words == f"cut off before its end ({share:.0%} of it is there)"
+
+
+@pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_FFFF])
+def test_a_wav_that_came_through_a_pipe_is_whole(tmp_path, size):
+    """Its writer could not know the length: a size without meaning is not a promise."""
+    content = bytearray(write(tmp_path / "a.wav", hum(1.0)).read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = content[4:8] = size.to_bytes(4, "little")
+    assert len(read(bytes(content))[0]) == RATE
+
+
+def test_silence(tmp_path):
+    def wav(signal, **options):
+        return write(tmp_path / "a.wav", signal, **options)
+
+    assert "silent" in reason(wav(np.zeros(RATE)))
+    assert "silent" in reason(wav(np.full(RATE, 2.0**-15)))  # the last bit of 16
+    opposite = np.stack([hum(1.0), -hum(1.0)], 1)
+    assert "silent" in reason(wav(opposite, subtype="FLOAT"))  # nothing is left of them in mono
+    faint = np.zeros(RATE)
+    faint[7] = -3.3e-5  # one sample above 10^(-90 / 20) = 3.16e-5
+    assert len(read(wav(faint, subtype="FLOAT"))[0]) == RATE
+    faint[7] = -3.1e-5
+    assert "silent" in reason(wav(faint, subtype="FLOAT"))
+
+
+def test_too_short(tmp_path):
+    assert len(read(write(tmp_path / "a.wav", hum(0.3)))[0]) == 4800
+    assert reason(write(tmp_path / "a.wav", hum(0.3)[:-1])) == "shorter than 0.3 s (0.300 s)"
+    assert reason(write(tmp_path / "a.wav", hum(0))) == "shorter than 0.3 s (0.000 s)"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers(tmp_path, value):
+    signal = hum(1.0)
+    signal[100] = value
+    assert reason(write(tmp_path / "a.wav", signal, subtype="FLOAT")) == "samples that are not finite numbers"
+    both = np.stack([signal, -signal], 1)
+    assert reason(write(tmp_path / "a.wav", both, subtype="FLOAT")) == "samples that are not finite numbers"
+
+
+@pytest.mark.parametrize("rate", [1, 3_999, 768_001])
+def test_a_rate_that_cannot_be_true(tmp_path, rate):
+    assert reason(write(tmp_path / "a.wav", np.full(rate, 0.1), rate)).endswith(f"({rate} Hz)")
+
+
+def test_a_reason_travels_between_processes():
+    import pickle
+
+    problem = pickle.loads(pickle.dumps(BadRecording("silent", "0 dB")))
+    assert (problem.reason, problem.detail, str(problem)) == ("silent", "0 dB", "silent (0 dB)")
+    assert str(BadRecording("silent")) == "silent"
+
+
+def test_without_soundfile(monkeypatch):
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(UserError, match=r'pip install "emo-ssl\[audio\]"'):
+        read(io.BytesIO().getvalue())
+
+
+# --- the voice without the silence around it
+
+
+def tone(seconds: float, rate: int = RATE, level: float = 0.1) -> np.ndarray:
+    """200 Hz from its first sample on: a moment holds five whole periods."""
+    return (level * np.sin(2 * np.pi * 200 * np.arange(round(seconds * rate)) / rate + 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("shift", [0, 1, 77, 199])
+def test_a_voice_keeps_a_margin_and_loses_the_silence(rate, shift):
+    """Moments begin at every half of one, so the cut may fall up to that much further out, never further in."""
+    voice = tone(0.7, rate)[shift:]
+    part = voiced_part(between_silences(voice, 0.5 + shift / rate, 0.6, rate), rate)
+    first, half, margin = round(0.5 * rate) + shift, MOMENT * rate / 2, MARGIN * rate
+    assert -1 <= first - margin - part.start <= half + 1
+    assert -1 <= part.stop - (first + len(voice)) - margin <= half + 1
+    assert part.step is None
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 100, 400, 4_800, 12_345])
+@pytest.mark.parametrize("rate", [4_000, 16_000, 44_100])
+def test_a_voice_all_through_is_kept_whole(samples, rate):
+    assert voiced_part(tone(10)[:samples], rate) == slice(0, samples)
+
+
+def test_silence_shorter_than_the_margin_is_kept():
+    signal = between_silences(tone(0.5), MARGIN, MARGIN)
+    assert voiced_part(signal, RATE) == slice(0, len(signal))
+    longer = between_silences(tone(0.5), 2 * MARGIN, 2 * MARGIN)
+    part = voiced_part(longer, RATE)
+    assert 0 < part.start < part.stop < len(longer)
+
+
+@pytest.mark.parametrize("at", [0, 8_000, 8_123, 15_999])
+def test_a_single_click(at):
+    """Also in the first sample and the last, to which moments reach as well."""
+    signal = np.zeros(RATE, np.float32)
+    signal[at] = -0.5
+    part = voiced_part(signal, RATE)
+    reach = (MARGIN + MOMENT) * RATE
+    assert part.start <= at < part.stop
+    assert max(0, at - reach) <= part.start and part.stop <= min(RATE, at + 1 + reach)
+    assert part.start <= max(0, at - MARGIN * RATE) and part.stop >= min(RATE, at + MARGIN * RATE)
+
+
+def test_a_pause_between_words_is_kept():
+    words = np.concatenate([tone(0.3), np.zeros(2 * RATE, np.float32), tone(0.2)])
+    part = voiced_part(between_silences(words, 0.5, 0.5), RATE)
+    assert 0.5 - MARGIN - MOMENT < part.start / RATE <= 0.5 - MARGIN
+    assert 3.0 + MARGIN <= part.stop / RATE < 3.0 + MARGIN + MOMENT
+
+
+@pytest.mark.parametrize(("below", "kept"), [(30, True), (34.9, True), (35.1, False), (36, False)])
+@pytest.mark.parametrize("level", [0.5, 1e-3])
+def test_what_counts_as_quiet_is_relative_to_the_loudest_moment(below, kept, level):
+    assert BESIDE_THE_VOICE == 35
+    edge = tone(1.0, level=level * 10 ** (-below / 20))
+    part = voiced_part(np.concatenate([edge, tone(0.5, level=level), edge]), RATE)
+    if kept:
+        assert part == slice(0, round(2.5 * RATE))
+    else:
+        np.testing.assert_allclose([part.start / RATE, part.stop / RATE], [1 - MARGIN, 1.5 + MARGIN], atol=MOMENT / 2)
+
+
+def test_a_constant_offset_is_no_voice():
+    signal = between_silences(tone(0.5), 1.0, 1.0)
+    assert voiced_part(signal + np.float32(0.05), RATE) == voiced_part(signal, RATE)
+    assert voiced_part(np.full(RATE, 0.1, np.float32), RATE) == slice(0, RATE)  # nothing is louder than the rest
+
+
+def test_the_signal_stays_as_it_was():
+    signal = between_silences(tone(0.5), 1.0, 1.0)
+    before = signal.copy()
+    voiced_part(signal, RATE)
+    np.testing.assert_array_equal(signal, before)

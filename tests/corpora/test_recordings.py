@@ -1,0 +1,578 @@
+"""From files to a corpus: what is stored, what is left out and why, and that nothing depends on how it was computed."""
+
+import json
+import shutil
+import zipfile
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import contents, intensities
+from sounds import (
+    RATE,
+    between_silences,
+    fails_on_long_sound,
+    hum,
+    level_and_crossings,
+    sixteen_bit,
+    stub,
+    write,
+)
+
+from emo_ssl import cli
+from emo_ssl.core.corpus import SPLITS, Corpus, RecordingTable, SegmentTable
+from emo_ssl.corpora import recordings
+from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, read
+from emo_ssl.corpora.recipes import ravdess_names
+from emo_ssl.corpora.recordings import record, summary_in_words
+from emo_ssl.corpora.report import describe, faults
+from emo_ssl.study.leakage import shared_frames
+from emo_ssl.utils.errors import UserError
+
+soundfile = pytest.importorskip("soundfile")
+
+NAMES = [f"03-01-{emotion:02d}-01-01-01-{actor:02d}" for actor in (1, 3, 5, 7, 10) for emotion in (1, 4)]
+
+
+def sound(i: int) -> np.ndarray:
+    """The i-th recording: each has its own pitch and length, from half a second on."""
+    return sixteen_bit(hum(0.5 + 0.013 * i, pitch=90 + 7 * i))
+
+
+def write_ravdess(root: Path, ending: str = "wav", names=NAMES, before: float = 0.0, after: float = 0.0) -> Path:
+    for i, name in enumerate(names):
+        write(root / f"Actor_{name[-2:]}" / f"{name}.{ending}", between_silences(sound(i), before, after))
+    return root
+
+
+def zip_of(folder: Path, path: Path, extra: dict[str, bytes] | None = None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*.*"), reverse=True):
+            archive.write(file, file.relative_to(folder).as_posix())
+        for name, content in (extra or {}).items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_table(root: Path, text: str) -> Path:
+    path = root / "table.csv"
+    path.write_text(text)
+    return path
+
+
+def check_sums(prepared: Corpus) -> dict:
+    report = prepared.report
+    count = report["segments"]
+    assert count["kept"] == len(prepared) and count["in"] == count["kept"] + sum(count["dropped"].values())
+    assert {name: v["kept"] for name, v in report["by_split"].items()} == {n: len(prepared.where(n)) for n in SPLITS}
+    assert sum(v["in"] for v in report["by_split"].values()) == count["in"]
+    silent = report["frames"][recordings.SILENCE]
+    assert report["frames"] == {
+        "in": len(prepared.frames) + silent,
+        "kept": len(prepared.frames),
+        recordings.SILENCE: silent,
+    }
+    assert report["videos"]["kept"] == len(prepared.recordings)
+    return report
+
+
+def same(a: Corpus, b: Corpus) -> None:
+    assert a.content_hash == b.content_hash
+    np.testing.assert_array_equal(a.frames, b.frames)
+    for name, table in (("recordings", RecordingTable), ("segments", SegmentTable)):
+        for column in fields(table):
+            rows = [getattr(getattr(x, name), column.name) for x in (a, b)]
+            np.testing.assert_array_equal(*rows)
+
+
+# --- a corpus without faults
+
+
+def test_a_small_ravdess(tmp_path):
+    prepared = record(write_ravdess(tmp_path / "in"), tmp_path / "out", front_end=stub(), jobs=1)
+    report = check_sums(prepared)
+    assert prepared.recordings.id.tolist() == sorted(NAMES)
+    assert prepared.feature_names == ("level", "crossings") and prepared.frame_rate == 100.0
+    for i, name in enumerate(prepared.recordings.id.tolist()):
+        raw = sound(NAMES.index(name)) / np.float32(2**15)
+        np.testing.assert_array_equal(prepared.recording(i), level_and_crossings(raw, RATE))
+        np.testing.assert_array_equal(prepared.segment(i), prepared.recording(i))
+        assert prepared.recordings.speaker[i] == f"actor-{name[-2:]}"
+        assert prepared.segments.start[i] == 0 and prepared.segments.end[i] == len(raw) / RATE
+        sad = name[6:8] == "04"
+        np.testing.assert_array_equal(prepared.targets[i], np.float32(intensities(sad=2) if sad else intensities()))
+        assert prepared.category_names[prepared.segments.category[i]] == ("sad" if sad else "neutral")
+    actors = [int(name[-2:]) for name in prepared.recordings.id]
+    assert prepared.segments.fold.tolist() == [(actor - 1) // 2 % 5 for actor in actors]
+    assert prepared.folds == [0, 1, 2, 3, 4] and not report["skipped"]
+    # as it is stored, the corpus shows fold 0
+    same(prepared, prepared.of_fold(0))
+    test = {
+        k: set(prepared.of_fold(k).segments.recording[prepared.of_fold(k).where("test")].tolist()) for k in range(5)
+    }
+    assert sum(map(len, test.values())) == len(set.union(*test.values())) == len(NAMES)
+    header = prepared.header
+    assert header["front_end"] == "stub" and header["front_end_version"] == "1"
+    assert header["recipe"] == "ravdess" and header["front_end_licence"] == "none"
+    assert "convention" in header["convention"] and report["convention"] == header["convention"]
+    assert report["videos"]["of the corpus, but not in the source"] == 1430
+    assert ("videos", "noted", "actors without any clip", 19) in faults(report)
+    assert "segments: 10 in = 10 kept + 0 dropped" in describe(prepared.summary())
+    assert (tmp_path / "out" / "report.txt").read_text() in describe(prepared.summary())
+    for k in range(5):
+        fold = prepared.of_fold(k)
+        assert len(fold.where("test")) == 2 and shared_frames(fold, fold.where("train"), fold.where("test")) == 0
+
+
+def test_nothing_depends_on_how_the_corpus_was_computed(tmp_path):
+    """Zip or folder, wav or flac, one process or two, at home or elsewhere."""
+    wav, flac = write_ravdess(tmp_path / "wav"), write_ravdess(tmp_path / "deep" / "flac", "flac")
+    archive = zip_of(wav, tmp_path / "a.zip")
+    first = record(wav, tmp_path / "1", front_end=stub(), jobs=1)
+    same(first, record(wav, tmp_path / "2", front_end=stub(), jobs=2))
+    same(first, record(flac, tmp_path / "3", front_end=stub(), jobs=1))
+    same(first, record(archive, tmp_path / "4", front_end=stub(), jobs=2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3", "4", "a.zip", "deep", "wav"]
+    assert first.content_hash != record(wav, tmp_path / "5", front_end=stub(other_frames), jobs=1).content_hash
+
+
+def other_frames(signal, rate):
+    return level_and_crossings(signal, rate) + 1
+
+
+@pytest.mark.parametrize("name", ["acoustics", "egemaps", "compare"])
+def test_real_front_ends_do_not_depend_on_the_number_of_processes(tmp_path, name, one_thread):
+    if name != "acoustics":
+        pytest.importorskip("opensmile")
+    source = write_ravdess(tmp_path / "in", names=NAMES[:6])
+    one = record(source, tmp_path / "1", front_end=name, jobs=1)
+    same(one, record(source, tmp_path / "2", front_end=name, jobs=2))
+    check_sums(one)
+    assert one.header["front_end"] == name
+    assert ("commercial" in one.header["front_end_licence"]) == (name != "acoustics")
+    counted = {n: int(np.isnan(one.frames[:, i]).sum()) for i, n in enumerate(one.feature_names)}
+    assert one.report["missing_values"] == {n: count for n, count in counted.items() if count}
+
+
+def test_a_second_run_returns_at_once_and_other_settings_are_refused(tmp_path, monkeypatch):
+    source = write_ravdess(tmp_path / "in")
+    first = record(source, tmp_path / "out", front_end=stub(), jobs=1)
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(recordings, "build", None)
+    same(first, record(source, tmp_path / "out", front_end=stub(), jobs=2))
+    moved = shutil.move(source, tmp_path / "moved")
+    same(first, record(moved, tmp_path / "out", front_end=stub()))
+    with pytest.raises(UserError, match="front_end_version is '1' there, '2' here"):
+        record(moved, tmp_path / "out", front_end=stub(version="2"))
+    write(tmp_path / "moved" / f"Actor_01/{NAMES[0]}.wav", sound(5))
+    with pytest.raises(UserError, match="source is"):
+        record(moved, tmp_path / "out", front_end=stub())
+    assert contents(tmp_path / "out") == before
+
+
+# --- what is left out
+
+
+def test_bad_recordings_are_left_out_with_their_reason(tmp_path):
+    source = write_ravdess(tmp_path / "in")
+    bad = [
+        f"Actor_01/{NAMES[0]}.wav",
+        f"Actor_03/{NAMES[2]}.wav",
+        f"Actor_05/{NAMES[4]}.wav",
+        f"Actor_10/{NAMES[8]}.wav",
+    ]
+    (source / bad[0]).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    write(source / bad[1], np.zeros(RATE))
+    write(source / bad[2], hum(0.2))
+    write(source / bad[3], sixteen_bit(hum(1.5)))
+    prepared = record(source, tmp_path / "out", front_end=stub(fails_on_long_sound), jobs=1)
+    report = check_sums(prepared)
+    assert prepared.recordings.id.tolist() == [name for name in sorted(NAMES) if not any(name in path for path in bad)]
+    reasons = {one["path"]: one["reason"] for one in report["skipped"]}
+    assert sorted(reasons) == bad
+    assert "Git-LFS pointer" in reasons[bad[0]] and reasons[bad[1]].startswith("silent")
+    assert reasons[bad[2]] == "shorter than 0.3 s (0.200 s)"
+    assert reasons[bad[3]] == "the front end stub failed (ValueError: too long for me)"
+    assert report["segments"]["dropped"]["recording left out: shorter than 0.3 s"] == 1
+    assert report["videos"]["left out: shorter than 0.3 s"] == 1
+    same(prepared, record(source, tmp_path / "two", front_end=stub(fails_on_long_sound), jobs=2))
+    words = summary_in_words(prepared)
+    assert words.startswith(describe(prepared.summary()))
+    assert "recordings left out: 4 (all of them: report.json)" in words
+    assert f"  {bad[2]}: shorter than 0.3 s (0.200 s)" in words
+    assert words.count("\n  Actor_") == 4 and summary_in_words(prepared, most=1).count("\n  Actor_") == 1
+    assert "recordings left out: 4, the first 1" in summary_in_words(prepared, most=1)
+
+
+def test_members_of_a_zip_that_are_damaged_odd_or_huge(tmp_path, monkeypatch):
+    source = write_ravdess(tmp_path / "in")
+    evil = {f"../../{NAMES[0][:-2]}24.wav": b"x", f"/{NAMES[0][:-2]}23.wav": b"x"}
+    path = zip_of(source, tmp_path / "a.zip", evil)
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(f"Actor_01/{NAMES[0]}.wav")
+    content = bytearray(path.read_bytes())
+    content[member.header_offset + 200] ^= 0xFF  # within the compressed sound
+    path.write_bytes(content)
+    prepared = record(path, tmp_path / "out", front_end=stub(), jobs=1)
+    report = check_sums(prepared)
+    assert [one["path"] for one in report["skipped"]] == [f"Actor_01/{NAMES[0]}.wav"]
+    assert report["skipped"][0]["reason"].startswith("damaged or locked in the archive")
+    assert report["videos"]["name is not one of the corpus, left out"] == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "in", "out"]
+    monkeypatch.setattr(recordings, "LARGEST_MEMBER", member.file_size)
+    with pytest.raises(UserError, match="10 of 10 recordings cannot be used"):
+        record(path, tmp_path / "small", front_end=stub(), jobs=1)
+    listing = recordings.read_recipe("ravdess", path, None)
+    found = list(recordings.contents(listing, [clip.path for clip in listing.clips]))
+    assert [one.reason for one in found[1:]] == ["too large for a clip"] * 9
+
+
+@pytest.mark.parametrize(("bad", "refused"), [(5, False), (6, True), (10, True)])
+def test_too_many_bad_recordings_are_refused(tmp_path, bad, refused):
+    source = write_ravdess(tmp_path / "in")
+    for name in NAMES[:bad]:
+        (source / f"Actor_{name[-2:]}" / f"{name}.wav").write_bytes(b"<html>")
+    if not refused:
+        assert len(record(source, tmp_path / "out", front_end=stub(), jobs=1)) == 5
+        return
+    with pytest.raises(UserError, match=rf"{bad} of 10 recordings cannot be used, the first of them.*a web page"):
+        record(source, tmp_path / "out", front_end=stub(), jobs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folds_that_lose_all_their_clips_are_noted(tmp_path):
+    source = write_ravdess(tmp_path / "in")
+    for name in NAMES[:2]:
+        (source / "Actor_01" / f"{name}.wav").write_bytes(b"")
+    report = record(source, tmp_path / "out", front_end=stub(), jobs=1).report
+    assert report["videos"]["folds left without a clip"] == 1
+
+
+@pytest.mark.parametrize("frames", [np.empty((0, 2), np.float32), np.full((5, 2), np.nan, np.float32)])
+def test_a_front_end_that_finds_nothing(frames):
+    result = recordings.frames_of(stub(lambda signal, rate: frames), (wav_bytes(hum(0.5)), False))
+    assert str(result) == "the front end stub finds nothing in it"
+
+
+def wav_bytes(signal):
+    import io
+
+    stream = io.BytesIO()
+    soundfile.write(stream, signal, RATE, format="WAV")
+    return stream.getvalue()
+
+
+def test_a_front_ends_own_sentence_is_the_reason():
+    def refuse(signal, rate):
+        raise UserError("too loud")
+
+    assert str(recordings.frames_of(stub(refuse), (wav_bytes(hum(0.5)), False))) == "too loud"
+
+
+def test_want_of_memory_is_no_fault_of_the_recording():
+    def too_much(signal, rate):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        recordings.frames_of(stub(too_much), (wav_bytes(hum(0.5)), False))
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_no_jobs_no_work(tmp_path, jobs):
+    with pytest.raises(UserError, match=f"{jobs} jobs: at least one process"):
+        record(write_ravdess(tmp_path / "in"), tmp_path / "out", front_end=stub(), jobs=jobs)
+
+
+# --- silence
+
+BEFORE, AFTER = 0.4, 0.7  # seconds
+
+
+def voice_in(i: int) -> tuple[float, float]:
+    """From which second to which the i-th recording is kept: a margin beside the voice, to a whole half of a moment."""
+    half = MOMENT / 2
+    last = BEFORE + len(sound(i)) / RATE
+    return BEFORE - MARGIN, np.ceil(last / half - 1e-9) * half + MARGIN
+
+
+def test_silence_at_the_edges_is_left_out(tmp_path):
+    source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
+    prepared = record(source, tmp_path / "out", front_end=stub(), jobs=1)
+    report = check_sums(prepared)
+    dropped = 0
+    for i, name in enumerate(prepared.recordings.id.tolist()):
+        number = NAMES.index(name)
+        began, ended = voice_in(number)
+        raw = between_silences(sound(number), BEFORE, AFTER) / np.float32(2**15)
+        np.testing.assert_allclose(
+            [prepared.segments.start[i], prepared.segments.end[i]], [began, ended], atol=1 / RATE
+        )
+        part = raw[round(began * RATE) : round(ended * RATE)]
+        np.testing.assert_array_equal(prepared.recording(i), level_and_crossings(part, RATE))
+        np.testing.assert_array_equal(prepared.segment(i), prepared.recording(i))
+        dropped += round((len(raw) - len(part)) / RATE * 100)
+    # at least what lies beyond the margin of 0.15 s and the half of a moment
+    assert report["frames"][recordings.SILENCE] == dropped > len(NAMES) * 78
+    text = (tmp_path / "out" / "report.txt").read_text()
+    kept = len(prepared.frames)
+    assert f"frames: {kept + dropped:,} in = {kept:,} kept + {dropped:,} dropped" in text
+    assert f"{dropped:,}  silence before and after the voice" in text
+    assert ("frames", "dropped", "silence before and after the voice", dropped) in faults(report)
+    archive = zip_of(source, tmp_path / "a.zip")
+    same(prepared, record(archive, tmp_path / "zip", front_end=stub(), jobs=2))
+
+
+def test_silence_is_kept_where_it_is_asked_for(tmp_path):
+    source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
+    less = record(source, tmp_path / "less", front_end=stub(), jobs=1)
+    whole = record(source, tmp_path / "whole", front_end=stub(), jobs=1, keep_silence=True)
+    report = check_sums(whole)
+    assert (
+        report["frames"][recordings.SILENCE] == 0 and "silence" not in (tmp_path / "whole" / "report.txt").read_text()
+    )
+    for i, name in enumerate(whole.recordings.id.tolist()):
+        raw = between_silences(sound(NAMES.index(name)), BEFORE, AFTER) / np.float32(2**15)
+        np.testing.assert_array_equal(whole.recording(i), level_and_crossings(raw, RATE))
+        assert whole.segments.start[i] == 0 and whole.segments.end[i] == len(raw) / RATE
+    # what the shorter corpus says that it left out is what the longer one has more, to a frame a file
+    assert abs(less.report["frames"]["in"] - len(whole.frames)) <= len(NAMES)
+    assert less.content_hash != whole.content_hash
+    assert less.header["keep_silence"] is False and whole.header["keep_silence"] is True
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="keep_silence is False there, True here"):
+        record(source, tmp_path / "less", front_end=stub(), jobs=1, keep_silence=True)
+    with pytest.raises(UserError, match="keep_silence is True there, False here"):
+        record(source, tmp_path / "whole", front_end=stub(), jobs=1)
+    assert contents(tmp_path) == before
+
+
+def test_what_is_left_out_whole_has_no_silence_to_count(tmp_path):
+    source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
+    before = record(source, tmp_path / "1", front_end=stub(), jobs=1)
+    (source / "Actor_01" / f"{NAMES[0]}.wav").write_bytes(b"")
+    after = record(source, tmp_path / "2", front_end=stub(), jobs=1)
+    began, ended = voice_in(0)
+    silent = round((BEFORE + len(sound(0)) / RATE + AFTER - (ended - began)) * 100)
+    assert check_sums(before)["frames"][recordings.SILENCE] - check_sums(after)["frames"][recordings.SILENCE] == silent
+
+
+def test_the_front_end_hears_the_voice_alone():
+    signal = between_silences(hum(0.5), BEFORE, AFTER)
+    heard = []
+
+    def listen(signal, rate):
+        heard.append(len(signal))
+        return level_and_crossings(signal, rate)
+
+    frames, *times = recordings.frames_of(stub(listen), (wav_bytes(signal), False))
+    np.testing.assert_allclose(times, [BEFORE - MARGIN, BEFORE + 0.5 + MARGIN, BEFORE + 0.5 + AFTER], atol=1e-9)
+    _, *times = recordings.frames_of(stub(listen), (wav_bytes(signal), True))
+    assert times == [0, len(signal) / RATE, len(signal) / RATE]
+    assert heard == [round((0.5 + 2 * MARGIN) * RATE), len(signal)] and len(frames) == 80
+
+
+# --- own recordings
+
+
+def own(tmp_path: Path, text: str, **sounds: np.ndarray) -> Corpus:
+    for name, signal in sounds.items():
+        write(tmp_path / "in" / f"{name}.wav", sixteen_bit(signal))
+    (tmp_path / "in").mkdir(exist_ok=True)
+    return record(tmp_path / "in", tmp_path / "out", "folder", write_table(tmp_path, text), stub(), jobs=1)
+
+
+THREE = {"a": hum(2.0), "b": hum(1.0, pitch=200), "c": hum(1.5, pitch=250)}
+
+
+def test_stretches_of_a_recording(tmp_path):
+    prepared = own(
+        tmp_path,
+        "path,speaker,happy,anger,category,start,end\n"
+        "c.wav,w,0.5,0,glad,,\n"
+        "a.wav,u,3,0,glad,0.5,1.25\n"
+        "a.wav,u,0,1,cross,1.0,\n"
+        "b.wav,v,0,0,calm,,0.4\n",
+        **THREE,
+    )
+    report = check_sums(prepared)
+    assert prepared.recordings.id.tolist() == ["a.wav", "b.wav", "c.wav"]
+    assert prepared.recordings.length.tolist() == [200, 100, 150]
+    assert prepared.segments.recording.tolist() == [0, 0, 1, 2] and prepared.segments.row.tolist() == [0, 1, 0, 0]
+    np.testing.assert_allclose(prepared.segments.start, [0.5, 1.0, 0, 0])
+    np.testing.assert_allclose(prepared.segments.end, [1.25, 2.0, 0.4, 1.5])
+    # every frame that touches the stretch, so one more at either end that falls on a frame's edge inside the file
+    assert prepared.segments.first.tolist() == [49, 99, 200, 300]
+    assert prepared.segments.length.tolist() == [77, 101, 41, 150]
+    for i, (recording, first, last) in enumerate([(0, 49, 126), (0, 99, 200), (1, 0, 41), (2, 0, 150)]):
+        np.testing.assert_array_equal(prepared.segment(i), prepared.recording(recording)[first:last])
+    assert [prepared.category_names[c] for c in prepared.segments.category] == ["glad", "cross", "calm", "glad"]
+    assert prepared.segments.fold.tolist() == [0, 0, 1, 2]
+    assert [SPLITS[s] for s in prepared.segments.split] == ["test", "test", "valid", "train"]
+    np.testing.assert_array_equal(prepared.targets[0], np.float32(intensities(happy=3)))
+    assert report["mended"] == {"end beyond the recording clipped": 0}
+
+
+def test_stretches_that_do_not_fit(tmp_path):
+    prepared = own(
+        tmp_path,
+        "path,speaker,happy,start,end\n"
+        "a.wav,u,1,0,1\na.wav,u,1,1,9\na.wav,u,1,1.9,\na.wav,u,1,2,3\na.wav,u,1,0.1,0.2\n"
+        "b.wav,v,1,,\nc.wav,w,1,,\n",
+        **THREE,
+    )
+    report = check_sums(prepared)
+    assert report["segments"]["dropped"] == {
+        "interval beyond the end of the recording": 1,
+        "shorter than 0.3 s of frames": 2,
+    }
+    assert report["mended"] == {"end beyond the recording clipped": 1}
+    assert prepared.segments.row.tolist() == [0, 1, 0, 0] and prepared.segments.length.tolist() == [101, 101, 100, 150]
+    assert prepared.category_names == () and set(prepared.segments.category.tolist()) == {-1}
+
+
+def test_a_recording_of_which_the_table_names_a_stretch_is_not_trimmed(tmp_path):
+    """A start of 0 is a stretch as well, as is an end alone; a recording without either is trimmed beside them."""
+    sounds = {**THREE, "d": hum(0.9, pitch=120)}
+    prepared = own(
+        tmp_path,
+        "path,speaker,happy,start,end\na.wav,u,1,0,\nb.wav,v,1,,2.0\nc.wav,w,1,,\nd.wav,x,1,0.6,1.4\nd.wav,x,2,,\n",
+        **{name: between_silences(signal, BEFORE, AFTER) for name, signal in sounds.items()},
+    )
+    report = check_sums(prepared)
+    assert prepared.recordings.length.tolist() == [310, 210, 180, 200]
+    np.testing.assert_allclose(prepared.segments.start, [0, 0, BEFORE - MARGIN, 0.6, 0], atol=1e-9)
+    np.testing.assert_allclose(prepared.segments.end, [3.1, 2.0, BEFORE + 1.5 + MARGIN, 1.4, 2.0], atol=1e-9)
+    assert prepared.segments.first.tolist() == [0, 310, 520, 759, 700]
+    assert prepared.segments.length.tolist() == [310, 201, 180, 82, 200]
+    assert report["frames"][recordings.SILENCE] == 260 - 180
+
+
+def test_a_click_at_the_beginning_is_too_short_to_be_a_voice(tmp_path):
+    click = np.zeros(RATE)
+    click[0] = 0.5
+    prepared = own(tmp_path, "path,speaker,sad\na.wav,u,1\nb.wav,v,1\nc.wav,w,1\nd.wav,x,1\n", **THREE, d=click)
+    report = check_sums(prepared)
+    assert report["segments"]["dropped"] == {"shorter than 0.3 s of frames": 1}
+    assert report["videos"]["kept"] == 4 and prepared.recordings.length.tolist()[3] < 20
+
+
+def test_a_given_split_without_speakers(tmp_path):
+    prepared = own(tmp_path, "path,speaker,sad,split\na.wav,,1,train\nb.wav,,2,valid\nc.wav,,0,test\n", **THREE)
+    assert [SPLITS[s] for s in prepared.recordings.split] == ["train", "valid", "test"]
+    assert prepared.folds == [0] and prepared.of_fold(0) is prepared
+    assert prepared.header["folds"] == "given by the table"
+
+
+def test_a_missing_file_is_left_out(tmp_path):
+    table = "path,speaker,sad\na.wav,u,1\nb.wav,v,1\nc.wav,w,1\nd.wav,x,1\n"
+    prepared = own(tmp_path, table, **THREE)
+    assert [one["path"] for one in check_sums(prepared)["skipped"]] == ["d.wav"]
+    with pytest.raises(UserError, match=r"3 of 3 recordings.*a\.wav, because: the file cannot be read \(No such file"):
+        record(
+            tmp_path,
+            tmp_path / "new",
+            "folder",
+            write_table(tmp_path, "path,speaker,sad\na.wav,u,1\nb.wav,v,1\nc.wav,w,1\n"),
+            stub(),
+        )
+
+
+def test_only_stretches_beyond_the_end(tmp_path):
+    rows = "".join(f"{name}.wav,{name},1,9\n" for name in THREE)
+    with pytest.raises(UserError, match=r"no clip can be used \(interval beyond the end of the recording\)"):
+        own(tmp_path, "path,speaker,sad,start\n" + rows, **THREE)
+    assert not (tmp_path / "out").exists()
+
+
+# --- the command
+
+
+def test_the_command(tmp_path, capsys, one_thread):
+    source = write_ravdess(tmp_path / "in")
+    (source / "Actor_01" / f"{NAMES[0]}.wav").write_bytes(b"")
+    command = ["corpus", "record", str(source), "-o", str(tmp_path / "out"), "--jobs", "1"]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert f"  Actor_01/{NAMES[0]}.wav: an empty file" in said and "segments: 10 in = 9 kept + 1 dropped" in said
+    assert cli.main(["corpus", "show", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["segments"]["test"] == 1
+    assert cli.main([*command[:-2], "--front-end", "mel"]) == 2
+    assert "mel: no such front end" in capsys.readouterr().err
+    assert cli.main([*command[:-2], "--recipe", "folder"]) == 2
+    assert "give one with --table" in capsys.readouterr().err
+    table = write_table(tmp_path, "path,speaker,sad\n" + "".join(f"Actor_{n[-2:]}/{n}.wav,{n[-2:]},1\n" for n in NAMES))
+    made = ["--recipe", "folder", "--table", str(table), "-o", str(tmp_path / "own")]
+    assert cli.main(["corpus", "record", str(source), *made, "--jobs", "1"]) == 0
+    assert "by speaker: the sorted speakers dealt over 5 folds" in capsys.readouterr().out
+
+
+def test_silence_by_the_command(tmp_path, capsys, one_thread):
+    source = write_ravdess(tmp_path / "in", names=NAMES[:6], before=BEFORE, after=AFTER)
+    command = ["corpus", "record", str(source), "--jobs", "1", "-o", str(tmp_path / "less")]
+    assert cli.main(command) == 0
+    assert "silence before and after the voice" in capsys.readouterr().out
+    before = contents(tmp_path / "less")
+    assert cli.main([*command, "--keep-silence"]) == 2
+    assert "keep_silence is False there, True here" in capsys.readouterr().err
+    assert contents(tmp_path / "less") == before
+    assert cli.main([*command[:-1], str(tmp_path / "whole"), "--keep-silence"]) == 0
+    assert "silence before and after the voice" not in capsys.readouterr().out
+    less, whole = (Corpus.open(tmp_path / name) for name in ("less", "whole"))
+    assert len(less.frames) + 6 * 60 < len(whole.frames) and less.content_hash != whole.content_hash
+
+
+# --- real voices
+
+
+@pytest.fixture(scope="module")
+def real(real_data, tmp_path_factory):
+    return record(real_data / "ravdess-16k", tmp_path_factory.mktemp("real") / "out", front_end=stub(), jobs=2)
+
+
+def test_all_of_ravdess(real):
+    report = check_sums(real)
+    assert real.recordings.id.tolist() == sorted(ravdess_names()) and not report["skipped"]
+    assert len(real) == len(real.recordings) == 1440 and len(set(real.recordings.speaker.tolist())) == 24
+    counts = Counter(real.category_names[c] for c in real.segments.category)
+    assert counts["neutral"] == 96 + 192 and set(counts.values()) == {288, 192} and len(counts) == 7
+    assert set(report["videos"]) == {"kept"}
+
+
+def test_each_actor_is_tested_once(real):
+    tested = Counter()
+    for k in real.folds:
+        fold = real.of_fold(k)
+        speakers = {
+            name: set(fold.recordings.speaker[fold.recordings.split == i].tolist()) for i, name in enumerate(SPLITS)
+        }
+        assert (
+            not speakers["train"] & (speakers["test"] | speakers["valid"]) and not speakers["test"] & speakers["valid"]
+        )
+        assert len(speakers["test"]) == (6 if k < 2 else 4) and not speakers["none"]
+        assert sorted(int(name[-2:]) % 2 for name in speakers["test"]) == [0] * (3 if k < 2 else 2) + [1] * (
+            3 if k < 2 else 2
+        )
+        tested.update(speakers["test"])
+    assert len(tested) == 24 and set(tested.values()) == {1}
+
+
+def test_real_frames_are_those_of_the_file(real, real_data):
+    """And what is left out is quieter than what is kept, by the measure of a sliding window."""
+    for i in (0, 700, 1439):
+        name = real.recordings.id[i]
+        signal, rate = read(real_data / "ravdess-16k" / f"Actor_{name[-2:]}" / f"{name}.flac")
+        first, last = (round(seconds[i] * rate) for seconds in (real.segments.start, real.segments.end))
+        np.testing.assert_array_equal(real.recording(i), level_and_crossings(signal[first:last], rate))
+        swing = (signal - signal.mean()).astype(np.float64)
+        power = np.convolve(swing**2, np.ones(round(MOMENT * rate)), "valid")
+        level = 10 * np.log10(power.max() / np.maximum(power, 1e-30))
+        out = np.concatenate([level[: first + int(MARGIN * rate) // 2], level[last - int(MARGIN * rate) // 2 :]])
+        assert len(out) and out.min() > BESIDE_THE_VOICE - 1
+
+
+def test_two_fifths_of_real_clips_are_silence(real):
+    frames = real.report["frames"]
+    assert 0.3 < frames[recordings.SILENCE] / frames["in"] < 0.5
+    assert real.recordings.length.min() > 100 and (real.segments.end > real.segments.start + 1).all()

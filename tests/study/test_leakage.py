@@ -1,0 +1,177 @@
+"""Leaks on corpora small enough to count frames by hand."""
+
+import numpy as np
+import pytest
+from builders import RATE, noise
+
+from emo_ssl.core.corpus import SPLITS, CorpusWriter, SegmentTable
+from emo_ssl.core.normalise import Normaliser
+from emo_ssl.corpora.covarep import GROUPS, groups_of
+from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES
+from emo_ssl.corpora.report import faults
+from emo_ssl.study import leakage as leaks
+
+SPANS = (  # video, first frame within it, frames
+    *((0, 0, 40), (0, 30, 40), (0, 90, 10)),
+    *((1, 0, 50), (1, 50, 30)),
+    (2, 5, 20),
+)
+LENGTHS = (120, 80, 60)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Three videos of 120, 80 and 60 frames; every video has a level of its own, so that sound gives it away."""
+    count = len(SPANS)
+    with CorpusWriter(tmp_path, ("a", "b"), RATE) as writer:
+        offsets = [
+            writer.add_recording(f"v{v}", noise(n, seed=v) * 0.1 + np.float32(10 * v), split=0)
+            for v, n in enumerate(LENGTHS)
+        ]
+        recording, first, length = (np.array(column) for column in zip(*SPANS, strict=True))
+        start = first / RATE
+        segments = SegmentTable(
+            recording=recording.astype(np.int32),
+            row=np.arange(count, dtype=np.int32),
+            start=start,
+            end=start + length / RATE,
+            first=first + np.array(offsets)[recording],
+            length=length.astype(np.int32),
+            split=np.full(count, SPLITS.index("train"), np.int8),
+            fold=np.full(count, -1, np.int8),
+            category=np.full(count, -1, np.int8),
+        )
+        targets = np.arange(count * 6).reshape(count, 6).astype(np.float32) % 4 * 0.5
+        return writer.seal(segments, targets, EMOTIONS, {}, source="made by hand", folds="none")
+
+
+def test_covered_frames_are_counted_once(corpus):
+    everything = leaks.covered(corpus)
+    assert everything.shape == (260,) and everything.dtype == bool
+    assert everything.sum() == 70 + 10 + 80 + 20  # the first two overlap by ten
+    assert leaks.covered(corpus, np.array([3])).sum() == 50
+    assert leaks.covered(corpus, np.array([3]))[120:170].all()
+    assert not leaks.covered(corpus, np.array([], int)).any()
+
+
+def test_shared_frames(corpus):
+    assert leaks.shared_frames(corpus, np.array([0]), np.array([1])) == 10 / 40
+    assert leaks.shared_frames(corpus, np.array([0, 3, 4]), np.array([1, 5])) == 10 / 60
+    assert leaks.shared_frames(corpus, np.array([3]), np.array([0])) == 0
+    assert np.isnan(leaks.shared_frames(corpus, np.array([3]), np.array([], int)))
+
+
+@pytest.mark.parametrize("unit", leaks.UNITS)
+def test_random_split_is_a_partition_of_the_wanted_size(unit):
+    recording = np.repeat(np.arange(20), np.arange(20) % 4 + 1)
+    train, test = leaks.random_split(recording, unit, 0.25, np.random.default_rng(3))
+    assert sorted([*train, *test]) == list(range(len(recording)))
+    if unit == "video":
+        assert not set(recording[train]) & set(recording[test]) and len(set(recording[test])) == 5
+    else:
+        assert len(test) == round(0.25 * len(recording)) and set(recording[train]) & set(recording[test])
+    again = leaks.random_split(recording, unit, 0.25, np.random.default_rng(3))
+    np.testing.assert_array_equal(again[1], test)
+
+
+def test_random_split_never_has_an_empty_test_and_refuses_other_units():
+    assert len(leaks.random_split(np.array([0, 0, 1]), "segment", 0.01, np.random.default_rng(0))[1]) == 1
+    with pytest.raises(ValueError, match="by segment or by video, not by speaker"):
+        leaks.random_split(np.array([0, 1]), "speaker", 0.5, np.random.default_rng(0))
+
+
+def test_nearest_in_time_stays_in_the_video(corpus):
+    nearest = leaks.nearest_in_time(corpus, train=np.array([0, 2, 4]), test=np.array([1, 3, 5]))
+    assert nearest.tolist() == [0, 4, -1]  # middles 50 against 20 and 95; the only one of video 1; none
+
+
+def test_nearest_in_sound_is_what_a_plain_scan_finds():
+    rng = np.random.default_rng(1)
+    sound = rng.normal(size=(60, 5)).astype(np.float32)
+    train, test = np.arange(0, 40), np.arange(40, 60)
+    found = leaks.nearest_in_sound(sound, train, test, 3)
+    for row, i in zip(found, test, strict=True):
+        distance = ((sound[train] - sound[i]) ** 2).sum(1)
+        assert set(row) == set(train[np.argsort(distance)[:3]])
+    assert leaks.nearest_in_sound(sound, train[:2], test, 5).shape == (20, 2)  # fewer to choose from than wanted
+
+
+def plain(corpus) -> Normaliser:
+    return Normaliser(np.zeros((1, 2)), np.full((1, 2), 10.0), np.zeros(3, int))
+
+
+def test_mean_sound_and_the_video_it_gives_away(corpus):
+    sound = leaks.mean_sound(corpus, plain(corpus))
+    np.testing.assert_allclose(sound[3], np.asarray(corpus.segment(3)).mean(0) / 10, rtol=1e-5)
+    train, test = np.array([0, 2, 4]), np.array([1, 3, 5])
+    assert leaks.same_video(corpus, sound, train, test) == 1.0  # segment 5 has no other of its video and is left out
+    assert leaks.same_video(corpus, 0 * sound + [[0], [0.1], [9], [9], [1], [5]], train, test) == 0.5
+    assert np.isnan(leaks.same_video(corpus, sound, np.array([0]), np.array([3])))
+
+
+def test_copying_scores_the_labels_that_were_copied(corpus):
+    sound = leaks.mean_sound(corpus, plain(corpus))
+    train, test = np.array([0, 2]), np.array([1, 3, 4, 5])
+    found = leaks.copying(corpus, sound, train, test, count=1)
+    median, y = np.median(corpus.targets[train], 0), corpus.targets
+    in_time = np.stack([y[0], median, median, median])
+    assert found["nearest in time"]["MAE"] == pytest.approx(np.abs(in_time - y[test]).mean())
+    assert found["train median"]["MAE"] == pytest.approx(np.abs(median - y[test]).mean())
+    assert found["train median"]["AUROC"] == 0.5
+    assert set(found) == {"train median", "nearest in time", "alike in sound"}
+
+
+def test_a_planted_leak_is_found_by_segment_and_gone_by_video():
+    """Labels that belong to the video alone: copying wins where videos are torn apart, and nowhere else."""
+    rng = np.random.default_rng(0)
+    recording = np.repeat(np.arange(80), 5)
+    sound = (rng.normal(size=(80, 4))[recording] + 0.01 * rng.normal(size=(400, 4))).astype(np.float32)
+    targets = (rng.random((80, 6)) < 0.4)[recording].astype(np.float32)
+
+    def auroc(unit: str) -> float:
+        train, test = leaks.random_split(recording, unit, 0.2, np.random.default_rng(1))
+        return leaks.score(targets[leaks.nearest_in_sound(sound, train, test, 3)].mean(1), targets[test])["AUROC"]
+
+    assert auroc("segment") > 0.95
+    assert auroc("video") < 0.65
+
+
+def test_measure_is_tidy_and_repeats(corpus):
+    sound = leaks.mean_sound(corpus, plain(corpus))
+    exposure, scores = leaks.measure(corpus, sound, repetitions=3, seed=5, share=0.4)
+    assert list(exposure.columns) == ["split", *leaks.EXPOSURE] and len(exposure) == 6
+    assert len(scores) == 2 * 3 * 3 * 3
+    assert (exposure[exposure["split"] == "video"][leaks.EXPOSURE[0]] == 0).all()
+    again = leaks.measure(corpus, sound, repetitions=3, seed=5, share=0.4)[1]
+    np.testing.assert_array_equal(scores["value"], again["value"])
+
+
+def test_groups_are_the_74_names_in_order():
+    assert [name for group in GROUPS for name in group.names] == list(FEATURE_NAMES)
+    assert GROUPS[2].span == "creak" and GROUPS[0].span == "F0 … VUV"
+
+
+def test_groups_of_other_features():
+    found = dict(groups_of(["F0", "loudness", "MCEP_3", "MCEP_4"]))
+    assert {title: places.tolist() for title, places in found.items()} == {
+        "pitch": [0],
+        "spectrum": [2, 3],
+        "other": [1],
+    }
+
+
+def test_faults_of_a_report():
+    report = {
+        "segments": {"in": 9, "kept": 6, "dropped": {"label is NaN": 3}},
+        "mended": {"start below 0 clipped": 2, "never met": 0},
+        "videos": {"kept": 5, "in no fold, kept for pretraining": 1},
+        "frames": {"in": 90, "dropped: row of the wrong width": 7, "kept": 83},
+        "missing_values": {"peakSlope": 4},
+    }
+    assert faults(report) == [
+        ("segments", "dropped", "label is NaN", 3),
+        ("segments", "mended", "start below 0 clipped", 2),
+        ("videos", "noted", "in no fold, kept for pretraining", 1),
+        ("frames", "dropped", "row of the wrong width", 7),
+        ("values", "noted", "missing in peakSlope", 4),
+    ]

@@ -1,0 +1,298 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from builders import contents
+
+from emo_ssl.utils import io as files
+from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import (
+    LOCK,
+    STATE,
+    OutputFolder,
+    atomic_path,
+    describe_difference,
+    fingerprint,
+    hash_of,
+    read_json,
+    require_space,
+    write_bytes,
+    write_json,
+)
+
+CONFIG = {"seed": 1, "half": False}
+
+
+# --- single files
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"new")
+        assert contents(tmp_path) == {"a.partial": b"new"}
+    assert contents(tmp_path) == {"a": b"new"}
+
+
+@pytest.mark.parametrize("problem", [ValueError("no"), KeyboardInterrupt(), OSError(errno.EIO, "no")])
+@pytest.mark.parametrize("before", [{}, {"a": b"old"}])
+def test_a_failure_leaves_what_was_there(tmp_path, problem, before):
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(type(problem)) as caught, atomic_path(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"half")
+        raise problem
+    assert caught.value is problem
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_said_in_one_sentence(tmp_path, number):
+    with pytest.raises(UserError, match=r"a: the disk is full, nothing was kept"), atomic_path(tmp_path / "a"):
+        raise OSError(number, os.strerror(number))
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_full_disk_is_known_from_the_words_of_hdf5(kind):
+    assert files.is_disk_full(kind(f"Can't flush (file write failed: errno = {errno.ENOSPC}, offset = 3)"))
+    assert not files.is_disk_full(kind(f"Can't flush (file write failed: errno = {errno.EIO}, offset = 3)"))
+
+
+def test_small_files(tmp_path):
+    write_bytes(tmp_path / "empty", b"")
+    write_json(tmp_path / "a.json", {"é": [1, None, 0.5]})
+    assert contents(tmp_path) == {"a.json": '{\n "é": [\n  1,\n  null,\n  0.5\n ]\n}\n'.encode(), "empty": b""}
+    assert read_json(tmp_path / "a.json") == {"é": [1, None, 0.5]}
+
+
+def test_json_that_others_could_not_read_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_damaged_json_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.json: not readable as JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_hash_of_knows_values_and_not_the_order_of_keys():
+    assert hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
+    assert len({hash_of(v) for v in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": "1"}, {"a": [1]}, {})}) == 6
+
+
+def test_require_space_looks_at_the_nearest_folder_that_exists(tmp_path):
+    assert require_space(tmp_path / "not" / "yet", 0) is None
+    with pytest.raises(UserError, match=r"yet: the disk is full \(1000000000.0 GB needed\)"):
+        require_space(tmp_path / "not" / "yet", 10**18)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 1 << 16, (1 << 16) + 1, 64 << 16])
+def test_fingerprint_sees_every_byte_of_a_small_file(tmp_path, size):
+    path = tmp_path / "a"
+    path.write_bytes(bytes(size))
+    prints = {fingerprint(path)}
+    assert fingerprint(path) in prints
+    for position in {0, size // 2, size - 1} if size else ():
+        changed = bytearray(size)
+        changed[position] = 1
+        path.write_bytes(changed)
+        prints.add(fingerprint(path))
+    path.write_bytes(bytes(size + 1))
+    prints.add(fingerprint(path))
+    assert len(prints) == 2 + len({0, size // 2, size - 1} if size else ())
+
+
+def test_fingerprint_reads_both_ends_of_a_large_file(tmp_path):
+    path = tmp_path / "a"
+    prints = set()
+    for position in (None, 0, 2**30 - 1):
+        with path.open("wb") as stream:
+            stream.truncate(2**30)  # a hole: takes no room
+            if position is not None:
+                stream.seek(position)
+                stream.write(b"x")
+        prints.add(fingerprint(path))
+    assert len(prints) == 3
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "words"),
+    [
+        ({"seed": 1}, {"seed": 2}, "seed is 1 there, 2 here"),
+        ({"a": 1, "b": "x"}, {"a": 2, "b": None}, "a is 1 there, 2 here; b is 'x' there, None here"),
+        ({}, {"half": True}, "half is None there, True here"),
+        ({"a": 1}, {"a": 1}, "another kind"),
+        (None, {"a": 1}, "it differs"),
+    ],
+)
+def test_describe_difference(theirs, ours, words):
+    assert describe_difference(theirs, ours) == words
+
+
+# --- folders that know their configuration
+
+
+def make(path, config=CONFIG, kind="corpus"):
+    with OutputFolder(path, kind, config) as out:
+        was_complete = out.complete
+        if not was_complete:
+            write_bytes(path / "data", b"result")
+            out.finish()
+    return was_complete
+
+
+def test_a_finished_folder_is_returned_at_once(tmp_path):
+    path = tmp_path / "deep" / "out"
+    assert make(path) is False
+    before = contents(path)
+    assert before.keys() == {"data", STATE}
+    assert json.loads(before[STATE])["complete"] is True
+    assert make(path) is True
+    assert make(path, dict(reversed(CONFIG.items()))) is True
+    assert contents(path) == before
+
+
+def test_an_empty_folder_that_exists_is_fine(tmp_path):
+    assert make(tmp_path) is False
+    assert contents(tmp_path)["data"] == b"result"
+
+
+def test_an_unfinished_folder_is_resumed(tmp_path):
+    with pytest.raises(RuntimeError), OutputFolder(tmp_path, "corpus", CONFIG):
+        write_bytes(tmp_path / "first half", b"1")
+        (tmp_path / "second.partial").write_bytes(b"?")
+        raise RuntimeError
+    assert contents(tmp_path).keys() == {"first half", STATE}
+    with OutputFolder(tmp_path, "corpus", CONFIG) as out:
+        assert not out.complete
+        assert (tmp_path / "first half").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("problem", [UserError("u"), KeyboardInterrupt(), RuntimeError("r")])
+def test_a_failure_that_kept_nothing_leaves_no_trace(tmp_path, problem):
+    with pytest.raises(type(problem)), OutputFolder(tmp_path / "out", "corpus", CONFIG):
+        (tmp_path / "out" / "data.partial").write_bytes(b"?")
+        raise problem
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "out").mkdir()
+    with pytest.raises(type(problem)), OutputFolder(tmp_path / "out", "corpus", CONFIG):
+        raise problem
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_configuration_is_refused_by_name(tmp_path, finished):
+    with OutputFolder(tmp_path, "corpus", CONFIG) as out:
+        write_bytes(tmp_path / "data", b"result")
+        if finished:
+            out.finish()
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"corpus of another configuration \(seed is 1 there, 2 here\); choose another"):
+        make(tmp_path, {**CONFIG, "seed": 2})
+    with pytest.raises(UserError, match=r"holds a corpus of another configuration \(another kind\)"):
+        make(tmp_path, kind="study")
+    assert contents(tmp_path) == before
+
+
+def test_a_strangers_folder_is_refused(tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"!")
+    with pytest.raises(UserError, match="not empty and emo-ssl did not make it"):
+        make(tmp_path)
+    assert contents(tmp_path) == {"holiday.jpg": b"!"}
+
+
+@pytest.mark.parametrize(("content", "sentence"), [(b"{", "not readable as JSON"), (b"[1]", "not written by emo-ssl")])
+def test_a_damaged_state_is_named(tmp_path, content, sentence):
+    (tmp_path / STATE).write_bytes(content)
+    with pytest.raises(UserError, match=f"{STATE}: {sentence}"):
+        make(tmp_path)
+    assert contents(tmp_path) == {STATE: content}
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_file_in_the_way_is_refused(tmp_path, where):
+    (tmp_path / "file").write_bytes(b"!")
+    with pytest.raises(UserError, match="choose another -o"):
+        make(tmp_path / where)
+    assert contents(tmp_path) == {"file": b"!"}
+
+
+def test_a_second_writer_is_refused_and_harms_nothing(tmp_path):
+    pytest.importorskip("fcntl")
+    path = tmp_path / "out"
+    with OutputFolder(path, "corpus", CONFIG) as first:
+        (path / "data.partial").write_bytes(b"half")
+        with pytest.raises(UserError, match="another emo-ssl is writing here"):
+            make(path)
+        assert (path / "data.partial").exists() and (path / LOCK).exists()
+        write_bytes(path / "data", b"result")
+        first.finish()
+    assert make(path) is True
+
+
+def test_a_lock_whose_file_the_last_owner_removed_counts_for_nothing(tmp_path, monkeypatch):
+    """Opened before the other run ended, locked after: two newcomers could otherwise both hold a lock."""
+    fcntl = pytest.importorskip("fcntl")
+    real = fcntl.flock
+
+    def other_run_ends_first(stream, operation):
+        (tmp_path / "out" / LOCK).unlink()
+        real(stream, operation)
+
+    monkeypatch.setattr(fcntl, "flock", other_run_ends_first)
+    with pytest.raises(UserError, match="another emo-ssl is writing here"):
+        make(tmp_path / "out")
+    monkeypatch.undo()
+    assert make(tmp_path / "out") is False
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_trace(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "sync", full)
+    with pytest.raises(UserError, match=f"{STATE}: the disk is full"):
+        make(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+STOP_IN_THE_MIDDLE = """
+import json, sys
+from pathlib import Path
+from emo_ssl.utils import io as files
+
+path = Path(sys.argv[1])
+if sys.argv[3] == "before the first state":
+    files.sync = lambda path: (print("ready", flush=True), sys.stdin.read())
+with files.OutputFolder(path, "corpus", json.loads(sys.argv[2])):
+    files.write_bytes(path / "first half", b"1")
+    with files.atomic_path(path / "second") as temporary:
+        temporary.write_bytes(b"?")
+        print("ready", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.parametrize("moment", ["before the first state", "in the middle"])
+def test_a_killed_run_is_resumed_without_its_leftovers(tmp_path, moment):
+    path = tmp_path / "out"
+    command = [sys.executable, "-c", STOP_IN_THE_MIDDLE, path, json.dumps(CONFIG), moment]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout.readline() == "ready\n"
+        with pytest.raises(UserError, match="another emo-ssl is writing here"):
+            make(path)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    assert [p.name for p in path.glob("*.partial")]
+    assert (path / LOCK).exists()
+    assert make(path) is False
+    halfway = set() if moment == "before the first state" else {"first half"}
+    assert contents(path).keys() == {"data", STATE, *halfway}
