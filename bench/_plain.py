@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from emo_ssl.core.batches import MaskConfig, span_mask
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.masking import MaskConfig, span_mask
 from emo_ssl.core.model import BackboneConfig, HeadConfig
 from emo_ssl.core.normalise import Normaliser
 

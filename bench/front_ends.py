@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from emo_ssl.corpora.front_ends import FRONT_ENDS, front_end
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 
 def voice(seconds: float, rate: int, seed: int) -> np.ndarray:

@@ -21,14 +21,13 @@ from _plain import Pieces, PlainClassifier, PlainPretrainer, batches, hide, pad
 from torch.nn import functional as F
 
 from emo_ssl.core import pretrain as engine
+from emo_ssl.core.batches import gather, label_order, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import backbone_shapes, initialise, parameter_count, stack_members
 from emo_ssl.core.normalise import blind
 from emo_ssl.core.optim import Adam, schedule
 from emo_ssl.core.pretrain import PretrainConfig
-from emo_ssl.core.sampling import label_order, windows
-from emo_ssl.core.store import gather
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 from emo_ssl.study.arms import Fold, Inputs

@@ -12,7 +12,7 @@ import pytest
 import emo_ssl
 from emo_ssl import cli
 from emo_ssl.utils import progress
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 
 def ends_with(monkeypatch, problem: BaseException) -> int:

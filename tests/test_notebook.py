@@ -14,7 +14,7 @@ from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.grid import StudyConfig
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 TINY = {"videos": 4, "seed": 3, "world": "static"}
 

@@ -21,7 +21,7 @@ from emo_ssl.corpora.acoustics import frames as acoustics
 from emo_ssl.corpora.audio import BadRecording, read, voiced_part
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.recordings import record
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 matplotlib.use("Agg")
 

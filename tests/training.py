@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from builders import Segment, Video, noise, write_segments
 
+from emo_ssl.core.batches import MaskConfig
 from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
 from emo_ssl.core.finetune import FinetuneConfig
-from emo_ssl.core.masking import MaskConfig
 from emo_ssl.core.optim import AdamConfig
 from emo_ssl.core.pretrain import PretrainConfig, pretrain
 from emo_ssl.study.grid import StudyConfig

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from emo_ssl.utils import io as files
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import check_site as checks
 from tools import execution, notebooks, profiles, staging
 from tools.reach import Graph

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from emo_ssl.utils import io as files
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import notebooks
 from tools.check_links import Site, problems_of_launch, problems_of_links
 from tools.check_notebooks import headings, problems_of_cells, prose_of

@@ -12,7 +12,7 @@ from typing import Any
 
 from emo_ssl.utils import io as files
 from emo_ssl.utils import progress, provenance
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import notebooks, profiles
 from tools.notebooks import Notebook
 from tools.watch import Watch

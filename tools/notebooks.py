@@ -14,7 +14,7 @@ from typing import Any
 
 from emo_ssl.said import SAID
 from emo_ssl.utils import io as files
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import profiles
 from tools.reach import Graph
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emo_ssl.utils import io as files
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 FOLDER, SUFFIX = "notebooks/profiles", ".yml"
 USUAL = "demo"

@@ -13,7 +13,7 @@ from typing import Any
 
 from emo_ssl.utils import io as files
 from emo_ssl.utils import progress
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import notebooks
 
 STAGE = "build/stage"

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from emo_ssl import __version__
 from emo_ssl.utils import progress
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import is_disk_full
+from emo_ssl.utils.io import UserError, is_disk_full
 
 MENDABLE, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 130, 143, 141
 

@@ -23,8 +23,7 @@ from emo_ssl.evidence import report as evidence_of
 from emo_ssl.evidence import scores as weighted
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.predictions import PREDICTIONS
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import fingerprint, hash_of, read_json, write_json
+from emo_ssl.utils.io import UserError, fingerprint, hash_of, read_json, write_json
 
 PROJECT = "emo-ssl"
 BUILD, CORPORA, RUNS, STUDIES, EVIDENCE = "build", "corpora", "runs", "studies", "evidence"

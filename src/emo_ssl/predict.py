@@ -21,7 +21,7 @@ from emo_ssl.corpora.audio import BadRecording
 from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
 from emo_ssl.corpora.stretches import Stretch, stretches
 from emo_ssl.study.predictions import Cell
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from emo_ssl.utils.progress import Progress
 
 WINDOW, STEP, LONGEST = 3.0, 1.0, 60.0  # seconds

@@ -17,7 +17,7 @@ from emo_ssl.core.corpus import (
     label_distribution,
 )
 from emo_ssl.corpora.report import describe
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 VIDEOS = (
     Video("a", noise(50, seed=1)),

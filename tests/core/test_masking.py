@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from emo_ssl.core.masking import MaskConfig, channel_mask, realised_share, span_counts, span_mask
+from emo_ssl.core.batches import MaskConfig, channel_mask, realised_share, span_counts, span_mask
 
 
 def rng(seed: int = 0) -> np.random.Generator:

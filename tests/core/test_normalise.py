@@ -15,7 +15,7 @@ from emo_ssl.core.normalise import (
     robust_statistics,
     sample_frames,
 )
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 NAN = np.nan
 

@@ -13,14 +13,14 @@ from training import FINETUNE, PRETRAIN, close, write_acted, write_mosei_like
 
 from emo_ssl.cli import main
 from emo_ssl.core import finetune
+from emo_ssl.core.batches import label_order
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import backbone_shapes, head_shapes, initialise
 from emo_ssl.core.normalise import blind
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, finetune_one, load_model
 from emo_ssl.core.pretrain import load, pretrain
-from emo_ssl.core.sampling import label_order
 from emo_ssl.study import results
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

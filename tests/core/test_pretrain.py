@@ -17,7 +17,7 @@ from training import PRETRAIN, TOML, close, waves, write_acted, write_mosei_like
 
 from emo_ssl.cli import main
 from emo_ssl.core import pretrain as engine
-from emo_ssl.core.masking import MaskConfig
+from emo_ssl.core.batches import MaskConfig
 from emo_ssl.core.model import encode, initialise, linear, stack_members, to_tokens
 from emo_ssl.core.normalise import blind
 from emo_ssl.core.optim import Adam, schedule
@@ -39,7 +39,7 @@ from emo_ssl.core.pretrain import (
     reconstruction_loss,
     run_shapes,
 )
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 CPU = torch.device("cpu")
 LEARNS = PretrainConfig(

@@ -9,17 +9,16 @@ import pytest
 from training import PRETRAIN, STUDY, write_acted, write_mosei_like
 
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.normalise import blind, choose_enrolment
+from emo_ssl.core.normalise import ENROLMENT_SEED, blind, choose_enrolment, under
 from emo_ssl.core.predictor import finetune_one
 from emo_ssl.core.pretrain import load, pretrain
-from emo_ssl.core.protocols import ENROLMENT_SEED, under
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.grid import StudyConfig, budgets_under, chunks_of
 from emo_ssl.study.predictions import Key, Predictions
 from emo_ssl.study.reconstruction import HeldOut
 from emo_ssl.study.run import RESULTS, study
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ENROLMENT = 3

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from builders import Segment, Video, noise, write_segments
 
-from emo_ssl.core.sampling import bucketed_batches, budget, label_order, rounds, windows
-from emo_ssl.utils.errors import UserError
+from emo_ssl.core.batches import bucketed_batches, budget, label_order, rounds, windows
+from emo_ssl.utils.io import UserError
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import torch
 from builders import Video, noise, write_segments
 
 import emo_ssl
-from emo_ssl.core import store
+from emo_ssl.core import batches as store
+from emo_ssl.core.batches import FrameStore
 from emo_ssl.core.normalise import blind
-from emo_ssl.core.store import FrameStore
 from emo_ssl.utils.provenance import provenance
 
 CPU = torch.device("cpu")

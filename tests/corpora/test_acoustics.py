@@ -8,7 +8,7 @@ from scipy.fft import dct
 
 from emo_ssl.corpora import acoustics
 from emo_ssl.corpora.acoustics import FRAME_RATE, HOP, NAMES, SAMPLE_RATE, WINDOW, frames
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

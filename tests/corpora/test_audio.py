@@ -8,7 +8,7 @@ import pytest
 from sounds import RATE, between_silences, hum, sixteen_bit, write
 
 from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, BadRecording, read, voiced_part
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 soundfile = pytest.importorskip("soundfile")
 

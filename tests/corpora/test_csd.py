@@ -7,7 +7,7 @@ import pytest
 from builders import contents, noise, run_python, times, write_csd, write_plain_csd
 
 from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, LABEL_NAMES, Csd, CsdWriter
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 # What the SDK expects of every file it opens
 SDK_METADATA = (
@@ -293,7 +293,7 @@ WRITE_ON_A_FULL_DISK = """
 import resource, sys
 import numpy as np
 from emo_ssl.corpora.csd import CsdWriter
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 def write():
     with CsdWriter("a.csd", "COVAREP", ["F0", "VUV"], compression=sys.argv[2] or None) as writer:

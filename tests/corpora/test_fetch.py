@@ -19,8 +19,7 @@ from emo_ssl import cli
 from emo_ssl.corpora import fetch as fetching
 from emo_ssl.corpora import unpack as unpacking
 from emo_ssl.corpora.fetch import CORPORA, RAVDESS, SOURCE, UNFINISHED, by_name, fetch, terms
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import STATE, OutputFolder
+from emo_ssl.utils.io import STATE, OutputFolder, UserError
 
 RECORD = f"/api/records/{RAVDESS.doi.rpartition('.')[2]}"
 FILE = f"/files/{RAVDESS.file}"

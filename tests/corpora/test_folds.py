@@ -6,7 +6,7 @@ import pytest
 
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.corpora.folds import HASH_SHARES, hash_split, read_folds, refuse_foreign_folds, split_of_word
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 TRAIN, VALID, TEST = (SPLITS.index(name) for name in ("train", "valid", "test"))
 EXPECTED = {"a": TRAIN, "-b_3": TRAIN, "127470": VALID, "d": TEST}

@@ -10,7 +10,7 @@ from sounds import RATE, hum, sixteen_bit, write
 from emo_ssl.corpora import front_ends
 from emo_ssl.corpora.audio import read
 from emo_ssl.corpora.front_ends import FRONT_ENDS, front_end, resampled, without_markers
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 WIDTH = {"acoustics": 43, "egemaps": 25, "compare": 65}
 PITCH = {"acoustics": "pitch_semitones", "egemaps": "F0semitoneFrom27.5Hz_sma3nz", "compare": "F0final_sma"}

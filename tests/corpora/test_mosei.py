@@ -25,7 +25,7 @@ from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split
 from emo_ssl.corpora.labels import base_of, in_order
 from emo_ssl.corpora.mosei import EDGE, cut, prepare
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 SECOND = (0.0, 1.0)
 NAN, INF = float("nan"), float("inf")

@@ -12,7 +12,7 @@ import pytest
 from builders import run_python
 
 from emo_ssl.corpora.parallel import AHEAD, THREADS, cores, in_order, one_thread
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 
 def slow_when_small(item: int) -> int:

@@ -8,7 +8,7 @@ from builders import intensities
 
 from emo_ssl.corpora import recipes
 from emo_ssl.corpora.recipes import Clip, deal_speakers, folder, ravdess, ravdess_names, read_recipe
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 CLIP = "03-01-05-01-02-01-12"
 

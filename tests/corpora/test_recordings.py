@@ -29,7 +29,7 @@ from emo_ssl.corpora.recipes import ravdess_names
 from emo_ssl.corpora.recordings import record, summary_in_words
 from emo_ssl.corpora.report import describe, faults
 from emo_ssl.study.leakage import shared_frames
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 soundfile = pytest.importorskip("soundfile")
 

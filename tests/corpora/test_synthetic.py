@@ -20,7 +20,7 @@ from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, LABEL_NAMES, Csd
 from emo_ssl.corpora.defects import FIRST, KINDS, plan
 from emo_ssl.corpora.synthetic import WORLDS, SynthConfig, describe, fold_of, make_video, write_corpus
 from emo_ssl.corpora.voices import COLUMN
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 SIGMAS = 4  # a bound that chance alone crosses about once in 16,000 times
 CLUSTERING = 4  # variance of a mean over segments, relative to independent ones: about 1 + (12 - 1) * .28

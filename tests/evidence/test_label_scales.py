@@ -13,8 +13,7 @@ from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.evidence.label_scales import CODINGS, Recoded, verdicts
 from emo_ssl.study.predictions import Predictions, write_predictions
 from emo_ssl.study.run import study
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import read_json
+from emo_ssl.utils.io import UserError, read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = EvidenceConfig(draws=200, least_budget=4)

@@ -11,8 +11,7 @@ from emo_ssl.cli import main
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.evidence.record import TABLE, codings_of, commands, corpus_of, keep, relatives, results, seconds_taken
 from emo_ssl.study.run import RESULTS, study
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import read_json
+from emo_ssl.utils.io import UserError, read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,7 +13,7 @@ from emo_ssl.evidence import repeated
 from emo_ssl.evidence.report import evaluate
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.run import PROVENANCE, study
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 RAVDESS = Path(__file__).parents[2] / "results" / "ravdess"
 pytestmark = pytest.mark.usefixtures("one_thread")

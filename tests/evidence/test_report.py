@@ -14,7 +14,7 @@ from emo_ssl.evidence.effects import Group, cells_of, compute, pairs
 from emo_ssl.evidence.efficiency import ABOVE, BELOW, isotonic, label_efficiency, labels_needed, percentile
 from emo_ssl.evidence.report import EVIDENCE, evaluate, table
 from emo_ssl.study.predictions import Key, Predictions
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 QUICK = EvidenceConfig(draws=200)
 MAIN = Group("blind", "transformer", "ordinal")

@@ -5,7 +5,7 @@ import pytest
 import simulated_predictions as simulated
 
 from emo_ssl.study.predictions import PREDICTIONS, Key, Predictions, write_predictions
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 
 @pytest.fixture

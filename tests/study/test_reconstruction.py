@@ -7,10 +7,10 @@ import pytest
 
 from emo_ssl import notebook as workspace
 from emo_ssl.core import pretrain
-from emo_ssl.core.masking import MaskConfig
+from emo_ssl.core.batches import MaskConfig
 from emo_ssl.study import probes
 from emo_ssl.study import reconstruction as recover
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 TINY = pretrain.PretrainConfig(width=16, layers=1, heads=2, batch=4, steps=4, evaluate_every=2, checkpoint_every=4)
 

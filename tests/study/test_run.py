@@ -30,8 +30,7 @@ from emo_ssl.study.checks import Record, judge, refuse_leaks
 from emo_ssl.study.grid import ARMS, KEEPS, Chunk, StudyConfig, budgets_of, chunks_of
 from emo_ssl.study.predictions import Key, Predictions
 from emo_ssl.study.run import PROVENANCE, RESULTS, open_fold, study
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import read_json, write_json
+from emo_ssl.utils.io import UserError, read_json, write_json
 
 CPU = torch.device("cpu")
 FEW = EvidenceConfig(draws=200)

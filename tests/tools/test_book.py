@@ -27,7 +27,7 @@ from nbformat.v4 import new_notebook, new_output
 
 from emo_ssl import cli
 from emo_ssl import notebook as workspace
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import book, execution, notebooks, staging
 from tools import check_site as checks
 

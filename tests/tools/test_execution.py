@@ -29,7 +29,7 @@ from book_tree import (
 from emo_ssl import cli
 from emo_ssl.said import SAID
 from emo_ssl.utils import progress
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import book, execution, notebooks, watch
 from tools.execution import Outcome
 

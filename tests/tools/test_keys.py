@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from book_tree import PARAMETERS, SHOW, code, only_notebook, text, write_notebook, write_profile
 
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import notebooks
 
 

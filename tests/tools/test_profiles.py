@@ -5,7 +5,7 @@ import re
 import pytest
 from book_tree import PARAMETERS, ROOT, SHOW, code, only_notebook, write_notebook, write_profile
 
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 from tools import notebooks, profiles
 
 TYPED = code(

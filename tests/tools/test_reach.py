@@ -97,7 +97,7 @@ def test_only_what_is_reached_changes_the_hash(root):
 def test_our_command_line_is_reached_by_no_page():
     graph = Graph.of(ROOT)
     reached = graph.reached(["from emo_ssl import workspace, study, figures, heard"])
-    assert {"emo_ssl.notebook", "emo_ssl.core.masking", "emo_ssl.corpora.csd", "emo_ssl.utils.errors"} <= reached
+    assert {"emo_ssl.notebook", "emo_ssl.core.batches", "emo_ssl.corpora.csd", "emo_ssl.utils.io"} <= reached
     assert not reached & {"emo_ssl.cli", "tools.book", "tools.notebooks", "tools.execution"}
 
 

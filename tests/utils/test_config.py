@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from emo_ssl.core.batches import MaskConfig
 from emo_ssl.core.finetune import FinetuneConfig
-from emo_ssl.core.masking import MaskConfig
 from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.utils.config import read_config
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 TOML = """
 kind = "gru"

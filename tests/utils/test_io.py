@@ -9,11 +9,11 @@ import pytest
 from builders import contents
 
 from emo_ssl.utils import io as files
-from emo_ssl.utils.errors import UserError
 from emo_ssl.utils.io import (
     LOCK,
     STATE,
     OutputFolder,
+    UserError,
     atomic_path,
     describe_difference,
     fingerprint,

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import PARTIAL, atomic_path, disk_full, is_disk_full, read_json, sync, write_json
+from emo_ssl.utils.io import PARTIAL, UserError, atomic_path, disk_full, is_disk_full, read_json, sync, write_json
 
 FORMAT = 1
 RECORDINGS_IN_FLIGHT = 3  # read, but not yet hashed and written

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from emo_ssl.core.batches import FrameStore
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.core.model import (
@@ -30,7 +31,6 @@ from emo_ssl.core.model import (
 )
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.optim import PRECISIONS, Adam, AdamConfig, schedule
-from emo_ssl.core.store import FrameStore
 
 LOOKS = 10  # at which a member is judged, where it keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))

@@ -1,19 +1,13 @@
-"""Raw frames -> what a model reads: centred, scaled, clipped, missing = 0. Never per utterance: level is emotion.
-
-Three ways to centre, one table of statistics each:
-    blind      one robust centre and scale, from the training videos
-    enrolled   a centre and scale a speaker, from a few unlabelled clips of that speaker
-    centred    the blind centre moved towards the video's own, by k / (k + shrinkage) for a video with k segments
-"""
+"""Raw frames -> what a model reads: centred, scaled, clipped, missing = 0. Never per utterance: level is emotion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 CLIP = 5.0
 SAMPLE = 200_000
@@ -147,3 +141,35 @@ def centred(prepared: Corpus, base: Normaliser, shrinkage: float) -> Normaliser:
         known = np.isfinite(frames).any(0)
         center[recording] += weight * np.where(known, own - center[recording], 0.0)
     return Normaliser(center, base.scale[base.group], np.arange(len(prepared.recordings)))
+
+
+PROTOCOLS = ("blind", "adapted")
+ENROLMENT = 10  # segments a speaker
+ENROLMENT_SEED = 0  # one draw for a corpus: pretraining and every arm read the same frames
+
+
+def under(protocol: str, prepared: Corpus, enrolment: int = ENROLMENT) -> tuple[Corpus, Normaliser]:
+    """The corpus (already split) as the protocol sees it, and its normaliser.
+
+    Enrolment segments of validation and test speakers leave those splits; training speakers keep theirs, since their
+    labels may be used anyway.
+    """
+    base = blind(prepared)
+    if protocol == "blind":
+        return prepared, base
+    if (prepared.recordings.speaker == "").any():
+        raise UserError(
+            f"{prepared.folder}: the adapted protocol enrols speakers, and this corpus does not name all of them; "
+            "use the blind one."
+        )
+    if enrolment < FEWEST_SEGMENTS_TO_CENTRE:
+        raise UserError(
+            f"an enrolment of {enrolment} segments says too little about a speaker; "
+            f"take {FEWEST_SEGMENTS_TO_CENTRE} or more."
+        )
+    chosen = choose_enrolment(prepared, enrolment, ENROLMENT_SEED)
+    split = prepared.segments.split.copy()
+    everyone = np.concatenate(list(chosen.values()))
+    scored = np.isin(split[everyone], [SPLITS.index("valid"), SPLITS.index("test")])
+    split[everyone[scored]] = SPLITS.index("none")
+    return replace(prepared, segments=replace(prepared.segments, split=split)), enrolled(prepared, base, chosen)

@@ -10,17 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from emo_ssl.core import finetune, pretrain
+from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import FinetuneConfig, Member, Task
 from emo_ssl.core.model import BackboneConfig, HeadConfig, Params, backbone_shapes, head_shapes, initialise
 from emo_ssl.core.normalise import Normaliser, blind
-from emo_ssl.core.sampling import budget, label_order
 from emo_ssl.study import results
 from emo_ssl.study.checks import refuse_leaks
 from emo_ssl.study.predictions import Cell
 from emo_ssl.study.run import refuse_mixed
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import OutputFolder, atomic_path, fingerprint, read_json, write_bytes, write_json
+from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, fingerprint, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"

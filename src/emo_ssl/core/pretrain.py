@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from emo_ssl.core import reconstruct
+from emo_ssl.core.batches import FrameStore, MaskConfig, channel_mask, gather, realised_share, span_mask, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.masking import MaskConfig, channel_mask, realised_share, span_mask
 from emo_ssl.core.model import (
     BackboneConfig,
     Params,
@@ -31,14 +31,10 @@ from emo_ssl.core.model import (
     stack_members,
     to_tokens,
 )
-from emo_ssl.core.normalise import Normaliser, typical_frame
+from emo_ssl.core.normalise import ENROLMENT, PROTOCOLS, Normaliser, typical_frame, under
 from emo_ssl.core.optim import PRECISIONS, Adam, AdamConfig, schedule
-from emo_ssl.core.protocols import ENROLMENT, PROTOCOLS, under
-from emo_ssl.core.sampling import windows
-from emo_ssl.core.store import FrameStore, gather
 from emo_ssl.study.traces import traces_of
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import OutputFolder, atomic_path, hash_of, read_json, write_bytes, write_json
+from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
 from emo_ssl.utils.provenance import provenance
 

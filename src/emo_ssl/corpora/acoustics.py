@@ -20,7 +20,7 @@ from scipy.fft import dct
 from scipy.signal import resample_poly
 from torch import Tensor
 
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 VERSION = 1  # part of a corpus's header: raise it whenever a number changes
 SAMPLE_RATE = 16_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 FORMATS = (".wav", ".flac", ".mp3", ".ogg")
 SHORTEST = 0.3  # seconds

@@ -13,8 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import atomic_path, disk_full, is_disk_full
+from emo_ssl.utils.io import UserError, atomic_path, disk_full, is_disk_full
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 LABEL_NAMES = ("sentiment", *EMOTIONS)

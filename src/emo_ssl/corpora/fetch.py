@@ -15,8 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from emo_ssl.corpora.unpack import unpack
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import LOCK, STATE, OutputFolder, atomic_path, require_space, sync, write_json
+from emo_ssl.utils.io import LOCK, STATE, OutputFolder, UserError, atomic_path, require_space, sync, write_json
 from emo_ssl.utils.progress import Progress
 
 KIND, UNFINISHED, SOURCE = "download", ".unfinished", "source.json"

@@ -15,7 +15,7 @@ from math import gcd
 
 import numpy as np
 
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 FRONT_ENDS = ("acoustics", "egemaps", "compare")
 OPENSMILE_SETS = {"egemaps": "eGeMAPSv02", "compare": "ComParE_2016"}

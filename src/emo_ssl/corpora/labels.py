@@ -9,7 +9,7 @@ import numpy as np
 
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.corpora.csd import EMOTIONS, Csd
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 SYNONYMS = {
     **{"happiness": "happy", "sadness": "sad", "angry": "anger", "surprised": "surprise"},

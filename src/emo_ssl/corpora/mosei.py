@@ -17,8 +17,7 @@ from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
 from emo_ssl.corpora.labels import LabelRows, base_of, clean, in_order, read_labels
 from emo_ssl.corpora.report import text_table
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import OutputFolder, fingerprint, require_space, write_bytes
+from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, require_space, write_bytes
 from emo_ssl.utils.progress import Progress
 
 SHORTEST = 0.3  # seconds of frames

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 AHEAD = 3  # items a process, under way or waiting for their turn, so that memory does not grow with the corpus
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -14,7 +14,7 @@ from emo_ssl.core.metrics import CEILING
 from emo_ssl.corpora.audio import FORMATS
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 RECIPES = ("ravdess", "folder")
 MOST_CATEGORIES = 100

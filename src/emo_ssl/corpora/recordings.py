@@ -26,8 +26,7 @@ from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
 from emo_ssl.corpora.recipes import Clip, Listing, open_archive, read_recipe
 from emo_ssl.corpora.report import describe, text_table
 from emo_ssl.corpora.unpack import UNREADABLE
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import OutputFolder, fingerprint, hash_of, write_bytes
+from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of, write_bytes
 from emo_ssl.utils.progress import Progress
 
 LARGEST_MEMBER = 100_000_000  # bytes; a clip of RAVDESS is below one million

@@ -16,7 +16,7 @@ from emo_ssl.corpora import audio
 from emo_ssl.corpora.audio import BadRecording
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.recordings import frames_of
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 STRETCH, CONTEXT = 600, 1  # seconds, whole ones: every piece then begins on a frame at any sampling rate
 Stretch = tuple[np.ndarray, float, float]  # frames (T, D), and from which second of the recording to which

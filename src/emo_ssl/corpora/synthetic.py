@@ -24,8 +24,7 @@ from emo_ssl.corpora.defects import TYPO_ROOT, Video, plan, plant
 from emo_ssl.corpora.geometry import FRAME_RATE, draw_geometry, territories
 from emo_ssl.corpora.ratings import draw_latents, oracle_auroc, rate
 from emo_ssl.corpora.voices import COLUMN, WIDTH, Stretches, Voice, speak
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import OutputFolder, read_json, require_space, write_json
+from emo_ssl.utils.io import OutputFolder, UserError, read_json, require_space, write_json
 from emo_ssl.utils.progress import Progress
 
 GENERATOR = 1

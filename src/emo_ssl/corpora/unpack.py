@@ -8,8 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import require_space
+from emo_ssl.utils.io import UserError, require_space
 from emo_ssl.utils.progress import Progress
 
 CHUNK = 1 << 16

@@ -16,8 +16,7 @@ from emo_ssl.evidence.claims import EvidenceConfig, Ledger, main_group
 from emo_ssl.evidence.effects import compute
 from emo_ssl.evidence.report import claim_row, plain, prevalence_of
 from emo_ssl.study.predictions import Cell, Items, Key, Predictions
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import write_json
+from emo_ssl.utils.io import UserError, write_json
 
 CODINGS = "codings.json"
 ARMS = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted")  # that claims speak of

@@ -15,8 +15,7 @@ from emo_ssl.evidence.label_scales import CODINGS
 from emo_ssl.evidence.report import EVIDENCE
 from emo_ssl.study.chunks import CHUNKS
 from emo_ssl.study.run import PROVENANCE, RESULTS
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import atomic_path, read_json, write_bytes, write_json
+from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
 
 TABLE = RESULTS + ".gz"
 CORPUS = "corpus.json"

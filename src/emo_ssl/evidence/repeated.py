@@ -13,15 +13,14 @@ from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import BackboneConfig
-from emo_ssl.core.protocols import under
+from emo_ssl.core.normalise import under
 from emo_ssl.evidence import record as recorded
 from emo_ssl.study import results
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.grid import Chunk, StudyConfig
 from emo_ssl.study.run import PROVENANCE
 from emo_ssl.utils.config import build
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import read_json
+from emo_ssl.utils.io import UserError, read_json
 
 FOLD, PROTOCOL = 0, "blind"
 ARMS = ("statistics", "length", "constants")

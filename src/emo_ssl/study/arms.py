@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from emo_ssl.core import finetune, pretrain
+from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Member, Task
 from emo_ssl.core.model import (
@@ -21,7 +22,6 @@ from emo_ssl.core.model import (
     stack_members,
 )
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.core.sampling import budget, label_order
 from emo_ssl.study import results, vectors
 from emo_ssl.study.checks import Record
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of

@@ -14,8 +14,7 @@ from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.pretrain import SEEN
 from emo_ssl.study.grid import ARMS
 from emo_ssl.study.traces import shared, traces_of
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import hash_of
+from emo_ssl.utils.io import UserError, hash_of
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from emo_ssl.study.arms import Outcome
 from emo_ssl.study.checks import Record
 from emo_ssl.study.grid import Chunk
 from emo_ssl.study.predictions import Cell
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import atomic_path
+from emo_ssl.utils.io import UserError, atomic_path
 
 CHUNKS = "chunks"
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from emo_ssl.core.batches import ORDERS
 from emo_ssl.core.finetune import FinetuneConfig
 from emo_ssl.core.model import HEADS
+from emo_ssl.core.normalise import ENROLMENT
 from emo_ssl.core.optim import AdamConfig
-from emo_ssl.core.protocols import ENROLMENT
-from emo_ssl.core.sampling import ORDERS
 
 
 @dataclass(frozen=True)

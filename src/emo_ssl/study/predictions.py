@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import atomic_path
+from emo_ssl.utils.io import UserError, atomic_path
 
 PREDICTIONS = "predictions.npz"
 REQUIRED = ("target_names", "category_names", "headline", "budgets", "full_budget", "seeds", "corpus", "main")

@@ -15,7 +15,7 @@ import torch
 from emo_ssl.core import finetune, metrics, pretrain
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.model import BackboneConfig, Params, backbone_shapes, initialise, stack_members
-from emo_ssl.core.protocols import under
+from emo_ssl.core.normalise import under
 from emo_ssl.study import vectors
 
 PENALTIES = 10.0 ** np.arange(0, 6)

@@ -11,15 +11,12 @@ import numpy as np
 import torch
 
 from emo_ssl.core import pretrain, reconstruct
+from emo_ssl.core.batches import MaskConfig, gather, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.masking import MaskConfig
 from emo_ssl.core.model import BackboneConfig, Params, encode, linear, stack_members, to_tokens
-from emo_ssl.core.normalise import typical_frame
+from emo_ssl.core.normalise import typical_frame, under
 from emo_ssl.core.pretrain import Batch, Pool, PretrainConfig
-from emo_ssl.core.protocols import under
-from emo_ssl.core.sampling import windows
-from emo_ssl.core.store import gather
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 MODEL, INTERPOLATION = "model", reconstruct.FLOORS[-1]
 CPU = torch.device("cpu")

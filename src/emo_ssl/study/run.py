@@ -14,15 +14,14 @@ from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import BackboneConfig, backbone_shapes
-from emo_ssl.core.protocols import under
+from emo_ssl.core.normalise import under
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.checks import judge, refuse_leaks
 from emo_ssl.study.chunks import find, read_chunk, save, shard_folder
 from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
 from emo_ssl.study.predictions import write_predictions
 from emo_ssl.study.table import assemble, items_of, meta_of, runs_of, table
-from emo_ssl.utils.errors import UserError
-from emo_ssl.utils.io import OutputFolder, fingerprint, write_bytes, write_json
+from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
 from emo_ssl.utils.provenance import provenance
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emo_ssl.core.batches import windows
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.core.sampling import windows
 
 QUANTILES = (10, 50, 90)
 COMPONENTS = 32

@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 from typing import TypeVar
 
-from emo_ssl.utils.errors import UserError
+from emo_ssl.utils.io import UserError
 
 T = TypeVar("T")
 

@@ -9,7 +9,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from emo_ssl.utils.errors import UserError
+
+class UserError(Exception):
+    """One sentence: the file, what is wrong with it and what to do. The command line prints it and exits with 2."""
+
 
 try:
     import fcntl
