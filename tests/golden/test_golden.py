@@ -1,0 +1,175 @@
+"""Numbers that no rearrangement may change: the golden run against what README.md describes."""
+
+import json
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden import make
+
+TRAINED = 0.0  # what training gives: largest difference, as a share of an array's range; 0: bit by bit
+ELSEWHERE = 1e-4  # the same on another processor, or with another torch
+COMPUTED = 1.1e-6  # all else; evidence has six decimals, of which the last may turn
+
+HERE = Path(__file__).parent
+REAL = os.environ.get("EMO_SSL_REAL_DATA", "")
+
+
+@cache
+def stored() -> dict:
+    return json.loads((HERE / "golden.json").read_text(encoding="utf-8"))
+
+
+def arrays(name: str) -> dict[str, np.ndarray]:
+    with np.load(HERE / name, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def is_here() -> bool:
+    return make.fingerprint() == stored()["fingerprint"]
+
+
+def trained() -> float:
+    return TRAINED if is_here() else max(TRAINED, ELSEWHERE)
+
+
+def largest_difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    """As a share of the range of what is wanted; infinite where shapes or missing values differ."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    if found.shape != wanted.shape or not np.array_equal(np.isnan(found), np.isnan(wanted)):
+        return np.inf
+    known = wanted[~np.isnan(wanted)].astype(np.float64)
+    if not known.size or np.array_equal(found, wanted, equal_nan=True):
+        return 0.0
+    extent = float(np.ptp(known)) or max(1.0, float(np.abs(known).max()))
+    return float(np.nanmax(np.abs(found.astype(np.float64) - wanted))) / extent
+
+
+def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], tolerance: float) -> None:
+    """Each array under its name; of whole numbers (classes) as many as the tolerance makes likely may turn."""
+    assert sorted(found) == sorted(wanted)
+    apart = {}
+    for name, values in wanted.items():
+        if values.dtype.kind == "i" and tolerance and found[name].shape == values.shape:
+            apart[name] = float((found[name] != values).mean()) - 0.01
+        else:
+            apart[name] = largest_difference(found[name], values)
+    wrong = {name: share for name, share in apart.items() if share > tolerance}
+    assert not wrong, f"{len(wrong)} of {len(apart)} differ by more than {tolerance:g}: {worst(wrong)}"
+
+
+def assert_numbers(found: dict[str, float], wanted: dict[str, float], tolerance: float) -> None:
+    """Single numbers, each within the tolerance times its size, or times 1; what is new is not looked at."""
+    lacking = sorted(set(wanted) - set(found))
+    assert not lacking, f"{len(lacking)} numbers are gone: {lacking[:5]}"
+    apart = {name: abs(found[name] - value) / max(1.0, abs(value)) for name, value in wanted.items() if value == value}
+    wrong = {name: share for name, share in apart.items() if not share <= tolerance}
+    wrong |= {name: np.inf for name, value in wanted.items() if value != value and found[name] == found[name]}
+    assert not wrong, f"{len(wrong)} of {len(wanted)} differ by more than {tolerance:g}: {worst(wrong)}"
+
+
+def worst(wrong: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(wrong.items(), key=lambda item: -item[1])[:5])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("golden")
+
+
+@pytest.fixture(scope="module")
+def made_up(folder):
+    return make.made_up_corpus(folder)
+
+
+@pytest.fixture(scope="module")
+def voices(folder):
+    return make.voices(folder)
+
+
+@pytest.fixture(scope="module")
+def names(voices, folder):
+    """What the two protocols are called today."""
+    return make.protocol_names(voices, folder)
+
+
+@pytest.fixture(scope="module")
+def runs(folder, made_up, voices, names):
+    return make.two_runs(made_up, voices, folder, names)
+
+
+def test_a_prepared_corpus(made_up):
+    found, wanted = make.corpus_numbers(made_up), stored()["corpus"]
+    assert sorted(found) == sorted(wanted)
+    for name, column in wanted.items():
+        assert found[name]["shape"] == column["shape"], name
+        for part in ("mean", "deviation"):
+            if part in column:
+                assert_numbers(*(dict(enumerate(c[part])) for c in (found[name], column)), ELSEWHERE)
+        assert found[name]["sha256"] == column["sha256"] or not is_here(), f"{name}: other values"
+
+
+def test_frames_of_clips(voices):
+    found, wanted = make.clip_frames(voices), arrays("frames.npz")
+    assert sorted(found) == sorted(wanted)
+    for clip, frames in wanted.items():
+        assert found[clip].dtype == np.float32 and found[clip].shape == frames.shape
+        apart = [largest_difference(found[clip][:, d], frames[:, d]) for d in range(frames.shape[1])]
+        assert max(apart) <= COMPUTED, f"{clip}: feature {int(np.argmax(apart))} differs by {max(apart):g}"
+
+
+@pytest.mark.parametrize("kind", ["transformer", "gru"])
+def test_pretraining(runs, kind):
+    wanted = {n.partition("/")[2]: v for n, v in arrays("weights.npz").items() if n.startswith(kind)}
+    assert_same(make.weights(runs[kind]), wanted, trained())
+    assert_numbers(make.losses(runs[kind]), stored()["losses"][kind], trained())
+
+
+def test_predictions_of_every_arm(voices, folder, names):
+    wanted = make.cells(HERE)
+    assert {key.split("/")[2] for key in wanted} == set(make.ARMS)
+    assert_same(make.cells(make.studied(voices, folder, names)), wanted, trained())
+
+
+@pytest.mark.parametrize("which", ["study", "simulated"])
+def test_evidence_of_stored_predictions(which, names, tmp_path):
+    path = HERE / "predictions.npz" if which == "study" else make.simulated(tmp_path / "simulated.npz")
+    numbers, verdicts = make.evidence(make.write_today(path, tmp_path / which, names))
+    assert verdicts == stored()["verdicts"][which]
+    assert_numbers(numbers, make.unpacked(arrays("evidence.npz")[which]), COMPUTED)
+
+
+def numbers_in(cell: str) -> list[float]:
+    return [float(number) for number in re.findall(r"(?<![\w.])[+-]?\d+(?:\.\d+)?", cell.replace("\u2212", "-"))]
+
+
+def test_tables_of_real_speech():
+    found, wanted = make.real_tables(), stored()["tables"]
+    for name, table in wanted.items():
+        for new, row in zip(found[name]["rows"].values(), table["rows"].values(), strict=True):
+            for got, cell in zip(new, row, strict=True):
+                assert numbers_in(got) == pytest.approx(numbers_in(cell), abs=COMPUTED), f"{name}: {got}, not {cell}"
+    verdicts = [[row[2] for row in tables["ledger"]["rows"].values()] for tables in (found, wanted)]
+    assert verdicts[0] == verdicts[1]
+
+
+def test_names_of_parameters_go_both_ways():
+    old = {name.partition("/")[2] for name in arrays("weights.npz")} | set(make.HEAD) | {"head.cuts"}
+    new = {make.to_new_name(name) for name in old}
+    assert len(new) == len(old)
+    assert {make.to_old_name(name) for name in new} == {make.to_old_name(name) for name in old} == old
+    assert make.to_new_name("layer0.feed.in.weight") == "encoder.layers.0.feedforward.up.weight"
+    assert make.to_old_name("encoder.layers.0.weight_ih_l1_reverse") == "layer1.weight_ih_reverse"
+    assert make.to_old_name("encoder.norm.weight") == "last.scale"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL, reason="needs real data: set EMO_SSL_REAL_DATA to its folder")
+def test_a_part_of_the_recorded_study(tmp_path):
+    make.command(*make.RECORD, Path(REAL) / "ravdess-16k", "--recipe", "ravdess", "-o", tmp_path / "corpus")
+    found = make.get("small_part")(make.get("Corpus").open(tmp_path / "corpus"), make.RESULTS, device="cpu")
+    assert len(found) and (found["recorded"].isna() == found["recomputed"].isna()).all()
+    assert found["difference"].abs().max() <= max(COMPUTED, 0 if is_here() else ELSEWHERE)
