@@ -8,12 +8,13 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab audit bench format lock clean
+.PHONY: help book test quick lab audit bench format lock clean
 
 help:
 	@echo "make book     execute the notebooks and render the book into build/site/"
 	@echo "              (ONLY=01 executes one notebook and what it builds on; PROFILE=smoke takes a minute)"
 	@echo "make test     check style and run the tests (ARGS='-k doctor' is handed to pytest)"
+	@echo "make quick    check style and run the tests of the core, studies and evidence, in less than a minute"
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make audit    look at every page of build/site in headless Chromium: contrast, widths, requests, pictures"
 	@echo "make bench    run the benchmarks of bench/, each prints a table"
@@ -23,12 +24,17 @@ help:
 	@echo "PYTHON=...    the interpreter to make .venv with, Python 3.11 to 3.13"
 
 book: $(STAMP)
-	@$(BIN)/python -m emo_ssl book $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE))
+	@$(BIN)/python -m tools.book $(if $(ONLY),--only $(ONLY)) $(if $(PROFILE),--profile $(PROFILE))
 
 test: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest $(ARGS)
+
+quick: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest -m "not slow" tests/core tests/study tests/evidence tests/utils $(ARGS)
 
 lab: $(STAMP)
 	@$(BIN)/jupyter lab notebooks
@@ -37,7 +43,7 @@ lab: $(STAMP)
 audit: $(STAMP)
 	@$(BIN)/python .ci/audit.py --ready
 	@$(MAKE) --no-print-directory $(VENV)/.audit
-	@EMO_SSL_BROWSER=1 $(BIN)/python -m pytest -q tests/test_audit.py
+	@EMO_SSL_BROWSER=1 $(BIN)/python -m pytest -q tests/tools/test_audit.py
 	@$(BIN)/python .ci/audit.py $(if $(ONLY),--only $(ONLY))
 
 $(VENV)/.audit: pyproject.toml

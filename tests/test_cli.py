@@ -28,9 +28,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"{emo_ssl.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["corpus"], ["nonsense"], ["corpus", "synth"], ["book", "--only"], ["book", "burn"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["corpus"], ["nonsense"], ["corpus", "synth"]])
 def test_wrong_usage_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as ending:
         cli.main(arguments)

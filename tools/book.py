@@ -1,5 +1,6 @@
-"""`emo-ssl book`: notebooks are executed, staged, rendered by Jupyter Book, checked, and only then published."""
+"""`python -m tools.book`: notebooks are executed, staged, rendered by Jupyter Book, checked, and then published."""
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -137,15 +138,20 @@ def render_anew(root: Path) -> int:
     return 0
 
 
-def check(root: Path) -> int:
-    """The checks alone, of the sources and of the site as it was published."""
-    root = require_repository(root)
-    problems, pages = checks.problems_of_sources(root), list(checks.toc_entries(root))
-    if not (root / SITE).is_dir():
-        problems.append(f"{SITE}: there is no site yet; run `make book`.")
-    else:
-        problems += checks.problems_of_site(root, root / SITE, pages)
-    if problems:
-        return refused(problems, "mend them and run `make book`.")
-    print(f"{len(pages)} pages, their sources and links: no problem found")
-    return 0
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="book", description="Execute the notebooks and render the book.")
+    parser.add_argument("--only", metavar="NN", help="only the notebook with this number, as in --only 01")
+    parser.add_argument("--profile", default=profiles.USUAL, metavar="P", help="of notebooks/profiles/ (default: demo)")
+    arguments = parser.parse_args(argv)
+    try:
+        return make(Path.cwd(), arguments.only, arguments.profile)
+    except UserError as problem:
+        print(f"book: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("book: interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

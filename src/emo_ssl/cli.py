@@ -1,6 +1,6 @@
 """`emo-ssl …`: a thin face over the functions that notebooks call too.
 
-Exit status: 0 done, 1 a notebook or a page failed, 2 something the caller can mend, 130 interrupted (Ctrl-C),
+Exit status: 0 done, 2 something the caller can mend, 130 interrupted (Ctrl-C),
 143 stopped by SIGTERM. After the last two the same command continues.
 """
 
@@ -32,14 +32,6 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     from emo_ssl import doctor
 
     return doctor.report(doctor.checks())
-
-
-def run_book(arguments: argparse.Namespace) -> int:
-    from tools import book
-
-    if arguments.action == "check":
-        return book.check(Path.cwd())
-    return book.make(Path.cwd(), arguments.only, arguments.profile)
 
 
 def run_version(arguments: argparse.Namespace) -> int:
@@ -319,23 +311,6 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="emo-ssl", description="Masked pretraining for audio-based emotion recognition.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("doctor", help="check this computer and say what to do").set_defaults(handler=run_doctor)
-    book = commands.add_parser("book", help="execute the notebooks and render the book (from the repository's root)")
-    book.add_argument(
-        "action",
-        nargs="?",
-        choices=["check"],
-        help="check: only repeat the checks of sources and built site",
-    )
-    book.add_argument(
-        "--only", metavar="NN", help="only the notebook with this number and what it builds on, as in --only 01"
-    )
-    book.add_argument(
-        "--profile",
-        default="demo",
-        metavar="P",
-        help="the parameters to execute with, out of notebooks/profiles/: smoke (a minute), demo (the default), full",
-    )
-    book.set_defaults(handler=run_book)
     add_corpus(commands)
     add_training(commands)
     commands.add_parser("version", help="print the version").set_defaults(handler=run_version)

@@ -25,7 +25,6 @@ from book_tree import (
 )
 from nbformat.v4 import new_notebook, new_output
 
-from emo_ssl import cli
 from emo_ssl import notebook as workspace
 from emo_ssl.utils.io import UserError
 from tools import book, execution, notebooks, staging
@@ -53,10 +52,9 @@ def test_bad_sources_are_refused_before_anything_runs(checked_tree, monkeypatch,
     assert not (tree / "build").exists()
 
 
-@pytest.mark.parametrize("command", [book.make, book.check])
-def test_a_folder_that_is_no_repository(tmp_path, command):
+def test_a_folder_that_is_no_repository(tmp_path):
     with pytest.raises(UserError, match="run this in the root of the repository"):
-        command(tmp_path)
+        book.make(tmp_path)
 
 
 def test_missing_packages_are_named(monkeypatch):
@@ -102,7 +100,7 @@ def test_the_whole_book(checked_tree, capfd, monkeypatch):
     (tree / "build" / "site").mkdir(parents=True)
     (tree / "build" / "site" / "old.html").write_text("of an older book")
     monkeypatch.chdir(tree)
-    assert cli.main(["book"]) == 0, capfd.readouterr()
+    assert book.main([]) == 0, capfd.readouterr()
     said = capfd.readouterr()
     site = tree / "build" / "site"
     assert said.out.splitlines()[-1] == f"The book is ready, open {site / 'index.html'}"
@@ -126,13 +124,8 @@ def test_the_whole_book(checked_tree, capfd, monkeypatch):
     assert stamp.startswith("Profile demo · emo-ssl ") and "torch 2" in stamp and "executed in " in stamp
     monkeypatch.setattr(book, "render", refuse_to_run)
     monkeypatch.setattr(execution, "run_cells", refuse_to_run)
-    assert cli.main(["book"]) == 0  # nothing changed, nothing is done
+    assert book.main([]) == 0  # nothing changed, nothing is done
     assert "not rendered again" in capfd.readouterr().out
-    assert cli.main(["book", "check"]) == 0
-    assert capfd.readouterr().out == "2 pages, their sources and links: no problem found\n"
-    (site / "notebooks" / "01-first.html").unlink()
-    assert cli.main(["book", "check"]) == 1
-    assert "notebooks/01-first.html: the site does not have it" in capfd.readouterr().err
 
 
 def pretend(tree: Path, monkeypatch) -> None:
@@ -246,11 +239,6 @@ def test_a_site_with_problems_is_not_published(played_site, monkeypatch, capsys)
         assert f"{page}.html: the site does not have it" in said
     assert "3 problems: the book was not published" in said
     assert (tree / "build" / "site" / "index.html").read_text() == "the last good one"
-
-
-def test_checks_without_a_site(tree, capsys):
-    assert book.check(tree) == 1
-    assert "build/site: there is no site yet; run `make book`." in capsys.readouterr().err
 
 
 # The stamp

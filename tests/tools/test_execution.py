@@ -26,7 +26,6 @@ from book_tree import (
     write_toc,
 )
 
-from emo_ssl import cli
 from emo_ssl.said import SAID
 from emo_ssl.utils import progress
 from emo_ssl.utils.io import UserError
@@ -177,7 +176,7 @@ def test_a_notebook_that(way, five, monkeypatch, capsys):
     monkeypatch.setattr(book, "render", refuse_to_run)
     monkeypatch.chdir(five)
     capsys.readouterr()
-    assert cli.main(["book"]) == 1
+    assert book.main([]) == 1
     said = capsys.readouterr()
     log = five / "build" / "logs" / "01-first.log"
     assert "01-first.ipynb failed in cell 4 of 4:" in said.err
@@ -209,9 +208,9 @@ def test_a_wrong_parameter_runs_nothing(five, monkeypatch, capsys):
     write_profile(five, "01-first: {videos: seven}\n")
     monkeypatch.setattr(execution, "run_cells", refuse_to_run)
     monkeypatch.chdir(five)
-    assert cli.main(["book"]) == 2
+    assert book.main([]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("emo-ssl: ") and "videos of 01-first is a whole number" in said and said.count("\n") == 1
+    assert said.startswith("book: ") and "videos of 01-first is a whole number" in said and said.count("\n") == 1
     assert executed(five).exists()
 
 
@@ -233,14 +232,14 @@ def test_an_interrupt_takes_the_kernel_along(tree):
         code("time.sleep(60)"),
         *OWED,
     )
-    command = [sys.executable, "-m", "emo_ssl", "book"]
+    command = [sys.executable, "-m", "tools.book"]
     with subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         pid = tree / "pid"
         wait_for(lambda: pid.exists() and pid.read_text().endswith("\n"))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "emo-ssl: interrupted; run the same command again to continue"
+    assert err.splitlines()[-1] == "book: interrupted; run the same command again to continue"
     assert "Traceback" not in err
     assert not executed(tree).exists()
     wait_for(lambda: not is_alive(int(pid.read_text())))
