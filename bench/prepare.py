@@ -24,7 +24,6 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.corpora.csd import Csd
 from emo_ssl.corpora.mosei import EDGE, cut
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
-from emo_ssl.utils.progress import to_terminal
 
 BLOCK = 1 << 22
 
@@ -172,7 +171,6 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    to_terminal()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for recordings in options.recordings:
             print(json.dumps(bench_size(recordings, Path(folder), options.repeats)), flush=True)

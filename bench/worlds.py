@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Task
@@ -28,7 +29,6 @@ from emo_ssl.study.grid import Chunk, StudyConfig, budgets_of
 from emo_ssl.study.predictions import write_predictions
 from emo_ssl.study.run import study
 from emo_ssl.study.table import assemble, items_of
-from emo_ssl.utils.progress import to_terminal, tracked
 
 
 def make(folder: Path, config: SynthConfig) -> Corpus:
@@ -97,9 +97,8 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=160)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    to_terminal()
     verdicts: dict[str, Counter] = {}
-    for seed in tracked(range(options.null), "null worlds"):
+    for seed in tqdm(range(options.null), "null worlds"):
         with tempfile.TemporaryDirectory() as folder:
             for claim, verdict in null_verdicts(Path(folder), seed, 40).items():
                 verdicts.setdefault(claim, Counter())[verdict] += 1

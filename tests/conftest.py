@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ["TQDM_DISABLE"] = "1"  # no bars among the tests' output, nor in the processes that tests start
+
 # A shell starts what runs in its background deaf to Ctrl-C, and children inherit that: tests that interrupt would hang
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

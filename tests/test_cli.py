@@ -11,7 +11,6 @@ import pytest
 
 import emo_ssl
 from emo_ssl import cli
-from emo_ssl.utils import progress
 from emo_ssl.utils.io import UserError
 
 
@@ -67,14 +66,6 @@ def test_endings_are_one_sentence(monkeypatch, capsys, problem, status, sentence
 def test_a_fault_of_ours_is_not_hidden(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         ends_with(monkeypatch, ZeroDivisionError())
-
-
-def test_progress_is_on_while_a_command_runs_only(monkeypatch):
-    seen = []
-    monkeypatch.setattr(cli, "run_version", lambda arguments: seen.append(progress._stream) or 0)
-    cli.main(["version"])
-    assert seen[0] is not None
-    assert progress._stream is None
 
 
 def test_handlers_of_signals_are_put_back(monkeypatch):

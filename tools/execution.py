@@ -148,6 +148,7 @@ def run_cells(root: Path, notebook: Notebook, log, watch: Watch) -> Any:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    os.environ["TQDM_DISABLE"] = "1"  # the kernel inherits it: pages show results, not bars
     try:
         return papermill.execute_notebook(
             copy.deepcopy(notebook.content),

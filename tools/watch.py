@@ -1,11 +1,17 @@
 """Where the execution of the notebooks stands, on a terminal or in a log, while a cell may run for minutes."""
 
+import sys
 import threading
 import time
+from typing import TextIO
 
 from emo_ssl.utils import progress
 
 IN_TERMINAL, IN_LOG = 1, 10  # seconds between two lines
+
+
+def stream() -> TextIO:
+    return sys.stderr
 
 
 class Watch:
@@ -39,13 +45,11 @@ class Watch:
         return f"{self.label}: cell {self.at} of {self.cells}, {progress.duration(self.elapsed())}{estimate}"
 
     def __enter__(self) -> "Watch":
-        if progress.stream():
-            self._teller = threading.Thread(target=self._tell, daemon=True)
-            self._teller.start()
+        self._teller = threading.Thread(target=self._tell, args=(stream(),), daemon=True)
+        self._teller.start()
         return self
 
-    def _tell(self) -> None:
-        stream = progress.stream()
+    def _tell(self, stream: TextIO) -> None:
         terminal = stream.isatty()
         while not self._over.wait(IN_TERMINAL if terminal else IN_LOG):
             stream.write(f"\r\x1b[K{self.line()}" if terminal else f"{self.line()}\n")
@@ -56,5 +60,4 @@ class Watch:
 
     def __exit__(self, kind, problem, trace) -> None:
         self._over.set()
-        if self._teller:
-            self._teller.join()
+        self._teller.join()

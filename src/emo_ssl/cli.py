@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emo_ssl import __version__
-from emo_ssl.utils import progress
 from emo_ssl.utils.io import UserError, is_disk_full
 
 MENDABLE, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 130, 143, 141
@@ -347,7 +346,6 @@ def explain(problem: OSError) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    progress.to_terminal()
     try:
         with sigterm_as_interrupt():
             status = arguments.handler(arguments)
@@ -368,5 +366,3 @@ def main(argv: list[str] | None = None) -> int:
         return complain(explain(problem), MENDABLE)
     except MemoryError:
         return complain("not enough memory; close other programs or use less data at once.", MENDABLE)
-    finally:
-        progress.show_on(None)

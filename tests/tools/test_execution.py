@@ -27,7 +27,6 @@ from book_tree import (
 )
 
 from emo_ssl.said import SAID
-from emo_ssl.utils import progress
 from emo_ssl.utils.io import UserError
 from tools import book, execution, notebooks, watch
 from tools.execution import Outcome
@@ -279,7 +278,7 @@ def test_line_of_progress_and_time_left(monkeypatch):
 def test_a_line_now_and_then_while_a_cell_runs(tree, monkeypatch, capsys):
     log = io.StringIO()
     monkeypatch.setattr(watch, "IN_LOG", 0.2)
-    monkeypatch.setattr(progress, "_stream", log)
+    monkeypatch.setattr(watch, "stream", lambda: log)
     with monkeypatch.context() as patch:
         patch.setattr(execution, "run_cells", played)
         run(tree)  # from here on it is known how long it takes
@@ -297,7 +296,7 @@ def test_a_terminal_has_one_line_that_is_gone_at_the_end(monkeypatch):
 
     terminal = Terminal()
     monkeypatch.setattr(watch, "IN_TERMINAL", 0.01)
-    monkeypatch.setattr(progress, "_stream", terminal)
+    monkeypatch.setattr(watch, "stream", lambda: terminal)
     with watch.Watch("01-data", 2):
         wait_for(lambda: "cell 0 of 2" in terminal.getvalue())
     assert "\n" not in terminal.getvalue() and terminal.getvalue().endswith("\r\x1b[K")

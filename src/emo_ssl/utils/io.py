@@ -9,15 +9,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+
 
 class UserError(Exception):
     """One sentence: the file, what is wrong with it and what to do. The command line prints it and exits with 2."""
 
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there two runs into one folder are not told apart
-    fcntl = None
 
 PARTIAL = ".partial"
 STATE = "folder.json"
@@ -129,6 +126,7 @@ class OutputFolder:
         self.path, self.kind, self.config = Path(path), kind, config
         self.hash = hash_of({"kind": kind, "config": config})
         self.complete = False
+        self._lock = filelock.FileLock(self.path / LOCK, timeout=0)
 
     def __enter__(self) -> "OutputFolder":
         if self.path.exists() and not self.path.is_dir():
@@ -137,10 +135,13 @@ class OutputFolder:
         self._check_owner()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / LOCK).open("w")
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise UserError(
+                f"{self.path}: another emo-ssl is writing here; wait for it or choose another -o."
+            ) from None
         except OSError as problem:
             raise UserError(f"{self.path}: cannot write here ({problem.strerror}); choose another -o.") from problem
-        self._take_lock()
         try:
             self._check_owner()  # again, now that nobody else can change it
             if not self.complete:
@@ -153,8 +154,7 @@ class OutputFolder:
 
     def _check_owner(self) -> None:
         if not (self.path / STATE).exists():
-            strangers = self.path.is_dir() and any(p.name not in OURS for p in self.path.iterdir())
-            if strangers:
+            if self.path.is_dir() and any(p.name not in OURS for p in self.path.iterdir()):
                 raise UserError(
                     f"{self.path}: the folder is not empty and emo-ssl did not make it; choose another -o or empty it."
                 )
@@ -168,20 +168,6 @@ class OutputFolder:
                 f"({describe_difference(state.get('config'), self.config)}); choose another -o or delete the folder."
             )
         self.complete = bool(state.get("complete"))
-
-    def _take_lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # whoever held the lock before removed its file: ours is worth nothing if that was the one we opened
-            if not os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.path / LOCK)):
-                raise BlockingIOError
-        except OSError:
-            self._lock.close()
-            raise UserError(
-                f"{self.path}: another emo-ssl is writing here; wait for it or choose another -o."
-            ) from None
 
     def _write_state(self, complete: bool) -> None:
         state = {"kind": self.kind, "hash": self.hash, "complete": complete, "config": self.config}
@@ -198,14 +184,16 @@ class OutputFolder:
     def __exit__(self, kind, problem, trace) -> None:
         if not self.complete:
             self._remove_partials()
-            kept = [p for p in self.path.iterdir() if p.name not in (STATE, LOCK)]
-            if not kept:
+            if all(p.name in OURS or p.name == STATE for p in self.path.iterdir()):
                 (self.path / STATE).unlink(missing_ok=True)
         self._release()
 
     def _release(self) -> None:
-        (self.path / LOCK).unlink(missing_ok=True)
-        self._lock.close()
+        with contextlib.suppress(
+            OSError
+        ):  # Windows removes no open file; there an empty lock stays, which harms nobody
+            (self.path / LOCK).unlink()
+        self._lock.release()
         if self._made and not any(self.path.iterdir()):
             self.path.rmdir()
 

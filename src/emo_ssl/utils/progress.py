@@ -1,76 +1,73 @@
-"""Progress with time left, for a terminal or a log. Silent until a program turns it on: no bar leaks into a page."""
+"""Progress with the time left: a bar in a terminal and under a notebook's cell, a line every ten seconds in a log.
 
+TQDM_DISABLE=1 silences it, as it does for all of tqdm; the book's pages and the tests are made with that.
+"""
+
+import os
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from typing import TextIO
+import warnings
 
-_stream: TextIO | None = None
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # without ipywidgets a notebook gets bars of text
+    from tqdm.auto import tqdm
+
+COUNTED = "{n:,.0f} of {total:,.0f} {unit}"
+ON_SCREEN = "{desc} {percentage:3.0f}% |{bar}| " + COUNTED + ", {elapsed} so far, {remaining} left{postfix}"
+IN_A_LOG = "{desc}: " + COUNTED + " ({percentage:.0f}%), {elapsed} so far, {remaining} left{postfix}"
+
+EVERY = 10  # seconds between two lines of a log
 
 
-def show_on(stream: TextIO | None) -> None:
-    """Send progress to `stream`; None silences it. The command line turns it on, notebooks leave it off."""
-    global _stream
-    _stream = stream
+class Lines:
+    """A stream for logs: what tqdm draws over and over becomes one line each time."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            sys.stderr.write(f"{text.strip()}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
-def stream() -> TextIO | None:
-    """Where progress goes at present."""
-    return _stream
+class Bar(tqdm):
+    monitor_interval = 0  # no thread beside us: processes are forked from here
+
+
+class Progress:
+    """`with Progress("preparing", total, "frames") as bar: bar.advance(n, note="…")`"""
+
+    def __init__(self, label: str, total: float, unit: str = ""):
+        in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
+        on_screen = in_notebook or sys.stderr.isatty()
+        screen = sys.stdout if in_notebook else sys.stderr  # a notebook shows stderr in red
+        self._bar = Bar(
+            desc=label,
+            total=total,
+            unit=unit,
+            file=screen if on_screen else Lines(),
+            bar_format=ON_SCREEN if on_screen else IN_A_LOG,
+            dynamic_ncols=on_screen,
+            delay=0.5 if on_screen else EVERY,
+            mininterval=0.2 if on_screen else EVERY,
+            miniters=0,
+            disable=os.environ.get("TQDM_DISABLE", "0") not in ("", "0"),
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(min(amount, self._bar.total - self._bar.n))  # totals may be estimates
+
+    def __exit__(self, *problem: object) -> None:
+        self._bar.close()
 
 
 def duration(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
-
-
-class Progress:
-    """`with Progress("cutting", total) as bar: bar.advance(n)`; redrawn on a terminal, a line every 10 s in a log."""
-
-    def __init__(self, label: str, total: float, unit: str = ""):
-        self.label, self.total, self.unit = label, total, unit
-        self.done, self.note = 0.0, ""
-        self.started = self._drawn = time.monotonic()
-        self._tty = bool(_stream and _stream.isatty())
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def advance(self, amount: float = 1, note: str = "") -> None:
-        self.done += amount
-        self.note = note or self.note
-        if _stream and time.monotonic() - self._drawn > (0.1 if self._tty else 10):
-            self._draw()
-
-    def line(self) -> str:
-        elapsed = time.monotonic() - self.started
-        share = self.done / self.total if self.total else 1.0
-        left = f"{duration(elapsed / share - elapsed)} left" if 0 < share < 1 else f"took {duration(elapsed)}"
-        unit = f" {self.unit}" if self.unit else ""
-        note = f"  {self.note}" if self.note else ""
-        return f"{self.label}: {self.done:,.0f} of {self.total:,.0f}{unit} ({share:.0%}), {left}{note}"
-
-    def _draw(self) -> None:
-        self._drawn = time.monotonic()
-        _stream.write(f"\r\x1b[K{self.line()}" if self._tty else f"{self.line()}\n")
-        _stream.flush()
-
-    def __exit__(self, kind, problem, trace) -> None:
-        if not _stream:
-            return
-        self._draw()
-        if self._tty:
-            _stream.write("\n")
-
-
-def tracked(items: Iterable, label: str, total: int | None = None, unit: str = "") -> Iterator:
-    total = len(items) if total is None else total
-    with Progress(label, total, unit) as bar:
-        for item in items:
-            yield item
-            bar.advance()
-
-
-def to_terminal() -> None:
-    show_on(sys.stderr)

@@ -1,0 +1,65 @@
+"""The names that `import emo_ssl` offers: where they live, and that asking for one of them is all it takes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import emo_ssl
+
+NAMES = {
+    "Corpus",
+    "PretrainConfig",
+    "FinetuneConfig",
+    "StudyConfig",
+    "pretrain",
+    "finetune",
+    "run_study",
+    "evaluate",
+    "EmotionModel",
+    "load_model",
+    "Encoder",
+    "MaskedAutoencoder",
+    "Classifier",
+    "UserError",
+}
+TO_COME = {"finetune", "run_study", "EmotionModel", "Encoder", "MaskedAutoencoder", "Classifier"}
+
+
+def test_the_names_are_listed():
+    assert set(emo_ssl.__all__) == {*NAMES, "__version__"}
+    assert set(emo_ssl.__all__) <= set(dir(emo_ssl))
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_each_name_is_there(name, request):
+    if name in TO_COME:
+        request.applymarker(pytest.mark.xfail(reason="its room is being rebuilt"))
+    found = getattr(emo_ssl, name)
+    assert found.__name__ == name and callable(found)
+
+
+def test_another_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'emo_ssl' has no attribute 'pretraining'"):
+        emo_ssl.pretraining  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names_in_the_same_modules():
+    tree = ast.parse(Path(emo_ssl.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    assert {name: seen[name].removeprefix("emo_ssl.") for name in NAMES} == emo_ssl._MODULE_OF
+    assert (Path(emo_ssl.__file__).parent / "py.typed").is_file()
+
+
+def test_import_and_help_stay_light():
+    heavy = "torch numpy pandas h5py scipy safetensors sklearn yaml tqdm joblib IPython matplotlib soundfile pooch"
+    program = f"""
+import sys, emo_ssl, emo_ssl.cli
+emo_ssl.cli.parser().format_help()
+print(sorted(set("{heavy}".split()) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
