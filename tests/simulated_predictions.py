@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.study.predictions import Cell, Items, Key, write_predictions
+from emo_ssl.core.readout import Predictions
+from emo_ssl.study.predictions import Items, Key, write_predictions
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 BUDGETS = (28, 70, 140, 560)
@@ -21,7 +22,9 @@ def items(units: int, each: int, rng: np.random.Generator, categories: int = 0) 
     return Items(np.arange(n), np.array([f"u{u:04}" for u in unit]), unit % 5, targets.astype(np.float32), category)
 
 
-def cell(truth: Items, rng: np.random.Generator, seeds: int, strength: float | np.ndarray, categories: int = 0) -> Cell:
+def cell(
+    truth: Items, rng: np.random.Generator, seeds: int, strength: float | np.ndarray, categories: int = 0
+) -> Predictions:
     """Scores = strength () or (E,) * truth + deviations of seeds, of units, of both together, and of items."""
     n, e = truth.targets.shape
     names, unit = np.unique(truth.unit, return_inverse=True)
@@ -36,7 +39,7 @@ def cell(truth: Items, rng: np.random.Generator, seeds: int, strength: float | n
         # a unit and a seed for which the categories are easier, as in real voices
         ease = np.mean(strength) + grain.mean(-1, keepdims=True)
         votes = rng.normal(0, 1, (seeds, n, categories)) + ease * (truth.category[:, None] == np.arange(categories))
-    return Cell(intensity, presence, metrics.to_class(intensity), votes)
+    return Predictions(intensity, presence, metrics.to_class(intensity), votes)
 
 
 def meta(seeds: int, categories: int = 0, budgets: tuple[int, ...] = BUDGETS, **extra: object) -> dict:

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.core.predictor import SavedModel, load_model
+from emo_ssl.core.readout import Predictions, concatenate
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import BadRecording
 from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
 from emo_ssl.corpora.stretches import Stretch, stretches
-from emo_ssl.study.predictions import Cell
 from emo_ssl.utils.io import UserError
 from emo_ssl.utils.progress import Progress
 
@@ -143,22 +143,17 @@ def windows(found: Iterable[np.ndarray], size: int, step: int) -> Iterator[list[
         yield [(begun, kept)]
 
 
-def one(cell: Cell, i: int) -> Cell:
-    return Cell(*(None if value is None else value[0, i] for value in cell_arrays(cell)))
+def one(cell: Predictions, i: int) -> Predictions:
+    return cell.map(lambda values: values[0, i])
 
 
-def mean(cells: Sequence[Cell], weights: np.ndarray) -> Cell:
-    """Of every run of every cell, each as long as its weight."""
+def mean(cells: Sequence[Predictions], weights: np.ndarray) -> Predictions:
+    """Over the runs of all cells, each as long as its weight."""
     share = weights / weights.sum()
-    together = zip(*map(cell_arrays, cells), strict=True)
-    return Cell(*(None if values[0] is None else share @ np.concatenate(values, 1)[0] for values in together))
+    return concatenate(cells, axis=1).map(lambda values: share @ values[0])
 
 
-def cell_arrays(cell: Cell) -> tuple:
-    return cell.intensity, cell.presence, cell.klass, cell.category
-
-
-def said(model: SavedModel, cell: Cell) -> list:
+def said(model: SavedModel, cell: Predictions) -> list:
     """Intensities, presences and, where the model has categories, the likeliest of them."""
     names = model.description["category_names"]
     values = [float(value) for value in (*cell.intensity, *cell.presence)]

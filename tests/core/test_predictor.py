@@ -19,7 +19,6 @@ from emo_ssl.core.model import backbone_shapes, head_shapes, initialise
 from emo_ssl.core.normalise import blind
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, finetune_one, load_model
 from emo_ssl.core.pretrain import load, pretrain
-from emo_ssl.study import results
 from emo_ssl.utils.io import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,7 +48,7 @@ def test_a_loaded_model_says_what_it_said_when_it_was_trained(made):
     assert all(close(model.params[name], value, 1e-6) for name, value in params.items())
     everything = np.arange(len(corpus))
     pooled = finetune.embed(task, model.backbone, params, everything, FINETUNE)
-    expected = results.read_out(finetune.score(task, params, pooled), task.levels)
+    expected = finetune.predict(task, params, pooled)
     found = model.predict([corpus.segment(i) for i in everything])
     assert np.allclose(found.presence, expected.presence, atol=1e-5)
     assert found.intensity.shape == (1, len(corpus), 2)

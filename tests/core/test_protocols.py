@@ -15,7 +15,7 @@ from emo_ssl.core.pretrain import load, pretrain
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.grid import StudyConfig, budgets_under, chunks_of
-from emo_ssl.study.predictions import Key, Predictions
+from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.reconstruction import HeldOut
 from emo_ssl.study.run import RESULTS, study
 from emo_ssl.utils.io import UserError
@@ -96,7 +96,7 @@ def test_the_adapted_budgets_end_with_all_there_is():
 
 
 def test_adapted_members_are_scored_on_the_rest_and_nowhere_else(acted, finished):
-    predictions = Predictions.open(finished)
+    predictions = StudyPredictions.open(finished)
     enrolled = np.concatenate(list(choose_enrolment(acted, ENROLMENT, ENROLMENT_SEED).values()))
     kept = ~np.isin(predictions.items.segment, enrolled)
     assert sorted(predictions.items.segment) == list(range(36)) and kept.sum() == 36 - 6 * ENROLMENT
@@ -109,7 +109,7 @@ def test_adapted_members_are_scored_on_the_rest_and_nowhere_else(acted, finished
 
 
 def test_the_table_of_adapted_members_by_hand(finished):
-    predictions = Predictions.open(finished)
+    predictions = StudyPredictions.open(finished)
     items = predictions.items
     rows = pd.read_csv(finished / RESULTS)
     rows = rows[(rows.protocol == "adapted") & (rows.metric == "mae") & (rows.emotion == "happy")]
@@ -124,7 +124,7 @@ def test_the_table_of_adapted_members_by_hand(finished):
 def test_each_protocol_begins_from_runs_of_its_own(acted, runs, finished):
     rows = pd.read_csv(finished / RESULTS)
     assert set(rows[rows.arm == "pretrained"].pretrain_seed) == {0}
-    losses = Predictions.open(finished).meta["pretraining"]["losses"]
+    losses = StudyPredictions.open(finished).meta["pretraining"]["losses"]
     assert [(r["protocol"], r["fold"]) for r in losses] == [(p, f) for p in ("blind", "adapted") for f in range(3)]
     assert losses[0]["masked"] != losses[3]["masked"]
     # the same weights give the same recovery when the run is opened again, so both read frames alike

@@ -11,7 +11,7 @@ from emo_ssl.cli import main
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.evidence.label_scales import CODINGS, Recoded, verdicts
-from emo_ssl.study.predictions import Predictions, write_predictions
+from emo_ssl.study.predictions import StudyPredictions, write_predictions
 from emo_ssl.study.run import study
 from emo_ssl.utils.io import UserError, read_json
 
@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
 
 
 def test_levels_are_renamed_in_what_was_said_and_in_what_is_true(finished):
-    predictions = Predictions.open(finished)
+    predictions = StudyPredictions.open(finished)
     recoded = Recoded.of(predictions, (0, 2, 3, 3))  # the made-up corpus has levels 0, 1 and 2
     new = {0.0: 0.0, 1.0: 2.0, 2.0: 3.0, 3.0: 3.0}
     assert recoded.items.targets.ravel().tolist() == [new[float(v)] for v in predictions.items.targets.ravel()]
@@ -44,7 +44,7 @@ def test_levels_are_renamed_in_what_was_said_and_in_what_is_true(finished):
 
 
 def test_the_same_coding_gives_the_same_ledger_and_floors(finished):
-    predictions = Predictions.open(finished)
+    predictions = StudyPredictions.open(finished)
     same = Recoded.of(predictions, (0, 1, 2, 3))
     for name, of_name in predictions.meta["floors"].items():
         assert same.meta["floors"][name] == pytest.approx(of_name)
@@ -52,7 +52,7 @@ def test_the_same_coding_gives_the_same_ledger_and_floors(finished):
 
 
 def test_a_ledger_in_another_coding_is_that_of_predictions_stored_so(finished, tmp_path):
-    predictions, values = Predictions.open(finished), (0, 1, 3, 3)
+    predictions, values = StudyPredictions.open(finished), (0, 1, 3, 3)
     recoded = Recoded.of(predictions, values)
     cells = {key: recoded.cell(key) for key in recoded.keys}
     write_predictions(tmp_path, recoded.meta, recoded.items, cells)
@@ -75,13 +75,13 @@ def test_a_ledger_in_another_coding_is_that_of_predictions_stored_so(finished, t
 )
 def test_codings_that_are_none(finished, values, said):
     with pytest.raises(UserError, match=said):
-        Recoded.of(Predictions.open(finished), values)
+        Recoded.of(StudyPredictions.open(finished), values)
 
 
 def test_labels_in_thirds_have_no_levels_to_rename(tmp_path):
     folder = simulated(tmp_path, {arm: (0.5,) * 4 for arm in ("scratch", "pretrained")}, units=5, each=4, seeds=2)
     with pytest.raises(UserError, match="not whole levels"):
-        Recoded.of(Predictions.open(folder), (0, 1, 1, 2))
+        Recoded.of(StudyPredictions.open(folder), (0, 1, 1, 2))
 
 
 def test_on_the_command_line(finished, capsys):

@@ -13,7 +13,7 @@ from emo_ssl.evidence.claims import EvidenceConfig, Ledger, small_budgets
 from emo_ssl.evidence.effects import Group, cells_of, compute, pairs
 from emo_ssl.evidence.efficiency import ABOVE, BELOW, isotonic, label_efficiency, labels_needed, percentile
 from emo_ssl.evidence.report import EVIDENCE, evaluate, table
-from emo_ssl.study.predictions import Key, Predictions
+from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.utils.io import UserError
 
 QUICK = EvidenceConfig(draws=200)
@@ -58,7 +58,7 @@ def test_identical_arms_differ_by_exactly_nothing(tmp_path):
 def test_the_numbers_are_those_of_the_plain_measures(tmp_path):
     simulated.study(tmp_path, {"scratch": FLAT, "pretrained": (1, 1, 1, 1)}, categories=4)
     evidence = evaluate(tmp_path, QUICK)
-    opened = Predictions.open(tmp_path)
+    opened = StudyPredictions.open(tmp_path)
     truth = opened.items
     reached = {}
     for arm in ("scratch", "pretrained"):
@@ -202,7 +202,7 @@ def test_a_folder_without_predictions_is_refused(tmp_path):
 
 def test_emotions_that_cannot_be_scored_leave_c3_undefined(tmp_path):
     simulated.study(tmp_path, dict.fromkeys(ARMS, FLAT), units=6)
-    opened = Predictions.open(tmp_path)
+    opened = StudyPredictions.open(tmp_path)
     opened.items.targets[:, 5] = 0
     effects = compute(opened, 20, 0)
     prevalence = dict(zip(simulated.EMOTIONS, (opened.items.targets > 0).mean(0), strict=True))
@@ -220,7 +220,7 @@ def test_arms_are_compared_on_what_both_scored_seed_by_seed(tmp_path):
     scratch.intensity[0, ::2], scratch.presence[0, ::2], scratch.klass[0, ::2] = np.nan, np.nan, -1
     scratch.intensity[2], scratch.presence[2], scratch.klass[2] = np.nan, np.nan, -1
     simulated.write_predictions(tmp_path, simulated.meta(3), truth, cells)
-    effects = compute(Predictions.open(tmp_path), 50, 0)
+    effects = compute(StudyPredictions.open(tmp_path), 50, 0)
     found = effects.gain(MAIN, "pretrained", "scratch", [28], "mae")
     both = cells[simulated.key("pretrained", 28)]
     expected = [
@@ -287,7 +287,7 @@ def test_label_efficiency_covers_the_shift_of_the_curve(tmp_path):
     covered, last = [], []
     for world in range(60):
         simulated.study(tmp_path, strengths, each=10, seeds=6, budgets=budgets, seed=world)
-        rows = label_efficiency(compute(Predictions.open(tmp_path), 200, world), MAIN)
+        rows = label_efficiency(compute(StudyPredictions.open(tmp_path), 200, world), MAIN)
         covered += [row.low <= 2 * row.budget <= row.high for row in rows[:2]]
         last.append(rows[3])
     assert np.mean(covered) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / len(covered))
@@ -306,12 +306,12 @@ def test_label_efficiency_in_the_file_is_clipped_to_the_budgets(tmp_path):
 
 def test_one_budget_gives_no_label_efficiency(tmp_path):
     simulated.study(tmp_path, {"scratch": (1,), "pretrained": (1,)}, budgets=(28,), units=4)
-    assert label_efficiency(compute(Predictions.open(tmp_path), 10, 0), MAIN) == []
+    assert label_efficiency(compute(StudyPredictions.open(tmp_path), 10, 0), MAIN) == []
 
 
 def test_equal_positives_read_a_rare_emotion_at_more_labels(tmp_path):
     simulated.study(tmp_path, {"scratch": FLAT, "pretrained": (1.5, 1.0, 0.8, 0.5)})
-    opened = Predictions.open(tmp_path)
+    opened = StudyPredictions.open(tmp_path)
     ledger = Ledger(compute(opened, 50, 0), opened.meta, {}, QUICK)
     ran = list(simulated.BUDGETS)
     at = {b: ledger.gain([b], "auroc", "fear").estimate for b in ran}
@@ -333,7 +333,7 @@ def test_claims_hold_in_null_worlds_no_more_often_than_allowed(tmp_path):
     held = dict.fromkeys(("C1", "C2", "C3", "C4"), 0)
     for world in range(worlds):
         simulated.study(tmp_path, dict.fromkeys(ARMS, FLAT), units=12, each=8, seeds=5, seed=world)
-        opened = Predictions.open(tmp_path)
+        opened = StudyPredictions.open(tmp_path)
         prevalence = dict.fromkeys(simulated.EMOTIONS, 0.4)
         for claim in Ledger(compute(opened, 150, world), opened.meta, prevalence, QUICK).claims():
             held[claim.name] += claim.verdict == "holds"

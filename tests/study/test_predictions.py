@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import simulated_predictions as simulated
 
-from emo_ssl.study.predictions import PREDICTIONS, Key, Predictions, write_predictions
+from emo_ssl.study.predictions import PREDICTIONS, Key, StudyPredictions, write_predictions
 from emo_ssl.utils.io import UserError
 
 
@@ -30,7 +30,7 @@ def tamper(path, **changes):
 
 def test_round_trip(written):
     path, truth, cells = written
-    opened = Predictions.open(path.parent)
+    opened = StudyPredictions.open(path.parent)
     (key,) = opened.keys
     assert str(key) == "blind/transformer/scratch/ordinal/28"
     assert opened.meta["seeds"] == [0, 1]
@@ -45,38 +45,38 @@ def test_round_trip(written):
 def test_no_items_and_no_cells(tmp_path):
     truth = simulated.items(0, 0, np.random.default_rng(0))
     write_predictions(tmp_path, simulated.meta(0), truth, {})
-    opened = Predictions.open(tmp_path)
+    opened = StudyPredictions.open(tmp_path)
     assert len(opened.items) == 0 and opened.keys == ()
 
 
 def test_a_missing_folder_or_file_is_refused(tmp_path):
     for folder in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(UserError, match=r"no such file; run `emo-ssl study`"):
-            Predictions.open(folder)
+            StudyPredictions.open(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"PK\x03\x04 torn"])
 def test_what_is_no_archive_is_refused(tmp_path, content):
     (tmp_path / PREDICTIONS).write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
-        Predictions.open(tmp_path)
+        StudyPredictions.open(tmp_path)
 
 
 def test_a_bare_array_and_a_torn_archive_are_refused(tmp_path, written):
     content = written[0].read_bytes()
     written[0].write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match="damaged"):
-        Predictions.open(tmp_path)
+        StudyPredictions.open(tmp_path)
     with written[0].open("wb") as stream:
         np.save(stream, np.zeros(3))
     with pytest.raises(UserError, match="damaged"):
-        Predictions.open(tmp_path)
+        StudyPredictions.open(tmp_path)
 
 
 def test_pickles_are_never_loaded(tmp_path, written):
     tamper(written[0], **{"items.unit": np.array([{}] * 12, object)})
     with pytest.raises(UserError, match="damaged"):
-        Predictions.open(tmp_path)
+        StudyPredictions.open(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_pickles_are_never_loaded(tmp_path, written):
 def test_damage_is_named(written, changes, complaint):
     tamper(written[0], **changes)
     with pytest.raises(UserError, match=complaint):
-        Predictions.open(written[0].parent)
+        StudyPredictions.open(written[0].parent)
 
 
 def test_a_damaged_cell_is_named(written):
@@ -111,7 +111,7 @@ def test_a_damaged_cell_is_named(written):
         original = path.read_bytes()
         tamper(path, **changes)
         with pytest.raises(UserError, match=complaint):
-            Predictions.open(path.parent).cell(key)
+            StudyPredictions.open(path.parent).cell(key)
         path.write_bytes(original)
 
 

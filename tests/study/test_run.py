@@ -21,14 +21,15 @@ from emo_ssl.core import metrics
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.model import backbone_shapes
 from emo_ssl.core.pretrain import SEEN, load, pretrain
+from emo_ssl.core.readout import headline
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
-from emo_ssl.study import chunks, results
+from emo_ssl.study import chunks
 from emo_ssl.study import run as engine
 from emo_ssl.study.arms import Inputs, run_chunk
 from emo_ssl.study.checks import Record, judge, refuse_leaks
 from emo_ssl.study.grid import ARMS, KEEPS, Chunk, StudyConfig, budgets_of, chunks_of
-from emo_ssl.study.predictions import Key, Predictions
+from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.run import PROVENANCE, RESULTS, open_fold, study
 from emo_ssl.utils.io import UserError, read_json, write_json
 
@@ -56,7 +57,7 @@ def table_of(folder: Path) -> bytes:
 
 
 def cells(folder: Path) -> Iterator[tuple[Key, str, np.ndarray]]:
-    predictions = Predictions.open(folder)
+    predictions = StudyPredictions.open(folder)
     for key in predictions.keys:
         cell = predictions.cell(key)
         for name in ("intensity", "presence", "klass", "category"):
@@ -118,7 +119,7 @@ LONGER = replace(STUDY, finetune=replace(STUDY.finetune, steps=40), probe=replac
 
 def aurocs(folder: Path) -> Iterator[tuple[Key, int, float, float]]:
     """(cell, row, AUROC, its standard error where scores know nothing), constants left out."""
-    predictions = Predictions.open(folder)
+    predictions = StudyPredictions.open(folder)
     positive = predictions.items.targets > 0
     for key in predictions.keys:
         for s, scores in enumerate(predictions.cell(key).presence):
@@ -144,7 +145,7 @@ def test_shuffled_labels_beat_no_floor(heard, tmp_path):
     folder = study(shuffled, [run], tmp_path / "study", LONGER, "cpu")
     far = [(key, s, value) for key, s, value, error in aurocs(folder) if abs(value - 0.5) > 4.5 * error]
     assert far == []
-    predictions = Predictions.open(folder)
+    predictions = StudyPredictions.open(folder)
     true = predictions.items.targets
     assert (np.median(true, 0) == 0).all()  # so that no guess that knows nothing can expect less error than 0
     for key in predictions.keys:
@@ -159,7 +160,7 @@ def test_equal_starts_end_equal(corpus, tmp_path):
     for seed, folder in enumerate(runs):
         pretrain([corpus], folder, replace(PRETRAIN, steps=0), seed=seed, device="cpu")
     arms = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "permuted", "scratch-4x")
-    predictions = Predictions.open(study(corpus, runs, tmp_path / "study", replace(STUDY, arms=arms), "cpu"))
+    predictions = StudyPredictions.open(study(corpus, runs, tmp_path / "study", replace(STUDY, arms=arms), "cpu"))
 
     def presence(arm: str, size: int) -> np.ndarray:
         return predictions.cell(Key("blind", "transformer", arm, "ordinal", size)).presence
@@ -176,7 +177,7 @@ def test_every_arm_runs_with_either_backbone_and_head(corpus, tmp_path):
     pretrain([corpus], tmp_path / "run", replace(PRETRAIN, kind="gru"), device="cpu")
     config = replace(STUDY, arms=tuple(ARMS), budgets=(4,), seeds=1, rates=(1e-3, 1e-2), tuning_seeds=1, head="l1")
     folder = study(corpus, [tmp_path / "run"], tmp_path / "study", config, "cpu")
-    predictions = Predictions.open(folder)
+    predictions = StudyPredictions.open(folder)
     assert {key.arm for key in predictions.keys} == set(ARMS)
     assert {(key.backbone, key.readout) for key in predictions.keys} == {("gru", "l1")}
     assert all(np.isfinite(values).all() for _, name, values in cells(folder) if name != "klass")
@@ -186,7 +187,7 @@ def test_every_arm_runs_with_either_backbone_and_head(corpus, tmp_path):
 
 def test_the_table_says_what_the_predictions_say(corpus, finished):
     rows = pd.read_csv(finished / RESULTS)
-    predictions = Predictions.open(finished)
+    predictions = StudyPredictions.open(finished)
     true = predictions.items.targets
     assert set(rows.arm) == set(STUDY.arms)
     assert set(rows.budget) == set(predictions.meta["budgets"]) == {4, 8, 24}
@@ -208,7 +209,7 @@ def test_what_a_study_stores(corpus, run, finished):
     assert story["corpus"]["content_hash"] == corpus.content_hash
     assert story["fairness"]["verdict"] == "fair"
     assert set(story) >= {"config", "commit", "versions", "hardware", "command", "pretraining", "tuned_rates"}
-    predictions = Predictions.open(finished)
+    predictions = StudyPredictions.open(finished)
     test = np.flatnonzero(corpus.segments.split == SPLITS.index("test"))
     assert predictions.items.segment.tolist() == test.tolist()
     assert predictions.items.unit.tolist() == corpus.recordings.id[corpus.segments.recording[test]].tolist()
@@ -298,7 +299,7 @@ def test_the_best_weights_are_those_that_do_best_on_validation(corpus, run, arm)
     reached = {}
     for keep in KEEPS:
         cell, _ = Inputs(fold, arm, replace(longer, keep=keep)).train_and_score(wanted, 1e-2, valid)
-        reached[keep] = [results.headline(cell, i, targets, category) for i in range(len(wanted))]
+        reached[keep] = [headline(cell, i, targets, category) for i in range(len(wanted))]
     assert np.isfinite(reached["last"]).all() and (np.array(reached["best"]) >= reached["last"]).all()
     assert reached["best"] != reached["last"]
     with pytest.raises(ValueError, match="keep 'first' is none of last, best"):
@@ -342,7 +343,7 @@ import os, signal, sys, torch
 sys.path.insert(0, sys.argv[4])
 from training import STUDY
 from emo_ssl.study import run as engine
-from emo_ssl.core.corpus import Segments
+from emo_ssl.core.corpus import Corpus
 torch.set_num_threads(1)
 original, calls = getattr(engine, sys.argv[5]), []
 def counted(*arguments):
@@ -351,7 +352,7 @@ def counted(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments)
 setattr(engine, sys.argv[5], counted)
-engine.study(Segments.open(sys.argv[1]), [sys.argv[2]], sys.argv[3], STUDY, "cpu")
+engine.study(Corpus.open(sys.argv[1]), [sys.argv[2]], sys.argv[3], STUDY, "cpu")
 """
 
 
@@ -594,7 +595,7 @@ def out_of_fold(acted, tmp_path_factory) -> Path:
 
 def test_every_segment_is_predicted_once_by_a_fold_that_never_saw_it(acted, out_of_fold):
     prepared, _ = acted
-    predictions = Predictions.open(out_of_fold)
+    predictions = StudyPredictions.open(out_of_fold)
     items = predictions.items
     assert sorted(items.segment) == list(range(36))
     assert np.array_equal(items.fold, prepared.segments.fold[items.segment])
@@ -607,7 +608,7 @@ def test_every_segment_is_predicted_once_by_a_fold_that_never_saw_it(acted, out_
 
 
 def test_unweighted_recall_of_each_fold(out_of_fold):
-    predictions = Predictions.open(out_of_fold)
+    predictions = StudyPredictions.open(out_of_fold)
     items = predictions.items
     rows = pd.read_csv(out_of_fold / RESULTS)
     rows = rows[(rows.metric == "uar") & (rows.emotion == "overall")]

@@ -31,6 +31,7 @@ from emo_ssl.core.model import (
 )
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.optim import PRECISIONS, Adam, AdamConfig, schedule
+from emo_ssl.core.readout import Predictions, read_out
 
 LOOKS = 10  # at which a member is judged, where it keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))
@@ -291,6 +292,12 @@ def score(task: Task, params: Params, vectors: Tensor) -> Scores:
         intensity=None if ordinal else scores.cpu().numpy(),
         category=logits.softmax(-1).cpu().numpy() if task.head.categories else None,
     )
+
+
+def predict(task: Task, params: Params, vectors: Tensor) -> Predictions:
+    """vectors (M, n, I) -> the members' predictions for n segments."""
+    scores = score(task, params, vectors)
+    return read_out(task.levels, scores.above, scores.intensity, scores.category)
 
 
 def permuted(backbone: Params, seed: int) -> Params:

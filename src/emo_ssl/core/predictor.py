@@ -15,15 +15,14 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import FinetuneConfig, Member, Task
 from emo_ssl.core.model import BackboneConfig, HeadConfig, Params, backbone_shapes, head_shapes, initialise
 from emo_ssl.core.normalise import Normaliser, blind
-from emo_ssl.study import results
+from emo_ssl.core.readout import OVERALL, Predictions, scores_of
 from emo_ssl.study.checks import refuse_leaks
-from emo_ssl.study.predictions import Cell
 from emo_ssl.study.run import refuse_mixed
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, fingerprint, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-OVERALL = ("mae", "acc4", "auroc", "uar")
+REPORTED = ("mae", "acc4", "auroc", "uar")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class SavedModel:
     backbone: BackboneConfig
     head: HeadConfig
 
-    def predict(self, runs: Sequence[np.ndarray]) -> Cell:
+    def predict(self, runs: Sequence[np.ndarray]) -> Predictions:
         """Raw frames (T_i, D) of n recordings -> their read-outs, (1, n, …)."""
         length = np.array([len(run) for run in runs], np.int64)
         if any(np.ndim(run) != 2 or run.shape[1] != len(self.description["feature_names"]) for run in runs):
@@ -54,7 +53,7 @@ class SavedModel:
             self.head,
         )
         pooled = finetune.embed(task, self.backbone, self.params, np.arange(len(runs)), FinetuneConfig())
-        return results.read_out(finetune.score(task, self.params, pooled), task.levels)
+        return finetune.predict(task, self.params, pooled)
 
 
 def finetune_one(
@@ -104,12 +103,10 @@ def build(prepared, result, weights, folder, labels, rate, seed, config, device)
     test = prepared.where("test")
     measured = {}
     if len(test):
-        scores = finetune.score(task, params, finetune.embed(task, backbone, params, test, config))
-        cell = results.read_out(scores, task.levels)
-        rows = results.cell_metrics(
-            cell, 0, prepared.targets[test], prepared.segments.category[test], prepared.target_names
-        )
-        measured = {m: None if np.isnan(v) else v for name, m, v in rows if name == "overall" and m in OVERALL}
+        predictions = finetune.predict(task, params, finetune.embed(task, backbone, params, test, config))
+        category = prepared.segments.category[test]
+        rows = scores_of(predictions, 0, prepared.targets[test], category, prepared.target_names)
+        measured = {m: None if np.isnan(v) else v for name, m, v in rows if name == OVERALL and m in REPORTED}
     tensors = {name: value[0].cpu().contiguous() for name, value in params.items()}
     tensors["normaliser.center"] = torch.from_numpy(normaliser.center[0].astype(np.float32))
     tensors["normaliser.scale"] = torch.from_numpy(normaliser.scale[0].astype(np.float32))

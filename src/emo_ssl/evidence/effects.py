@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emo_ssl.core.readout import Predictions
 from emo_ssl.evidence.bootstrap import Draws, Sample, mean
 from emo_ssl.evidence.scores import LOWER_IS_BETTER, OVERALL, Score, Scorer
-from emo_ssl.study.predictions import Cell, Key, Predictions
+from emo_ssl.study.predictions import Key, StudyPredictions
 
 # arms without a backbone of their own may be stored under any backbone's name
 MAIN = ("pretrained", "scratch")
@@ -122,7 +123,7 @@ def cells_of(keys: Iterable[Key]) -> dict[tuple[Group, int], dict[str, Key]]:
     return own
 
 
-def compute(predictions: Predictions, draws: int, seed: int) -> Effects:
+def compute(predictions: StudyPredictions, draws: int, seed: int) -> Effects:
     """Score every cell in every draw. Arms are compared on the items that both scored, seed by seed."""
     meta, items = predictions.meta, predictions.items
     cells = cells_of(predictions.keys)
@@ -155,7 +156,7 @@ def by_unit(unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_one_budget(
-    cells: dict[str, Cell], scorer: Scorer, draws: Draws, order: np.ndarray
+    cells: dict[str, Predictions], scorer: Scorer, draws: Draws, order: np.ndarray
 ) -> dict[tuple[str, str | None], Drawn]:
     """(arm, None) -> its level and (arm, other) -> arm minus other, over the same draws."""
     compared = [(arm, None) for arm in sorted(cells)] + pairs(cells)

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core import metrics
+from emo_ssl.core.readout import Predictions
 from emo_ssl.evidence.claims import EvidenceConfig, Ledger, main_group
 from emo_ssl.evidence.effects import compute
 from emo_ssl.evidence.report import claim_row, plain, prevalence_of
-from emo_ssl.study.predictions import Cell, Items, Key, Predictions
+from emo_ssl.study.predictions import Items, Key, StudyPredictions
 from emo_ssl.utils.io import UserError, write_json
 
 CODINGS = "codings.json"
@@ -26,14 +27,14 @@ ARMS = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-p
 class Recoded:
     """Predictions read in another coding: `values[i]` is what level i becomes."""
 
-    plain: Predictions
+    plain: StudyPredictions
     values: tuple[float, float, float, float]
     meta: dict
     items: Items
     keys: tuple[Key, ...]
 
     @classmethod
-    def of(cls, predictions: Predictions, values: Sequence[float]) -> "Recoded":
+    def of(cls, predictions: StudyPredictions, values: Sequence[float]) -> "Recoded":
         values, items = tuple(float(v) for v in values), predictions.items
         if len(values) != 4 or values[0] != 0 or any(not 0 <= v <= metrics.CEILING for v in values):
             raise UserError(
@@ -51,7 +52,7 @@ class Recoded:
         meta = {**predictions.meta, "floors": floors_out_of_fold(targets, items.fold, predictions.meta["target_names"])}
         return cls(predictions, values, meta, replace(items, targets=targets), keys)
 
-    def cell(self, key: Key) -> Cell:
+    def cell(self, key: Key) -> Predictions:
         cell = self.plain.cell(key)
         scored = cell.scored()[..., None]
         intensity = np.where(scored, renamed(np.nan_to_num(cell.intensity), self.values), np.nan).astype(np.float32)
@@ -80,7 +81,7 @@ def verdicts(
 ) -> dict[str, list[dict]]:
     """coding -> its ledger, for DIR/predictions.npz; written to DIR/codings.json."""
     config = config or EvidenceConfig()
-    predictions = Predictions.open(folder)
+    predictions = StudyPredictions.open(folder)
     found = {}
     for name, values in codings.items():
         recoded = Recoded.of(predictions, values)

@@ -14,8 +14,8 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import BackboneConfig
 from emo_ssl.core.normalise import under
+from emo_ssl.core.readout import scores_of
 from emo_ssl.evidence import record as recorded
-from emo_ssl.study import results
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.grid import Chunk, StudyConfig
 from emo_ssl.study.run import PROVENANCE
@@ -83,7 +83,7 @@ def rows(fold: Fold, chunk: Chunk, config: StudyConfig, rates: dict[str, float])
     return [
         (chunk.arm, budget, seed, *measured)
         for i, (budget, seed) in enumerate(wanted)
-        for measured in results.cell_metrics(outcome.cell, i, targets, category, fold.prepared.target_names)
+        for measured in scores_of(outcome.cell, i, targets, category, fold.prepared.target_names)
     ]
 
 

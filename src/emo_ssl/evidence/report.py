@@ -12,7 +12,7 @@ from emo_ssl.evidence.claims import TITLES, Claim, EvidenceConfig, Ledger, main_
 from emo_ssl.evidence.effects import MAIN, Effects, Group, cells_of, compute
 from emo_ssl.evidence.efficiency import label_efficiency
 from emo_ssl.evidence.scores import OVERALL
-from emo_ssl.study.predictions import Predictions
+from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.utils.io import write_json
 
 EVIDENCE = "evidence.json"
@@ -23,7 +23,7 @@ SMALL = "small"
 def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     """Read DIR/predictions.npz, write DIR/evidence.json, return what was written. Same input, same file."""
     config = config or EvidenceConfig()
-    predictions = Predictions.open(folder)
+    predictions = StudyPredictions.open(folder)
     effects = compute(predictions, config.draws, config.seed)
     meta, items = predictions.meta, predictions.items
     prevalence = prevalence_of(predictions)
@@ -56,7 +56,7 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     return evidence
 
 
-def prevalence_of(predictions: Predictions) -> dict[str, float]:
+def prevalence_of(predictions: StudyPredictions) -> dict[str, float]:
     """Emotion -> the share of items in which it is present."""
     targets = predictions.items.targets
     positive = (targets > 0).mean(0) if len(targets) else np.zeros(targets.shape[1])
@@ -192,7 +192,7 @@ def claim_row(claim: Claim) -> dict:
     }
 
 
-def main_cells(predictions: Predictions) -> list[tuple[str, int, object]]:
+def main_cells(predictions: StudyPredictions) -> list[tuple[str, int, object]]:
     main = main_group(predictions.meta)
     found = sorted(
         (b, arm, key)
@@ -203,7 +203,7 @@ def main_cells(predictions: Predictions) -> list[tuple[str, int, object]]:
     return [(arm, budget, key) for budget, arm, key in found]
 
 
-def confusion_rows(predictions: Predictions) -> list[dict]:
+def confusion_rows(predictions: StudyPredictions) -> list[dict]:
     """Counts over all seeds, rows true: the four classes of each emotion (E, 4, 4), and the categories (C, C)."""
     meta, items = predictions.meta, predictions.items
     true, categories = metrics.to_class(items.targets), len(meta["category_names"])
@@ -223,7 +223,7 @@ def confusion_rows(predictions: Predictions) -> list[dict]:
     return rows
 
 
-def ceiling_rows(predictions: Predictions) -> list[dict]:
+def ceiling_rows(predictions: StudyPredictions) -> list[dict]:
     """4-class accuracy of the intensities under the other reading (every fraction rounds up), mean over seeds."""
     rows = []
     for arm, budget, key in main_cells(predictions):

@@ -12,6 +12,7 @@ from emo_ssl.core import finetune, pretrain
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Member, Task
+from emo_ssl.core.metrics import to_class
 from emo_ssl.core.model import (
     BackboneConfig,
     Params,
@@ -22,10 +23,10 @@ from emo_ssl.core.model import (
     stack_members,
 )
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.study import results, vectors
+from emo_ssl.core.readout import Predictions, concatenate, headline
+from emo_ssl.study import vectors
 from emo_ssl.study.checks import Record
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of
-from emo_ssl.study.predictions import Cell
 
 UNREPORTED = 10_000  # seeds of the members that tune; no reported seed is as large
 
@@ -50,7 +51,7 @@ class Fold:
 class Outcome:
     """What a chunk leaves behind: predictions on the test segments, (budgets * seeds, n, …), and how they came."""
 
-    cell: Cell
+    cell: Predictions
     record: Record
 
 
@@ -63,12 +64,28 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
         if fold.task.head.categories:
             told = fold.prepared.segments.category[train]
             shares = np.bincount(told[told >= 0], minlength=fold.task.head.categories) / len(train)
-        cell = results.constant_cell(fold.prepared.targets[train], len(test), len(wanted), shares)
+        cell = constant_predictions(fold.prepared.targets[train], len(test), len(wanted), shares)
         return Outcome(cell, Record.of_constant(fold.normaliser))
     inputs = Inputs(fold, chunk.arm, config)
     rate, trials = tune(inputs, config)
     cell, record = inputs.train_and_score(wanted, rate, test)
     return Outcome(cell, replace(record, rate=rate, trials=trials))
+
+
+def constant_predictions(train: np.ndarray, count: int, members: int, categories: np.ndarray | None) -> Predictions:
+    """The best an arm can do that only knows the training labels (N, E): their median, mode and share above 0."""
+
+    def everywhere(row: np.ndarray, dtype: type) -> np.ndarray:
+        return np.broadcast_to(row.astype(dtype), (members, count, len(row))).copy()
+
+    classes = to_class(train)
+    mode = np.array([np.bincount(classes[:, e], minlength=4).argmax() for e in range(train.shape[1])])
+    return Predictions(
+        everywhere(np.median(train, 0), np.float32),
+        everywhere((train > 0).mean(0), np.float32),
+        everywhere(mode, np.int8),
+        None if categories is None else everywhere(categories, np.float32),
+    )
 
 
 def tune(inputs: "Inputs", config: StudyConfig) -> tuple[float, list[dict]]:
@@ -83,7 +100,7 @@ def tune(inputs: "Inputs", config: StudyConfig) -> tuple[float, list[dict]]:
     for rate in config.rates:
         cell, _ = inputs.train_and_score(wanted, rate, valid)
         targets, category = fold.prepared.targets[valid], fold.prepared.segments.category[valid]
-        scores = [results.headline(cell, i, targets, category) for i in range(len(wanted))]
+        scores = [headline(cell, i, targets, category) for i in range(len(wanted))]
         # a validation set without one positive of any emotion tells nothing: the first rate stays
         trials.append({"rate": rate, "score": float(np.nan_to_num(np.mean(scores), nan=0.0))})
     return max(trials, key=lambda trial: trial["score"])["rate"], trials
@@ -164,15 +181,15 @@ class Inputs:
         targets, category = prepared.targets[valid], prepared.segments.category[valid]
 
         def scores(params: Params) -> Tensor:
-            cell = results.read_out(finetune.score(task, params, pooled(params, valid)), task.levels)
+            cell = finetune.predict(task, params, pooled(params, valid))
             count = len(next(iter(params.values())))
-            return torch.tensor([results.headline(cell, i, targets, category) for i in range(count)])
+            return torch.tensor([headline(cell, i, targets, category) for i in range(count)])
 
         return scores
 
     def train_and_score(
         self, wanted: Sequence[tuple[int, int]], rate: float, chosen: np.ndarray
-    ) -> tuple[Cell, Record]:
+    ) -> tuple[Predictions, Record]:
         """Train the members at (budget, seed) in lockstep, as many at once as the cache holds, and read them out."""
         task, backbone = self.fold.task, self.fold.backbone
         members, tables = self.members(wanted, rate)
@@ -192,11 +209,10 @@ class Inputs:
                 pooled = partial(rows_of, stacked[sources])
             layers = backbone.layers if tuned else None
             params = finetune.train(task, part, read, self.settings, layers, self.judge(pooled))
-            scores = finetune.score(task, params, pooled(params, chosen))
-            parts.append(results.read_out(scores, task.levels))
+            parts.append(finetune.predict(task, params, pooled(params, chosen)))
         shapes = {**backbone_shapes(backbone), **head_shapes(task.head, 2 * backbone.width)}
         count = parameter_count(shapes) if tuned else 0
         record = Record.of_members(members, self.settings, self.fold.normaliser, count, self.name)
         if self.arm.start in ("pretrained", "permuted"):
             record = replace(record, pretrained_with={str(seed): self.run_of(seed)[0] for _, seed in wanted})
-        return results.concatenate(parts), record
+        return concatenate(parts), record

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_ssl.core.readout import Predictions
 from emo_ssl.study.arms import Outcome
 from emo_ssl.study.checks import Record
 from emo_ssl.study.grid import Chunk
-from emo_ssl.study.predictions import Cell
 from emo_ssl.utils.io import UserError, atomic_path
 
 CHUNKS = "chunks"
@@ -50,7 +50,7 @@ def read_chunk(path: Path, study_hash: str) -> Outcome:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             note = json.loads(stored["note"].tobytes())
             category = stored["category"] if "category" in stored.files else None
-            cell = Cell(stored["intensity"], stored["presence"], stored["klass"], category)
+            cell = Predictions(stored["intensity"], stored["presence"], stored["klass"], category)
         record, study = Record(**note["record"]), note["study"]
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
         raise UserError(f"{path}: damaged ({problem}); delete it and run the study again.") from problem

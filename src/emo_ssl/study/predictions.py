@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_ssl.core.readout import Predictions
 from emo_ssl.utils.io import UserError, atomic_path
 
 PREDICTIONS = "predictions.npz"
@@ -61,21 +62,7 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Predictions of one arm at one budget, a row a seed."""
-
-    intensity: np.ndarray  # (S, N, E)
-    presence: np.ndarray  # (S, N, E), P(y > 0)
-    klass: np.ndarray  # (S, N, E), the likeliest of the four classes
-    category: np.ndarray | None = None  # (S, N, C) scores of the categories
-
-    def scored(self) -> np.ndarray:
-        """(S, N) bool."""
-        return np.isfinite(self.intensity).all(-1)
-
-
-@dataclass(frozen=True)
-class Predictions:
+class StudyPredictions:
     """A finished study's predictions. Opening reads meta and items; a cell is read when it is asked for."""
 
     path: Path
@@ -84,7 +71,7 @@ class Predictions:
     keys: tuple[Key, ...]
 
     @classmethod
-    def open(cls, folder: Path | str) -> "Predictions":
+    def open(cls, folder: Path | str) -> "StudyPredictions":
         path = Path(folder) / PREDICTIONS
         if not path.is_file():
             raise UserError(f"{path}: no such file; run `emo-ssl study` to its end first, or check the folder's name.")
@@ -101,10 +88,10 @@ class Predictions:
             raise UserError(f"{path}: damaged ({problem}); {AGAIN}.") from problem
         return cls(path, meta, items, keys)
 
-    def cell(self, key: Key) -> Cell:
+    def cell(self, key: Key) -> Predictions:
         wanted = ["intensity", "presence", "klass"] + ["category"] * bool(self.meta["category_names"])
         arrays = read_arrays(self.path, [f"cell.{key}.{name}" for name in wanted])
-        cell = Cell(**{name: arrays[f"cell.{key}.{name}"] for name in wanted})
+        cell = Predictions(**{name: arrays[f"cell.{key}.{name}"] for name in wanted})
         try:
             check_cell(cell, self.meta, self.items)
         except ValueError as problem:
@@ -146,7 +133,7 @@ def check(meta: dict, items: Items) -> None:
         raise ValueError("a seed occurs twice")
 
 
-def check_cell(cell: Cell, meta: dict, items: Items) -> None:
+def check_cell(cell: Predictions, meta: dict, items: Items) -> None:
     """Raise ValueError where a cell does not fit the study's seeds, items and names."""
     shape = (len(meta["seeds"]), len(items), len(meta["target_names"]))
     for name in ("intensity", "presence", "klass"):
@@ -161,7 +148,7 @@ def check_cell(cell: Cell, meta: dict, items: Items) -> None:
             raise ValueError(f"category of shape {found}, expected {expected}")
 
 
-def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Cell]) -> Path:
+def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Predictions]) -> Path:
     """Write DIR/predictions.npz, whole or not at all. What does not fit is a programmer's mistake: ValueError."""
     check(meta, items)
     arrays = {f"items.{f.name}": np.asarray(getattr(items, f.name)) for f in fields(Items)}

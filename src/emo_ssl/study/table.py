@@ -9,10 +9,15 @@ import numpy as np
 from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import best_floor, mean_floors
-from emo_ssl.study import results
+from emo_ssl.core.readout import Predictions, scores_of
 from emo_ssl.study.arms import Outcome
 from emo_ssl.study.grid import Chunk, StudyConfig
-from emo_ssl.study.predictions import Cell, Items, Key
+from emo_ssl.study.predictions import Items, Key
+
+COLUMNS = (
+    *("profile", "protocol", "backbone", "arm", "readout", "fold", "budget", "seed", "pretrain_seed"),
+    *("emotion", "metric", "value"),
+)
 
 
 def items_of(prepared: Corpus, tests: dict[int, np.ndarray]) -> Items:
@@ -40,21 +45,21 @@ def assemble(
     config: StudyConfig,
     prepared: Corpus,
     kind: str,
-) -> dict[Key, Cell]:
+) -> dict[Key, Predictions]:
     """Chunks -> one cell a protocol, arm and budget, folds side by side, NaN where an item was not scored.
 
     `scored` holds the segments that (fold, protocol) tests: the adapted protocol leaves its enrolment out.
     """
     places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
     shape, categories = (config.seeds, len(items), len(prepared.target_names)), len(prepared.category_names)
-    cells: dict[Key, Cell] = {}
+    cells: dict[Key, Predictions] = {}
     for chunk, outcome in outcomes.items():
         for i, size in enumerate(chunk.budgets):
             key = Key(chunk.protocol, kind, chunk.arm, config.head, size)
             if key not in cells:
                 blank = np.full(shape, np.nan, np.float32)
                 more = np.full((*shape[:2], categories), np.nan, np.float32) if categories else None
-                cells[key] = Cell(blank, blank.copy(), np.full(shape, -1, np.int8), more)
+                cells[key] = Predictions(blank, blank.copy(), np.full(shape, -1, np.int8), more)
             rows = slice(i * len(chunk.seeds), (i + 1) * len(chunk.seeds))
             for name in ("intensity", "presence", "klass", *(["category"] if categories else [])):
                 getattr(cells[key], name)[:, places[chunk.fold, chunk.protocol]] = getattr(outcome.cell, name)[rows]
@@ -90,20 +95,20 @@ def meta_of(prepared, loaded, config, budgets) -> dict:
 
 
 def table(
-    cells: Mapping[Key, Cell], items: Items, config: StudyConfig, runs: Mapping[tuple, int], prepared: Corpus
+    cells: Mapping[Key, Predictions], items: Items, config: StudyConfig, runs: Mapping[tuple, int], prepared: Corpus
 ) -> str:
     """results.csv: a row a fold, budget, seed, emotion and metric, and nothing that changes when no result does."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(results.COLUMNS)
+    writer.writerow(COLUMNS)
     names = prepared.target_names
     for key, cell in sorted(cells.items()):
         of_key = (config.profile, key.protocol, key.backbone, key.arm, key.readout)
         for fold in np.unique(items.fold).tolist():
             here = np.flatnonzero((items.fold == fold) & cell.scored().all(0))
-            part, targets, category = results.only(cell, here), items.targets[here], items.category[here]
+            part, targets, category = cell.take(here), items.targets[here], items.category[here]
             for s in range(config.seeds):
                 row = (*of_key, fold, key.budget, s, runs.get((fold, key.protocol, key.arm, s), ""))
-                for name, metric, value in results.cell_metrics(part, s, targets, category, names):
+                for name, metric, value in scores_of(part, s, targets, category, names):
                     writer.writerow((*row, name, metric, "" if np.isnan(value) else f"{value:.6f}"))
     return text.getvalue()

@@ -1,0 +1,71 @@
+"""Fixed vectors for probes, against numpy and scikit-learn; constant predictions by hand."""
+
+import numpy as np
+import pytest
+import torch
+from builders import Segment, Video, noise, write_segments
+from sklearn.decomposition import PCA
+
+from emo_ssl.core.normalise import blind
+from emo_ssl.study import vectors
+from emo_ssl.study.arms import constant_predictions
+
+
+def test_constants_know_the_training_labels_alone():
+    train = np.array([[0.0, 3.0], [0.0, 1.0], [2.0, 2.0], [3.0, 1.0]])
+    cell = constant_predictions(train, 5, 2, np.array([0.25, 0.75]))
+    assert cell.intensity.shape == (2, 5, 2) and cell.category.shape == (2, 5, 2)
+    assert cell.intensity[1, 4].tolist() == [1.0, 1.5]
+    assert cell.presence[0, 0].tolist() == [0.5, 1.0]
+    assert cell.klass[0, 0].tolist() == [0, 1]
+    assert constant_predictions(train, 0, 1, None).intensity.shape == (1, 0, 2)
+
+
+def test_statistics_by_numpy():
+    frames = noise(50, 3)
+    found = vectors.statistics(frames)
+    quantiles = [np.quantile(frames, q, axis=0) for q in (0.1, 0.5, 0.9)]
+    assert np.allclose(found, np.concatenate([frames.mean(0), frames.std(0), *quantiles]), atol=1e-6)
+    assert vectors.statistics(frames[:1]).shape == (15,)
+
+
+def test_statistics_and_length_of_segments(tmp_path):
+    recordings = [Video("a", noise(60)), Video("b", noise(40, seed=1))]
+    recordings[0].frames[5, 0] = np.nan
+    corpus = write_segments(tmp_path, recordings, [Segment(0, 0, 30), Segment(1, 10, 1), Segment(0, 20, 40)])
+    normaliser = blind(corpus)
+    table = vectors.segment_statistics(corpus, normaliser)
+    assert table.shape == (3, 10) and np.isfinite(table).all()
+    frames = np.nan_to_num((recordings[0].frames[20:60] - normaliser.center[0]) / normaliser.scale[0]).clip(-5, 5)
+    assert np.allclose(table[2, :4], [*frames.mean(0), *frames.std(0)], atol=1e-5)
+    length = np.log([30, 1, 40])
+    from_middle = (length - length.mean()) / length.std()
+    bumps = vectors.length_bumps(corpus)
+    assert bumps.shape == (3, 9)
+    for j, centre in enumerate((-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2)):
+        assert bumps[:, j] == pytest.approx(np.exp(-2 * (from_middle - centre) ** 2), abs=1e-6)
+    unlabelled = vectors.unlabelled_statistics(corpus, normaliser, np.array([0, 1]))
+    assert unlabelled.shape == (2, 10)  # a window of five seconds holds each video
+    assert np.allclose(unlabelled[1], vectors.statistics(normaliser(recordings[1].frames, 1)), atol=1e-6)
+
+
+def test_principal_components_by_scikit_learn():
+    rng = np.random.default_rng(0)
+    unlabelled, table = rng.normal(size=(60, 8)) @ rng.normal(size=(8, 8)), rng.normal(size=(20, 8))
+    mean, spread = unlabelled.mean(0), unlabelled.std(0)
+    expected = PCA(8).fit((unlabelled - mean) / spread).transform((table - mean) / spread)
+    found = vectors.principal_components(table, unlabelled)
+    assert np.allclose(np.abs(found), np.abs(expected), atol=1e-4)  # the sign of an axis is free
+    few = vectors.principal_components(rng.normal(size=(4, 100)), rng.normal(size=(90, 100)))
+    assert few.shape == (4, vectors.COMPONENTS)
+    assert np.isfinite(vectors.principal_components(np.ones((2, 3)), np.ones((1, 3)))).all()  # one window, no spread
+
+
+def test_standardised_in_the_spread_of_the_training_segments():
+    table = torch.from_numpy(noise(30, 4))
+    table[:, 3] = 2.0
+    train = np.arange(0, 30, 2)
+    found = vectors.standardised(table, train)
+    assert torch.allclose(found[train].mean(0), torch.zeros(4), atol=1e-6)
+    assert torch.allclose(found[train].std(0, correction=0), torch.tensor([1.0, 1, 1, 0]), atol=1e-5)
+    assert not torch.allclose(found.mean(0)[:3], torch.zeros(3), atol=1e-3)
