@@ -26,7 +26,6 @@ from emo_ssl.core.pretrain import (
     METRICS,
     MODEL,
     RESULT,
-    SEEN,
     Batch,
     Pool,
     PretrainConfig,
@@ -209,18 +208,28 @@ def test_waves_are_recovered_far_better_than_by_interpolation(tmp_path, kind):
 
 def test_what_a_run_says_of_itself(corpus, finished):
     result = json.loads((finished / RESULT).read_text())
-    assert set(result) >= {"config", "backbone", "seed", "corpora", "videos", "held_out", "provenance", "mask_share"}
+    assert set(result) >= {
+        "config",
+        "backbone",
+        "seed",
+        "corpora",
+        "recordings",
+        "speakers",
+        "held_out",
+        "provenance",
+        "mask_share",
+    }
     assert (result["seed"], result["fold"], result["config"]["steps"]) == (3, 0, 10)
     assert result["corpora"][0]["content_hash"] == corpus.content_hash
     trained = [v for v in range(12) if corpus.recordings.split[v] in (0, 3)]
-    assert result["videos"] == sorted(corpus.recordings.digest[v].tobytes().hex() for v in trained)
+    assert result["recordings"] == sorted(corpus.recordings.digest[v].tobytes().hex() for v in trained)
     assert set(result["held_out"]) == {"model", "before training", *engine.reconstruct.FLOORS}
     assert result["mask_share"] == 9 / 16  # three spans of 3 in 16 tokens: 8 are wanted, 9 are nearest
     assert set(result["provenance"]) == {"commit", "versions", "hardware", "command"}
     card = (finished / "README.md").read_text()
     for part in (corpus.content_hash, f"{result['held_out']['model']:.4f}", f"{result['parameters']:,}", "seed 3"):
         assert part in card
-    assert set(contents(finished)) == {MODEL, METRICS, RESULT, SEEN, "README.md", "folder.json"}
+    assert set(contents(finished)) == {MODEL, METRICS, RESULT, "README.md", "folder.json"}
 
 
 def test_the_log_has_no_gaps_and_no_repeats(finished):
@@ -295,7 +304,7 @@ from dataclasses import replace
 sys.path.insert(0, sys.argv[4])
 from training import PRETRAIN
 from emo_ssl.core import pretrain as engine
-from emo_ssl.core.corpus import Segments
+from emo_ssl.core.corpus import Corpus
 torch.set_num_threads(1)
 name, calls = sys.argv[3], []
 original = getattr(engine, name)
@@ -306,7 +315,7 @@ def counted(*arguments, **named):
     return original(*arguments, **named)
 setattr(engine, name, counted)
 kind = sys.argv[6]
-engine.pretrain([Segments.open(sys.argv[1])], sys.argv[2], replace(PRETRAIN, kind=kind), seed=3, device="cpu")
+engine.pretrain([Corpus.open(sys.argv[1])], sys.argv[2], replace(PRETRAIN, kind=kind), seed=3, device="cpu")
 """
 
 
@@ -340,7 +349,7 @@ def test_a_killed_run_ends_in_the_same_bytes(corpus, finished, tmp_path, monkeyp
     monkeypatch.setattr(engine, "resume", lambda *words: begun.append(original(*words)) or begun[0])
     pretrain([corpus], tmp_path / "run", PRETRAIN, seed=3, device="cpu")
     assert begun[0][0] == resumes_at
-    for file in (MODEL, METRICS, SEEN):
+    for file in (MODEL, METRICS):
         assert (tmp_path / "run" / file).read_bytes() == (finished / file).read_bytes()
 
 
@@ -385,10 +394,10 @@ def test_which_videos_matter(tmp_path, changed):
         )
     same = [
         (tmp_path / "run-a" / file).read_bytes() == (tmp_path / "run-b" / file).read_bytes()
-        for file in (MODEL, METRICS, SEEN)
+        for file in (MODEL, METRICS)
     ]
     assert (
-        same == {"test": [True] * 3, "valid": [True, False, True], "none": [False] * 3, "train": [False] * 3}[changed]
+        same == {"test": [True, True], "valid": [True, False], "none": [False, False], "train": [False, False]}[changed]
     )
 
 
@@ -398,7 +407,7 @@ def test_corpora_with_equal_features_are_learned_from_together(corpus, tmp_path)
     result = pretrain([corpus, more], tmp_path / "run", PRETRAIN, device="cpu")
     assert [c["content_hash"] for c in result["corpora"]] == [corpus.content_hash, more.content_hash]
     trained = [v for v in range(12) if corpus.recordings.split[v] in (0, 3)]
-    assert len(result["videos"]) == len(trained) + 3
+    assert len(result["recordings"]) == len(trained) + 3
     normalised = [(s, blind(s)) for s in (corpus, more)]
     pool = make_pool(normalised, ("train",), PRETRAIN, CPU)
     # each corpus in its own units, one after the other
@@ -450,7 +459,7 @@ def test_a_fold_of_a_corpus_keeps_its_speakers_out(tmp_path):
     for fold in (0, 1):
         result = pretrain([prepared], tmp_path / f"run{fold}", PRETRAIN, fold=fold, device="cpu")
         assert result["fold"] == fold
-        seen.append(set(result["videos"]))
+        seen.append(set(result["recordings"]))
     fold_of = {
         prepared.recordings.digest[v].tobytes().hex(): int(f)
         for v, f in zip(prepared.segments.recording, prepared.segments.fold, strict=True)

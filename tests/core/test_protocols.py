@@ -167,4 +167,4 @@ def test_runs_and_studies_that_do_not_fit(acted, runs, tmp_path):
 
 def test_pretraining_under_both_sees_the_same_training_videos(runs):
     blind_run, adapted_run = load(runs[0])[0], load(runs[3])[0]
-    assert blind_run["videos"] == adapted_run["videos"]
+    assert blind_run["recordings"] == adapted_run["recordings"]

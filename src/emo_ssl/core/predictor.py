@@ -13,11 +13,10 @@ from emo_ssl.core import finetune, pretrain
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import FinetuneConfig, Member, Task
+from emo_ssl.core.leaks import refuse_leak, refuse_other_features
 from emo_ssl.core.model import BackboneConfig, HeadConfig, Params, backbone_shapes, head_shapes, initialise
 from emo_ssl.core.normalise import Normaliser, blind
 from emo_ssl.core.readout import OVERALL, Predictions, scores_of
-from emo_ssl.study.checks import refuse_leaks
-from emo_ssl.study.run import refuse_mixed
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, fingerprint, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
 
@@ -69,7 +68,7 @@ def finetune_one(
     """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it; its description."""
     config = config or FinetuneConfig()
     result, weights = pretrain.load(run)
-    refuse_mixed([run], [(result, weights)], prepared)
+    refuse_other_features(run, result, prepared)
     if result["config"]["protocol"] != "blind":
         raise UserError(f"{run}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it blind.")
     setting = {
@@ -81,7 +80,7 @@ def finetune_one(
     with OutputFolder(output, "fine-tuned model", setting) as out:
         if not out.complete:
             seen = prepared.of_fold(result["fold"])
-            refuse_leaks(seen, [run], [(result, weights)])
+            refuse_leak(run, result, seen)
             build(seen, result, weights, out.path, labels, rate, seed, config, device)
             out.finish()
     return read_json(Path(output) / DESCRIPTION)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from emo_ssl.core import reconstruct
 from emo_ssl.core.batches import FrameStore, MaskConfig, channel_mask, gather, realised_share, span_mask, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.leaks import trained_on
 from emo_ssl.core.model import (
     BackboneConfig,
     Params,
@@ -33,18 +34,11 @@ from emo_ssl.core.model import (
 )
 from emo_ssl.core.normalise import ENROLMENT, PROTOCOLS, Normaliser, typical_frame, under
 from emo_ssl.core.optim import PRECISIONS, Adam, AdamConfig, schedule
-from emo_ssl.study.traces import traces_of
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
 from emo_ssl.utils.provenance import provenance
 
-MODEL, CHECKPOINT, METRICS, RESULT, SEEN = (
-    "model.safetensors",
-    "checkpoint.safetensors",
-    "metrics.jsonl",
-    "run.json",
-    "seen.npy",
-)
+MODEL, CHECKPOINT, METRICS, RESULT = "model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "run.json"
 
 
 @dataclass(frozen=True)
@@ -338,9 +332,6 @@ def finish(folder, corpora, normalised, config, seed, fold, shapes, adam, log, d
     weights["normaliser.scale"] = torch.from_numpy(normaliser.scale[0])
     with atomic_path(folder / MODEL) as temporary:
         save_file(weights, temporary)
-    seen = np.unique(np.concatenate([traces_of(s, training_recordings(s)) for s in corpora]))
-    with atomic_path(folder / SEEN) as temporary, temporary.open("wb") as stream:
-        np.save(stream, seen)
     held_out = [line["held_out"] for line in log if "held_out" in line]
     floors = next(line["floors"] for line in log if "floors" in line)
     rng = np.random.default_rng([seed, 1, 0])
@@ -353,7 +344,7 @@ def finish(folder, corpora, normalised, config, seed, fold, shapes, adam, log, d
         "feature_names": list(corpora[0].feature_names),
         "frame_rate": corpora[0].frame_rate,
         "corpora": [named(s) for s in corpora],
-        "videos": sorted(s.recordings.digest[v].tobytes().hex() for s in corpora for v in training_recordings(s)),
+        **trained_on(corpora),
         "parameters": parameter_count(shapes),
         "mask_share": realised_share(span_mask(rng, lengths, config.mask), lengths),
         "held_out": {"model": held_out[-1], "before training": held_out[0], **floors},
@@ -367,10 +358,6 @@ def finish(folder, corpora, normalised, config, seed, fold, shapes, adam, log, d
 
 def named(prepared: Corpus) -> dict[str, str]:
     return {name: prepared.header[name] for name in ("content_hash", "source", "folds")}
-
-
-def training_recordings(prepared: Corpus) -> np.ndarray:
-    return np.flatnonzero(np.isin(prepared.recordings.split, [SPLITS.index("train"), SPLITS.index("none")]))
 
 
 def card(result: dict) -> str:
@@ -392,6 +379,8 @@ def load(folder: Path | str) -> tuple[dict, Params]:
         raise UserError(f"{folder}: no finished pretraining run; run `emo-ssl pretrain … -o {folder}` first.")
     result = read_json(folder / RESULT)
     try:
+        if not {"recordings", "speakers"} <= set(result):
+            raise ValueError(f"{RESULT} does not note what it was trained on")
         with safe_open(folder / MODEL, "pt") as stored:
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         shapes = run_shapes(read(result["config"]), len(result["feature_names"]))

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emo_ssl.core import finetune, pretrain
+from emo_ssl.core import finetune
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Member, Task
+from emo_ssl.core.leaks import training_recordings
 from emo_ssl.core.metrics import to_class
 from emo_ssl.core.model import (
     BackboneConfig,
@@ -153,7 +154,7 @@ class Inputs:
         table = vectors.segment_statistics(prepared, normaliser)
         if start == "statistics":
             return table
-        unlabelled = vectors.unlabelled_statistics(prepared, normaliser, pretrain.training_recordings(prepared))
+        unlabelled = vectors.unlabelled_statistics(prepared, normaliser, training_recordings(prepared))
         return vectors.principal_components(table, unlabelled)
 
     def members(self, wanted: Sequence[tuple[int, int]], rate: float) -> tuple[list[Member], list[Tensor]]:

@@ -3,17 +3,13 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.finetune import FinetuneConfig, Member
 from emo_ssl.core.model import Params
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.core.pretrain import SEEN
 from emo_ssl.study.grid import ARMS
-from emo_ssl.study.traces import shared, traces_of
 from emo_ssl.utils.io import UserError, hash_of
 
 
@@ -83,7 +79,7 @@ def judge(records: Mapping) -> dict[str, object]:
         "verdict": "fair",
         "checked": ["normaliser", "label subsets", "initial weights", "parameters", "steps and optimiser", "tuning"],
         "parameters": sorted({r.parameters for r in tuned.values()}),
-        "leaks": "none found: no video and no run of frames of a test or validation video was pretrained on",
+        "leaks": "none found: no recording and no speaker for validation or test was pretrained on",
     }
 
 
@@ -98,62 +94,3 @@ def same_in_fold(what: str, records: Mapping, facts) -> None:
                     f"the study is not fair: {what} of {chunk.arm} and {arm} differ in fold {chunk.fold} "
                     f"({chunk.protocol}){where}; delete the chunks of one and run again."
                 )
-
-
-def refuse_leaks(prepared: Corpus, paths: Sequence[Path | str], loaded: Sequence) -> list[int]:
-    """The runs that may be used in this fold: those that saw no frame of its test and validation videos."""
-    refuse_shared_speakers(prepared)
-    kept_out = np.flatnonzero(np.isin(prepared.recordings.split, [SPLITS.index("test"), SPLITS.index("valid")]))
-    ids = {prepared.recordings.digest[v].tobytes().hex(): str(prepared.recordings.id[v]) for v in kept_out}
-    usable, reason = [], ""
-    traces = None
-    for i, (path, (result, _)) in enumerate(zip(paths, loaded, strict=True)):
-        met = [ids[digest] for digest in result["videos"] if digest in ids]
-        if met:
-            reason = (
-                f"{path}: was pretrained on {len(met)} videos that are for validation or test here (such as {met[0]})"
-            )
-            continue
-        traces = traces_of(prepared, kept_out) if traces is None else traces
-        common = shared(seen_by(path), traces)
-        if common:
-            reason = f"{path}: was pretrained on frames that also stand in validation or test videos ({common} traces)"
-            continue
-        usable.append(i)
-    pasted = leaking_segments(prepared, kept_out, traces)
-    if pasted:
-        raise UserError(
-            f"{prepared.folder}: training video {pasted} holds frames of a validation or test video; "
-            "remove the copy from one of them."
-        )
-    if not usable:
-        raise UserError(f"{reason}; pretrain on this corpus's training videos.")
-    return usable
-
-
-def refuse_shared_speakers(prepared: Corpus) -> None:
-    speaker, split = prepared.recordings.speaker, prepared.recordings.split
-    heard = set(speaker[np.isin(split, [SPLITS.index("train"), SPLITS.index("none")])].tolist()) - {""}
-    both = sorted(heard & set(speaker[np.isin(split, [SPLITS.index("valid"), SPLITS.index("test")])].tolist()))
-    if both:
-        raise UserError(
-            f"{prepared.folder}: speaker {both[0]} is heard in training and scored in validation or test; "
-            "split by speaker."
-        )
-
-
-def seen_by(path: Path | str) -> np.ndarray:
-    """The traces of all frames that a run was pretrained on."""
-    try:
-        return np.load(Path(path) / SEEN, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as problem:
-        raise UserError(f"{Path(path) / SEEN}: damaged or missing ({problem}); pretrain again.") from problem
-
-
-def leaking_segments(prepared: Corpus, kept_out: np.ndarray, traces: np.ndarray | None) -> str | None:
-    """A labelled training video that shares frames with a video that is kept out, if there is one."""
-    traces = traces_of(prepared, kept_out) if traces is None else traces
-    for v in np.flatnonzero(prepared.recordings.split == SPLITS.index("train")):
-        if shared(traces_of(prepared, np.array([v])), traces):
-            return str(prepared.recordings.id[v])
-    return None

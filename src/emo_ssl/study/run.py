@@ -13,10 +13,11 @@ from pathlib import Path
 from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Task
+from emo_ssl.core.leaks import leak_in, refuse_other_features, refuse_shared
 from emo_ssl.core.model import BackboneConfig, backbone_shapes
 from emo_ssl.core.normalise import under
 from emo_ssl.study.arms import Fold, run_chunk
-from emo_ssl.study.checks import judge, refuse_leaks
+from emo_ssl.study.checks import judge
 from emo_ssl.study.chunks import find, read_chunk, save, shard_folder
 from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
 from emo_ssl.study.predictions import write_predictions
@@ -59,8 +60,7 @@ def refuse_mixed(paths: Sequence, loaded: Sequence, prepared: Corpus) -> None:
     if not loaded:
         raise UserError("a study compares with a pretrained model; give at least one run with --pretrained.")
     for path, (result, _) in zip(paths, loaded, strict=True):
-        if result["feature_names"] != list(prepared.feature_names):
-            raise UserError(f"{path}: pretrained on other features than those of {prepared.folder}; pretrain on these.")
+        refuse_other_features(path, result, prepared)
         if result["backbone"] != loaded[0][0]["backbone"]:
             raise UserError(f"{path}: its backbone differs from that of {paths[0]}; a study compares one shape.")
 
@@ -99,11 +99,7 @@ def run_grid(prepared, paths, loaded, out, config, device, shard) -> None:
     grid = chunks_of(config, numbers, budgets)
     mine = [chunk for i, chunk in enumerate(grid) if shard is None or i % shard[1] == shard[0] - 1]
     # before anything is trained, and also where every chunk comes from a shard
-    runs = {
-        (k, protocol): usable_runs(prepared.of_fold(k), paths, loaded, protocol)
-        for k in numbers
-        for protocol in budgets_under(config, budgets)
-    }
+    runs = usable_runs(prepared, paths, loaded, tuple(budgets_under(config, budgets)))
     fold: Fold | None = None
     started = time.monotonic()
     with Progress("study", len(mine), "chunks") as bar:
@@ -118,10 +114,29 @@ def run_grid(prepared, paths, loaded, out, config, device, shard) -> None:
         collect(prepared, loaded, out, config, grid, budgets, device, time.monotonic() - started)
 
 
-def usable_runs(prepared: Corpus, paths: Sequence, loaded: Sequence, protocol: str) -> list[int]:
-    """The runs of a protocol that may be used in this fold, which is refused where there is none."""
-    mine = of_protocol(loaded, protocol)
-    return [mine[i] for i in refuse_leaks(prepared, [paths[i] for i in mine], [loaded[i] for i in mine])]
+def usable_runs(
+    corpus: Corpus, paths: Sequence, loaded: Sequence, protocols: Sequence[str]
+) -> dict[tuple[int, str], list[int]]:
+    """(fold, protocol) -> the runs that met nothing of what is scored there; refused where there is none."""
+    usable, missing = {}, {}
+    for fold in corpus.folds:
+        split = corpus.of_fold(fold)
+        refuse_shared(split)
+        for protocol in protocols:
+            reasons = {i: leak_in(loaded[i][0], split) for i in of_protocol(loaded, protocol)}
+            usable[fold, protocol] = [i for i, reason in reasons.items() if not reason]
+            if usable[fold, protocol]:
+                continue
+            for i, reason in reasons.items():
+                if loaded[i][0]["fold"] == fold:
+                    raise UserError(f"{paths[i]}: {reason}; pretrain on this corpus's training recordings.")
+            missing.setdefault(protocol, []).append(str(fold))
+    for protocol, folds in missing.items():
+        raise UserError(
+            f"{corpus.folder}: no {protocol} run for fold {', '.join(folds)} was given; make one for each fold "
+            "with `emo-ssl pretrain --fold all` and name them all."
+        )
+    return usable
 
 
 def open_fold(prepared, number, runs, loaded, config, device, protocol: str = "blind") -> Fold:
