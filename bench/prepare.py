@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        for recordings in options.recordings:
+        for recordings in options.videos:
             print(json.dumps(bench_size(recordings, Path(folder), options.repeats)), flush=True)
 
 

@@ -57,7 +57,7 @@ def check_rerun(output, source_folder, good_hash):
     source = write_corpus(source_folder, VIDEOS, LABELS, FOLDS)
     assert cli.main(arguments(source, output)) == 0
     assert Corpus.open(output).content_hash == good_hash
-    expected = {"folder.json", "frames.bin", "index.npz", "report.json", "report.txt", "segments.json"}
+    expected = {"folder.json", "frames.bin", "index.npz", "report.json", "segments.json"}
     assert contents(output).keys() == expected
 
 
@@ -235,7 +235,6 @@ def test_a_finished_corpus_is_shown_again_without_work(tmp_path, source, good_ha
         ("index.npz", 0),
         ("report.json", 0),
         ("segments.json", 0),
-        ("report.txt", 0),
         ("folder.json", 1),
     ],
 )
@@ -256,7 +255,7 @@ def test_interrupted_at_any_file(tmp_path, source, good_hash, capsys, monkeypatc
     left = contents(tmp_path / "out").keys() if (tmp_path / "out").exists() else set()
     assert not [file for file in left if file.endswith(".partial")]
     if which:  # all of it was there, only not declared finished
-        assert len(left) == 6
+        assert len(left) == 5
     else:
         assert not (tmp_path / "out").exists()
     check_rerun(tmp_path / "out", tmp_path / "source", good_hash)
@@ -294,18 +293,18 @@ def test_a_full_disk(tmp_path, source, good_hash, limit, name):
 HOLD_IN_THE_MIDDLE = """
 import sys
 from emo_ssl import cli
-from emo_ssl.core import corpus as segments
+from emo_ssl.core.corpus import CorpusWriter
 
-add_video = segments.SegmentsWriter.add_video
+add_recording = CorpusWriter.add_recording
 
 def then_wait(self, name, *arguments):
-    offset = add_video(self, name, *arguments)
+    offset = add_recording(self, name, *arguments)
     if name == "b":
         print("in the middle", flush=True)
         sys.stdin.read()
     return offset
 
-segments.SegmentsWriter.add_video = then_wait
+CorpusWriter.add_recording = then_wait
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -156,7 +156,12 @@ def calls(monkeypatch):
         return {"auroc": {"happy": 0.75}}
 
     stand_in(monkeypatch, "emo_ssl.corpora.mosei", prepare=prepare)
-    stand_in(monkeypatch, "emo_ssl.corpora.report", describe=lambda summary: f"hash {summary['content_hash']}")
+    stand_in(
+        monkeypatch,
+        "emo_ssl.corpora.report",
+        describe=lambda corpus: f"hash {corpus.summary()['content_hash']}",
+        parts=lambda corpus: [],
+    )
     stand_in(
         monkeypatch,
         "emo_ssl.corpora.synthetic",
@@ -182,7 +187,7 @@ def test_show(calls, capsys):
     assert calls["open"] == "here"
     assert capsys.readouterr().out == "hash abc\n"
     assert cli.main(["corpus", "show", "here", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == SUMMARY
+    assert json.loads(capsys.readouterr().out) == {**SUMMARY, "parts": []}
 
 
 def test_synth_hands_on_only_what_was_typed(calls, capsys):

@@ -50,7 +50,7 @@ def run_corpus_prepare(arguments: argparse.Namespace) -> int:
         half=arguments.half,
         label_names=arguments.label_names,
     )
-    print(describe(prepared.summary()))
+    print(describe(prepared))
     return 0
 
 
@@ -84,10 +84,13 @@ def run_corpus_fetch(arguments: argparse.Namespace) -> int:
 
 def run_corpus_show(arguments: argparse.Namespace) -> int:
     from emo_ssl.core.corpus import Corpus
-    from emo_ssl.corpora.report import describe
+    from emo_ssl.corpora.report import describe, parts
 
-    summary = Corpus.open(arguments.folder).summary()
-    print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
+    corpus = Corpus.open(arguments.folder)
+    if arguments.json:
+        print(json.dumps({**corpus.summary(), "parts": parts(corpus)}, indent=1, ensure_ascii=False))
+    else:
+        print(describe(corpus))
     return 0
 
 

@@ -16,7 +16,6 @@ from emo_ssl.core.corpus import (
     SegmentTable,
     label_distribution,
 )
-from emo_ssl.corpora.report import describe
 from emo_ssl.utils.io import UserError
 
 VIDEOS = (
@@ -307,22 +306,6 @@ def test_the_summary_is_plain_json(ready):
     assert (summary["frames"], summary["features"], summary["hours"]) == (87, 2, 87 / 100 / 3600)
     assert summary["labels"]["sad"] == {"positive": 0.75, "mean": 1.25, "classes": [0.25, 0.25, 0.25, 0.25]}
     assert summary["report"] == {"note": 1}
-
-
-def test_describe_tells_what_is_in_a_corpus(tmp_path):
-    ready = prepared(tmp_path, {"a": 1200}, {"a": [(i, i + 1, intensities(happy=i % 2)) for i in range(10)]})
-    text = describe(ready.summary())
-    assert ready.content_hash in text and "not the standard folds" in text
-    assert "1,200 frames (0.0 h) of 2 features at 100 Hz, f4" in text
-    assert "segments: 10 in = 10 kept + 0 dropped" in text
-    happy = next(line.split() for line in text.splitlines() if line.startswith("happy"))
-    assert happy == ["happy", "50.0%", "0.500", "50.0%", "50.0%", "0.0%", "0.0%"]
-
-
-def test_describe_tells_that_nothing_was_kept(tmp_path):
-    text = describe(prepared(tmp_path, {"a": 20}, {"a": [(0, 0.1)]}).summary())
-    assert text.count("no segment") == 6 and "floors" not in text
-    assert "segments: 1 in = 0 kept + 1 dropped" in text
 
 
 @pytest.mark.parametrize(

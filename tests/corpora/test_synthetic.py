@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora import geometry, ratings, voices
-from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, LABEL_NAMES, Csd
+from emo_ssl.corpora.covarep import FEATURE_NAMES
+from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, Csd
 from emo_ssl.corpora.defects import FIRST, KINDS, plan
 from emo_ssl.corpora.synthetic import WORLDS, SynthConfig, describe, fold_of, make_video, write_corpus
 from emo_ssl.corpora.voices import COLUMN

@@ -6,9 +6,7 @@ from builders import RATE, noise
 
 from emo_ssl.core.corpus import SPLITS, CorpusWriter, SegmentTable
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.corpora.covarep import GROUPS, groups_of
-from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES
-from emo_ssl.corpora.report import faults
+from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.study import leakage as leaks
 
 SPANS = (  # video, first frame within it, frames
@@ -144,34 +142,3 @@ def test_measure_is_tidy_and_repeats(corpus):
     assert (exposure[exposure["split"] == "video"][leaks.EXPOSURE[0]] == 0).all()
     again = leaks.measure(corpus, sound, repetitions=3, seed=5, share=0.4)[1]
     np.testing.assert_array_equal(scores["value"], again["value"])
-
-
-def test_groups_are_the_74_names_in_order():
-    assert [name for group in GROUPS for name in group.names] == list(FEATURE_NAMES)
-    assert GROUPS[2].span == "creak" and GROUPS[0].span == "F0 … VUV"
-
-
-def test_groups_of_other_features():
-    found = dict(groups_of(["F0", "loudness", "MCEP_3", "MCEP_4"]))
-    assert {title: places.tolist() for title, places in found.items()} == {
-        "pitch": [0],
-        "spectrum": [2, 3],
-        "other": [1],
-    }
-
-
-def test_faults_of_a_report():
-    report = {
-        "segments": {"in": 9, "kept": 6, "dropped": {"label is NaN": 3}},
-        "mended": {"start below 0 clipped": 2, "never met": 0},
-        "videos": {"kept": 5, "in no fold, kept for pretraining": 1},
-        "frames": {"in": 90, "dropped: row of the wrong width": 7, "kept": 83},
-        "missing_values": {"peakSlope": 4},
-    }
-    assert faults(report) == [
-        ("segments", "dropped", "label is NaN", 3),
-        ("segments", "mended", "start below 0 clipped", 2),
-        ("videos", "noted", "in no fold, kept for pretraining", 1),
-        ("frames", "dropped", "row of the wrong width", 7),
-        ("values", "noted", "missing in peakSlope", 4),
-    ]

@@ -17,7 +17,8 @@ from emo_ssl import cli, doctor
 from emo_ssl.core import metrics
 from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.audio import FORMATS
-from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES
+from emo_ssl.corpora.covarep import FEATURE_NAMES
+from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.fetch import RAVDESS
 from emo_ssl.corpora.front_ends import FRONT_ENDS
 from emo_ssl.corpora.recipes import (

@@ -1,39 +1,36 @@
-"""What the 74 numbers of a COVAREP frame are, in groups and in plain words."""
+"""What the 74 features of a COVAREP frame are: their names in the order of the files, in groups and in plain words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from emo_ssl.corpora.csd import FEATURE_NAMES
-
 
 @dataclass(frozen=True)
 class Group:
     title: str
-    first: str  # name of the first feature
-    last: str
+    names: tuple[str, ...]
     meaning: str
 
     @property
     def span(self) -> str:
-        return self.first if self.first == self.last else f"{self.first} … {self.last}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return FEATURE_NAMES[FEATURE_NAMES.index(self.first) : FEATURE_NAMES.index(self.last) + 1]
+        return self.names[0] if len(self.names) == 1 else f"{self.names[0]} … {self.names[-1]}"
 
 
+def numbered(stem: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{stem}_{i}" for i in range(count))
+
+
+GLOTTIS = ("NAQ", "QOQ", "H1H2", "PSP", "MDQ", "peakSlope", "Rd", "Rd_conf")
 GROUPS = (
-    Group(
-        "pitch", "F0", "VUV", "how often the vocal folds open a second, in Hz, and whether they vibrate at all (0 or 1)"
-    ),
-    Group("glottis", "NAQ", "Rd_conf", "how the vocal folds open and close: breathy, relaxed or pressed"),
-    Group("creak", "creak", "creak", "how likely it is that the voice creaks, as at the end of a tired sentence"),
-    Group("spectrum", "MCEP_0", "MCEP_24", "which sound is made: the shape of the mouth, from loudness to fine detail"),
-    Group("phase mean", "HMPDM_0", "HMPDM_24", "how the harmonics of the voice line up in time, on average"),
-    Group("phase spread", "HMPDD_0", "HMPDD_12", "how much that alignment wavers: a noisy voice wavers more"),
+    Group("pitch", ("F0", "VUV"), "how often the vocal folds open a second, in Hz, and whether they vibrate (0 or 1)"),
+    Group("glottis", GLOTTIS, "how the vocal folds open and close: breathy, relaxed or pressed"),
+    Group("creak", ("creak",), "how likely it is that the voice creaks, as at the end of a tired sentence"),
+    Group("spectrum", numbered("MCEP", 25), "which sound is made: the shape of the mouth, from loudness to detail"),
+    Group("phase mean", numbered("HMPDM", 25), "how the harmonics of the voice line up in time, on average"),
+    Group("phase spread", numbered("HMPDD", 13), "how much that alignment wavers: a noisy voice wavers more"),
 )
+FEATURE_NAMES = tuple(name for group in GROUPS for name in group.names)
 
 
 def groups_of(names: Sequence[str]) -> list[tuple[str, np.ndarray]]:

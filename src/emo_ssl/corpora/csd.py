@@ -5,25 +5,18 @@
 """
 
 import contextlib
+import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from emo_ssl.utils.io import UserError, atomic_path, disk_full, is_disk_full
+from emo_ssl.utils.io import UserError, atomic_path
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 LABEL_NAMES = ("sentiment", *EMOTIONS)
-FEATURE_NAMES = (
-    *("F0", "VUV", "NAQ", "QOQ", "H1H2", "PSP", "MDQ", "peakSlope", "Rd", "Rd_conf", "creak"),
-    *(f"MCEP_{i}" for i in range(25)),
-    *(f"HMPDM_{i}" for i in range(25)),
-    *(f"HMPDD_{i}" for i in range(13)),
-)
-
 # what HDF5 raises for a damaged file depends on where the damage lies
 HDF5_PROBLEMS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
@@ -62,37 +55,36 @@ class Csd:
         self.path = Path(path)
         self._layouts: dict[str, tuple[tuple[int, int], np.dtype]] = {}
         refuse_if_not_hdf5(self.path)
-        try:
+        with self._damage():
             self._file = h5py.File(self.path, "r")
-        except OSError as problem:
-            raise self._damaged(problem) from problem
-        self._plain = self.path.open("rb", buffering=0)
         try:
-            self._open_root()
+            with self._damage():
+                self._open_root()
         except BaseException:
             self.close()
             raise
 
     def _open_root(self) -> None:
-        try:
-            roots = list(self._file.keys())
-            root = self._file[roots[0]] if len(roots) == 1 else None
-            data = root.get("data") if isinstance(root, h5py.Group) else None
-            if not isinstance(data, h5py.Group):
-                raise UserError(
-                    f"{self.path}: expected exactly one root group with a group `data` inside, found {roots[:5]}; "
-                    "this is not a computational sequence."
-                )
-            self.root, self._data = roots[0], data
-            self.keys = list(data.keys())
-            group = root.get("metadata") or {}
-            self.metadata = {name: decode_metadata(np.ravel(group[name][()])[0]) for name in group if group[name].size}
-        except HDF5_PROBLEMS as problem:
-            raise self._damaged(problem) from problem
+        roots = list(self._file.keys())
+        root = self._file[roots[0]] if len(roots) == 1 else None
+        data = root.get("data") if isinstance(root, h5py.Group) else None
+        if not isinstance(data, h5py.Group):
+            raise UserError(
+                f"{self.path}: expected exactly one root group with a group `data` inside, found {roots[:5]}; "
+                "this is not a computational sequence."
+            )
+        self.root, self._data = roots[0], data
+        self.keys = list(data.keys())
+        group = root.get("metadata") or {}
+        self.metadata = {name: decode_metadata(np.ravel(group[name][()])[0]) for name in group if group[name].size}
 
-    def _damaged(self, problem: BaseException, where: str = "") -> UserError:
-        reason = "the file is truncated" if "truncated" in str(problem) else "the file is damaged or truncated"
-        return UserError(f"{self.path}: {reason}{where}; download or copy it again.")
+    @contextlib.contextmanager
+    def _damage(self, where: str = "") -> Iterator[None]:
+        try:
+            yield
+        except HDF5_PROBLEMS as problem:
+            reason = "the file is truncated" if "truncated" in str(problem) else "the file is damaged or truncated"
+            raise UserError(f"{self.path}: {reason}{where}; download or copy it again.") from problem
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -112,12 +104,10 @@ class Csd:
 
     def _layout(self, key: str) -> tuple[tuple[int, int], np.dtype]:
         if key not in self._layouts:  # HDF5 takes its time to answer, and callers ask more than once
-            try:
+            with self._damage(f" at `{key}`"):
                 features = self._data[f"{key}/features"]
                 rows, *rest = features.shape or (0,)
                 self._layouts[key] = (rows, int(np.prod(rest))) if rows else (0, 0), features.dtype
-            except HDF5_PROBLEMS as problem:
-                raise self._damaged(problem, f" at `{key}`") from problem
         return self._layouts[key]
 
     def read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -134,32 +124,17 @@ class Csd:
         return intervals
 
     def _array(self, key: str, part: str, dtype: type) -> np.ndarray:
-        try:
+        with self._damage(f" at `{key}`"):
             dataset = self._data[f"{key}/{part}"]
             if dataset.dtype.kind not in "fiub":
                 raise UserError(f"{self.path}: `{key}/{part}` holds {dataset.dtype}, not numbers; download it again.")
             values = np.empty(dataset.shape, dtype)
-            place = dataset.id.get_offset()
-            if values.size and place is not None and dataset.dtype == values.dtype:
-                self._read_bytes(memoryview(values).cast("B"), place)
-            elif values.size:
+            if values.size:
                 dataset.read_direct(values)
-        except HDF5_PROBLEMS as problem:
-            raise self._damaged(problem, f" at `{key}`") from problem
         return values.reshape(len(values), -1) if values.size else np.empty((0, 2 if part == "intervals" else 0), dtype)
-
-    def _read_bytes(self, target: memoryview, place: int) -> None:
-        """Straight from the file: HDF5 holds the interpreter's lock while it reads, so that a thread gains nothing."""
-        self._plain.seek(place)
-        while len(target):
-            count = self._plain.readinto(target)
-            if not count:
-                raise OSError("truncated")
-            target = target[count:]
 
     def close(self) -> None:
         self._file.close()
-        self._plain.close()
 
     def __enter__(self) -> "Csd":
         return self
@@ -168,9 +143,22 @@ class Csd:
         self.close()
 
 
-def write_dataset(group: h5py.Group, name: str, values: object, **options: object) -> None:
-    dataset = group.create_dataset(name, data=values, **options)
-    dataset.flush()  # so that a write that fails does so here, not while HDF5 tidies up
+class Stream(io.FileIO):
+    """The file that HDF5 writes to. HDF5 repeats a failed write until it crashes: here it succeeds, without effect."""
+
+    failure: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        left = memoryview(content)
+        try:
+            while len(left) and not self.failure:
+                left = left[super().write(left) :]
+        except OSError as problem:
+            self.failure = problem
+        return memoryview(content).nbytes
+
+    def truncate(self, size: int | None = None) -> int:
+        return size or 0 if self.failure else super().truncate(size)
 
 
 class CsdWriter:
@@ -186,7 +174,6 @@ class CsdWriter:
         metadata: dict | None = None,
     ):
         self.path, self.root, self.compression = Path(path), root, compression
-        self._lost = False
         self._metadata = {
             "root name": root,
             "computational sequence description": description,
@@ -205,44 +192,32 @@ class CsdWriter:
     def __enter__(self) -> "CsdWriter":
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
-            self._file = h5py.File(temporary, "w")
+            self._stream = stack.enter_context(Stream(temporary, "w+"))
+            self._file = h5py.File(self._stream, "w")
             stack.callback(self._close)
-            with self._survive_a_full_disk():
-                self._data = self._file.create_group(f"{self.root}/data")
+            self._data = self._file.create_group(f"{self.root}/data")
             self._stack = stack.pop_all()
         return self
 
     def add(self, key: str, features: np.ndarray, intervals: np.ndarray) -> None:
         """features (T, D) and intervals (T, 2), stored as they are given."""
-        with self._survive_a_full_disk():
-            group = self._data.create_group(key)
-            write_dataset(group, "features", features, compression=self.compression)
-            write_dataset(group, "intervals", intervals, compression=self.compression)
+        group = self._data.create_group(key)
+        group.create_dataset("features", data=features, compression=self.compression)
+        group.create_dataset("intervals", data=intervals, compression=self.compression)
+        if self._stream.failure:
+            raise self._stream.failure
 
     def __exit__(self, kind, problem, trace) -> None:
         with self._stack:  # closes the file, then puts it in place, or removes it if anything went wrong
             if problem is not None:
                 raise problem
-            with self._survive_a_full_disk():
-                group = self._file.create_group(f"{self.root}/metadata")
-                for name, value in self._metadata.items():
-                    write_dataset(group, name, [json.dumps(value)], dtype=h5py.string_dtype())
-                self._file.flush()
-
-    @contextlib.contextmanager
-    def _survive_a_full_disk(self) -> Iterator[None]:
-        """HDF5 tries a failed write again and again while it closes, then crashes: let it write to nowhere instead."""
-        try:
-            yield
-        except HDF5_PROBLEMS as problem:
-            if not is_disk_full(problem):
-                raise
-            self._lost = True
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nowhere, self._file.id.get_vfd_handle())
-            os.close(nowhere)
-            raise disk_full(self.path) from problem
+            group = self._file.create_group(f"{self.root}/metadata")
+            for name, value in self._metadata.items():
+                group.create_dataset(name, data=[json.dumps(value)], dtype=h5py.string_dtype())
 
     def _close(self) -> None:
-        with contextlib.suppress(*(HDF5_PROBLEMS if self._lost else ())):
+        try:
             self._file.close()
+        finally:
+            if self._stream.failure:
+                raise self._stream.failure

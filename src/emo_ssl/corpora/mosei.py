@@ -1,30 +1,25 @@
-"""COVAREP + labels + folds -> Segments, and a report of every defect met.
+"""CMU-MOSEI's files (acoustic features, labels, folds) -> a Corpus, and a report of every defect met.
 
-The label table is judged first, then the acoustic file streams by once: each video is cleaned, stored, hashed and its
-segments are cut by two binary searches. Memory holds a few videos at a time, whatever the size of the corpus.
+The label table is checked first, then the acoustic file streams by once: each video is cleaned, stored, hashed, and its
+segments are found by two binary searches. Memory holds a few videos at a time, whatever the size of the corpus.
 """
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
-from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, Csd
+from emo_ssl.corpora.covarep import FEATURE_NAMES
+from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
 from emo_ssl.corpora.labels import LabelRows, base_of, clean, in_order, read_labels
-from emo_ssl.corpora.report import text_table
-from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, require_space, write_bytes
+from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, require_space
 from emo_ssl.utils.progress import Progress
 
 SHORTEST = 0.3  # seconds of frames
 EDGE = 1e-5  # seconds by which an interval's ends reach out, against rounding in the files
-WRONG_WIDTH = "with rows of another width, dropped"
-READ_AHEAD = 2  # videos
-NOTHING = np.empty(0, np.int64)
 USUAL_ROOTS = ("COVAREP", "Labels", "All Labels", "Emotion Labels")
 
 
@@ -39,8 +34,8 @@ class Sources:
     groups: dict[str, list[str]]  # video -> its keys in the acoustic file
     folds: dict[str, int] | None  # video -> split, None without a fold file
 
-    def split(self, recording: str) -> int:
-        return hash_split(recording) if self.folds is None else self.folds.get(recording, SPLITS.index("none"))
+    def split(self, video: str) -> int:
+        return hash_split(video) if self.folds is None else self.folds.get(video, SPLITS.index("none"))
 
 
 @dataclass
@@ -66,7 +61,7 @@ def prepare(
     half: bool = False,
     label_names: tuple[str, ...] | None = None,
 ) -> Corpus:
-    """Cut, clean, report. Returns at once where `output` already holds this corpus."""
+    """Clean, store, report. Returns at once where `output` already holds this corpus."""
     split_of = read_folds(folds) if folds else None
     with Csd(acoustic) as sound, Csd(labels) as table:
         config = {
@@ -90,7 +85,9 @@ def read_tables(sound: Csd, table: Csd, split_of: dict | None, folds: Path | str
     """Everything but the frames, with the refusals that need no frames."""
     rows = read_labels(table, label_names)
     names = feature_names(sound)
-    groups = group_by_video(sound.keys)
+    groups: dict[str, list[str]] = {}
+    for key in in_order(sound.keys):  # several keys a video where the file was aligned into pieces `id[0]`, `id[1]`, …
+        groups.setdefault(base_of(key), []).append(key)
     labelled = set(rows.video.tolist())
     if not set(groups) & labelled:
         raise UserError(
@@ -111,133 +108,103 @@ def feature_names(sound: Csd) -> tuple[str, ...]:
     width = widths.most_common(1)[0][0]
     names = sound.names or FEATURE_NAMES
     if len(names) != width:
-        said = "the file names" if sound.names else "COVAREP has"
-        raise UserError(f"{sound.path}: rows hold {width} values, {said} {len(names)}; is it the acoustic file?")
+        expected = "the file names" if sound.names else "COVAREP has"
+        raise UserError(f"{sound.path}: rows hold {width} values, {expected} {len(names)}; is it the acoustic file?")
     return names
 
 
-def group_by_video(keys: list[str]) -> dict[str, list[str]]:
-    """video -> its keys; more than one where the file was aligned into pieces `id[0]`, `id[1]`, …"""
-    groups: dict[str, list[str]] = {}
-    for key in in_order(keys):
-        groups.setdefault(base_of(key), []).append(key)
-    return groups
-
-
 def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
-    """Stream the acoustic file into `folder` once, cutting as it goes by, then seal the folder with the cut table."""
-    rows, sound = sources.rows, sources.sound
-    tally, offset_of, mine = Tally(), {}, rows_of_video(rows)
+    """Stream the acoustic file into `folder` once, then seal the folder with the table of segments."""
+    rows, sound, tally = sources.rows, sources.sound, Tally()
     first, length, video_end = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.full(len(rows), np.nan)
+    rows_of, offset_of = rows_of_videos(rows), {}
     rate = frame_rate(sound, sources.groups)
     with CorpusWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
-        useful = {
-            recording: keys for recording in sorted(sources.groups) if (keys := useful_keys(sources, recording, tally))
-        }
-        for (recording, keys), pieces in zip(useful.items(), read_ahead(sound, useful.values()), strict=True):
-            frames, times = tidy(sources, recording, pieces, tally)
+        for video, keys in sorted(sources.groups.items()):
+            frames, times = read_video(sources, video, tally)
             bar.advance(sum(sound.shape(key)[0] for key in keys))
-            if not len(frames):
-                continue
-            labelled = mine.get(recording, NOTHING)
-            first[labelled], length[labelled] = cut(times, rows.start[labelled], rows.end[labelled])
-            video_end[labelled] = times[-1, 1]
-            offset_of[recording] = writer.add_recording(recording, frames, sources.split(recording))
-        judge_videos(sources, offset_of, tally)
-        judge_cuts(rows, length, video_end, rate)
-        index = {recording: i for i, recording in enumerate(offset_of)}
+            if len(frames):
+                mine = rows_of.get(video, [])
+                first[mine], length[mine] = cut(times, rows.start[mine], rows.end[mine])
+                video_end[mine] = times[-1, 1]
+                offset_of[video] = writer.add_recording(video, frames, sources.split(video))
+        compare_files(sources, offset_of, tally)
+        drop_by_frames(rows, length, video_end, rate)
+        index = {video: i for i, video in enumerate(offset_of)}
         kept = np.flatnonzero(rows.kept)
-        cut_video = np.array([index[recording] for recording in rows.video[kept].tolist()], np.int32)
-        order = np.lexsort((rows.row[kept], cut_video))
-        kept, cut_video = kept[order], cut_video[order]
+        kept = kept[np.lexsort((rows.row[kept], [index[video] for video in rows.video[kept].tolist()]))]
+        videos = rows.video[kept].tolist()
         segments = SegmentTable(
-            recording=cut_video,
+            recording=np.array([index[video] for video in videos], np.int32),
             row=rows.row[kept].astype(np.int32),
             start=rows.start[kept],
             end=rows.end[kept],
-            first=first[kept] + np.array([offset_of[recording] for recording in rows.video[kept].tolist()], np.int64),
+            first=first[kept] + np.array([offset_of[video] for video in videos], np.int64),
             length=length[kept].astype(np.int32),
-            split=np.array([sources.split(recording) for recording in rows.video[kept].tolist()], np.int8),
+            split=np.array([sources.split(video) for video in videos], np.int8),
             fold=np.full(len(kept), -1, np.int8),
             category=np.full(len(kept), -1, np.int8),
         )
-        report = make_report(sources, tally, len(offset_of), writer.frame_count)
         writer.seal(
             segments,
             rows.values[kept].astype(np.float32),
             EMOTIONS,
-            report,
+            make_report(sources, tally, len(offset_of), writer.frame_count),
             source=str(sound.metadata.get("corpus") or f"{sound.path.name} + {sources.table.path.name}"),
             folds=NOT_STANDARD if sources.folds is None else "given by the user",
         )
-        write_bytes(folder / "report.txt", text_table(report).encode())
 
 
 def frame_rate(sound: Csd, groups: dict[str, list[str]]) -> float:
     """Frames a second: the inverse of the median step in the first video that has two frames."""
     for keys in groups.values():
-        starts = sound.intervals(keys[0])[:, 0] if sound.shape(keys[0])[0] > 1 else NOTHING
-        steps = np.diff(np.sort(starts[np.isfinite(starts)]))
-        if (steps > 0).any():
-            return float(round(1 / np.median(steps[steps > 0]), 6))
+        if sound.shape(keys[0])[0] > 1:
+            starts = sound.intervals(keys[0])[:, 0]
+            steps = np.diff(np.sort(starts[np.isfinite(starts)]))
+            if (steps > 0).any():
+                return float(round(1 / np.median(steps[steps > 0]), 6))
     raise UserError(f"{sound.path}: no video has two frames, so there is no frame rate; is it the acoustic file?")
 
 
-def rows_of_video(rows: LabelRows) -> dict[str, np.ndarray]:
+def rows_of_videos(rows: LabelRows) -> dict[str, np.ndarray]:
+    """video -> the positions of its rows in the label table."""
     order = np.argsort(rows.video, kind="stable")
     names, starts = np.unique(rows.video[order], return_index=True)
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def useful_keys(sources: Sources, recording: str, tally: Tally) -> list[str]:
-    """The keys under which a video's frames lie; none where it has no frames or rows of another width."""
-    sound, width = sources.sound, len(sources.names)
-    keys = [key for key in sources.groups[recording] if sound.shape(key)[0]]
+def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video in order of time, each frame once.
+
+    Nothing (T = 0) where the video has no frame, or rows of another width than the rest of the file.
+    """
+    sound, nothing = sources.sound, (np.empty((0, 0), np.float32), np.empty((0, 2)))
+    keys = [key for key in sources.groups[video] if sound.shape(key)[0]]
     size = sum(sound.shape(key)[0] for key in keys)
     tally.frames["in"] += size
-    if not keys:
-        tally.recording("in the acoustic file with no frame, dropped", recording)
-    if any(sound.shape(key)[1] != width for key in keys):
-        tally.recording(WRONG_WIDTH, recording)
+    if any(sound.shape(key)[1] != len(sources.names) for key in keys):
+        tally.recording("with rows of another width, dropped", video)
         tally.frames["dropped: row of the wrong width"] += size
-        return []
+        return nothing
     if any(sound.dtype(key) != np.float32 for key in keys):
-        tally.recording("stored in another number format, read as float32", recording)
-    return keys
-
-
-Pieces = list[tuple[np.ndarray, np.ndarray]]
-
-
-def read_ahead(sound: Csd, recordings: Iterable[list[str]]) -> Iterator[Pieces]:
-    """The features and intervals of each video in turn; a thread reads the next ones while one is worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        coming: deque[Future[Pieces]] = deque()
-        for keys in recordings:
-            coming.append(reader.submit(lambda keys=keys: [sound.read(key) for key in keys]))
-            if len(coming) > READ_AHEAD:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
-
-
-def tidy(sources: Sources, recording: str, pieces: Pieces, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video, in order of time, each once."""
+        tally.recording("stored in another number format, read as float32", video)
+    pieces = [sound.read(key) for key in keys] or [nothing]
     frames, times = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
     known = np.isfinite(times).all(1)
     if not known.all():
         tally.frames["dropped: interval is not a number"] += int((~known).sum())
         frames, times = frames[known], times[known]
+    if not len(frames):
+        tally.recording("in the acoustic file with no frame, dropped", video)
+        return nothing
     if (np.diff(times[:, 0]) < 0).any():
-        tally.recording("rows out of time order, sorted", recording)
+        tally.recording("rows out of time order, sorted", video)
         order = np.argsort(times[:, 0], kind="stable")
         frames, times = frames[order], times[order]
     if len(pieces) > 1:  # the pieces of overlapping segments hold the same frames again
-        again = np.concatenate([[False], (np.diff(times, axis=0) == 0).all(1)])[: len(times)]
+        again = np.concatenate([[False], (np.diff(times, axis=0) == 0).all(1)])
         tally.frames["dropped: repeated in an overlapping piece"] += int(again.sum())
         frames, times = frames[~again], times[~again]
-    if not len(frames):
-        tally.recording("in the acoustic file with no frame, dropped", recording)
     mark_missing(frames, sources.names, tally)
     return frames, times
 
@@ -260,26 +227,27 @@ def cut(times: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarr
     return first, np.maximum(last - first, 0)
 
 
-def judge_videos(sources: Sources, offset_of: dict[str, int], tally: Tally) -> None:
+def compare_files(sources: Sources, offset_of: dict[str, int], tally: Tally) -> None:
     """Drop the rows whose video gave no frames, and count the videos that stand in one file and not in another."""
     rows, labelled = sources.rows, set(sources.rows.video.tolist())
     sound, width = sources.sound, len(sources.names)
     uneven = [v for v, keys in sources.groups.items() if any(sound.shape(k)[1] not in (0, width) for k in keys)]
     rows.drop(np.isin(rows.video, uneven), "video with rows of the wrong width")
     rows.drop(~np.isin(rows.video, list(offset_of)), "video without frames")
-    for recording in sorted(labelled - set(sources.groups)):
-        tally.recording("labelled but without frames", recording)
-    for recording in sorted(set(offset_of) - labelled):
-        tally.recording("with frames but without labels, kept for pretraining", recording)
+    found = {
+        "labelled but without frames": labelled - set(sources.groups),
+        "with frames but without labels, kept for pretraining": set(offset_of) - labelled,
+    }
     if sources.folds is not None:
-        for recording in sorted(set(sources.folds) - set(offset_of)):
-            tally.recording("named by the folds but without frames", recording)
-        for recording in sorted(set(offset_of) - set(sources.folds)):
-            tally.recording("in no fold, kept for pretraining", recording)
+        found["named by the folds but without frames"] = set(sources.folds) - set(offset_of)
+        found["in no fold, kept for pretraining"] = set(offset_of) - set(sources.folds)
+    for kind, videos in found.items():
+        for video in sorted(videos):
+            tally.recording(kind, video)
 
 
-def judge_cuts(rows: LabelRows, length: np.ndarray, video_end: np.ndarray, rate: float) -> None:
-    """Drop what the cut left empty or too short, and note what it had to clip; all arguments but `rate` a row each."""
+def drop_by_frames(rows: LabelRows, length: np.ndarray, video_end: np.ndarray, rate: float) -> None:
+    """Drop rows without frames or with too few, and note what was clipped; `length` and `video_end` are (N,)."""
     rows.drop((length == 0) & (rows.start >= video_end), "interval beyond the end of the video")
     rows.drop(length == 0, "interval without frames")
     rows.drop(length / rate < SHORTEST - EDGE, f"shorter than {SHORTEST} s of frames")
@@ -290,7 +258,7 @@ def judge_cuts(rows: LabelRows, length: np.ndarray, video_end: np.ndarray, rate:
 def make_report(sources: Sources, tally: Tally, recordings: int, frames: int) -> dict:
     """Every number a reader needs to check that nothing vanished: in = kept + dropped, for segments and for frames."""
     rows = sources.rows
-    split = np.array([sources.split(recording) for recording in rows.video.tolist()], np.int8)
+    split = np.array([sources.split(video) for video in rows.video.tolist()], np.int8)
     dropped = Counter(rows.fate[~rows.kept].tolist())
     examples = {
         reason: [f"{rows.video[i]} row {rows.row[i]}" for i in np.flatnonzero(rows.fate == reason)[:5]]

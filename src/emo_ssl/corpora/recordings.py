@@ -24,9 +24,9 @@ from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
 from emo_ssl.corpora.recipes import Clip, Listing, open_archive, read_recipe
-from emo_ssl.corpora.report import describe, text_table
+from emo_ssl.corpora.report import describe
 from emo_ssl.corpora.unpack import UNREADABLE
-from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of, write_bytes
+from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.progress import Progress
 
 LARGEST_MEMBER = 100_000_000  # bytes; a clip of RAVDESS is below one million
@@ -127,7 +127,6 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
             front_end_licence=maker.licence,
             keep_silence=keep_silence,
         )
-        write_bytes(folder / "report.txt", text_table(report).encode())
 
 
 def contents(listing: Listing, paths: list[str]) -> Iterator[Content]:
@@ -253,4 +252,4 @@ def summary_in_words(prepared: Corpus, most: int = 10) -> str:
     if skipped:
         more = f", the first {most}" if len(skipped) > most else ""
         lines = ["", f"recordings left out: {len(skipped)}{more} (all of them: report.json)", *lines]
-    return describe(prepared.summary()) + "\n".join(lines)
+    return describe(prepared) + "\n".join(lines)

@@ -1,69 +1,57 @@
 """What a corpus holds and what became of its defects, as text that a person can read."""
 
-from emo_ssl.core.corpus import SPLITS
+import numpy as np
+
+from emo_ssl.core.corpus import SPLITS, Corpus
 
 
-def text_table(report: dict) -> str:
-    """The report as aligned lines; the sums that must hold are spelled out."""
-    prepared, frames = report["segments"], report["frames"]
-    lines = [sum_line("segments", prepared["in"], prepared["kept"], sum(prepared["dropped"].values()))]
-    lines += rows("dropped", prepared["dropped"])
-    lines += rows("mended and kept", report["mended"])
-    lines += ["", "by split"]
-    lines += [f"  {name:<8}{v['in']:>9,} in{v['kept']:>9,} kept" for name, v in report["by_split"].items()]
-    gone = {name.removeprefix("dropped: "): n for name, n in frames.items() if name.startswith("dropped")}
-    lines += ["", sum_line("frames", frames["in"], frames["kept"], sum(gone.values()))]
-    lines += rows("dropped", gone)
-    lines += rows("missing values (not finite)", report["missing_values"])
-    lines += ["", *rows("videos", report["videos"])]
-    if report["files"]:
-        lines += ["", *(f"{what} in {name}" for what, name in report["files"].items())]
-    if report["label_columns_not_used"]:
-        lines += ["", f"label columns not used: {', '.join(report['label_columns_not_used'])}"]
+def parts(corpus: Corpus) -> list[dict]:
+    """Who is in each split, or in each cross-validation fold where the corpus has some."""
+    recordings, segments = corpus.recordings, corpus.segments
+    found = []
+    if (segments.fold >= 0).any():
+        for fold in corpus.folds:
+            inside = segments.fold == fold
+            found.append((f"fold {fold}", np.unique(segments.recording[inside]), inside.sum()))
+    else:
+        for code, name in enumerate(SPLITS):
+            found.append((name, np.flatnonzero(recordings.split == code), (segments.split == code).sum()))
+    return [
+        {
+            "part": name,
+            "recordings": len(chosen),
+            "speakers": sorted({*recordings.speaker[chosen].tolist()} - {""}),  # none where nobody knows them
+            "segments": int(count),
+        }
+        for name, chosen, count in found
+    ]
+
+
+def describe(corpus: Corpus, most: int = 8) -> str:
+    """A short table: how much there is, who is in which part, and every fault that was met."""
+    header, report, frame_count = corpus.header, corpus.report, corpus.header["frames"]
+    lines = [
+        f"{corpus.folder}: {header['source']}",
+        f"content hash {corpus.content_hash}",
+        f"{frame_count:,} frames ({frame_count / corpus.frame_rate / 3600:.1f} h) of {len(corpus.feature_names)} "
+        f"features at {corpus.frame_rate:g} Hz, {header['dtype'].lstrip('<')}",
+        f"folds: {header['folds']}" + (f", {len(corpus.folds)} of them" if len(corpus.folds) > 1 else ""),
+        "",
+        f"{'':<10}{'videos':>9}{'speakers':>10}{'segments':>10}",
+    ]
+    for part in parts(corpus):
+        speakers = part["speakers"]
+        names = f"  {', '.join(speakers)}" if 0 < len(speakers) <= most else ""
+        counts = f"{part['recordings']:>9,}{len(speakers) or '?':>10}{part['segments']:>10,}"
+        lines.append(f"{part['part']:<10}{counts}{names}")
+    lines += ["", *sums(report), *(f"{n:>8,}  {of}, {fate}: {what}" for of, fate, what, n in faults(report))]
     return "\n".join(lines) + "\n"
 
 
-def sum_line(what: str, total: int, kept: int, dropped: int) -> str:
-    return f"{what}: {total:,} in = {kept:,} kept + {dropped:,} dropped"
-
-
-def rows(title: str, counts: dict[str, int]) -> list[str]:
-    shown = {name: n for name, n in counts.items() if n}
-    return [f"  {title}:", *(f"    {n:>12,}  {name}" for name, n in shown.items())] if shown else []
-
-
-def describe(summary: dict) -> str:
-    """`Segments.summary()` as text: what is in it, labels, floors, defects."""
-    lines = [
-        f"{summary['folder']}: {summary['source']}",
-        f"content hash {summary['content_hash']}",
-        f"folds: {summary['folds']}",
-        f"{summary['frames']:,} frames ({summary['hours']:.1f} h) of {summary['features']} features at "
-        f"{summary['frame_rate']:g} Hz, {summary['dtype'].lstrip('<')}",
-        "",
-        f"{'':<10}" + "".join(f"{name:>9}" for name in SPLITS),
-        *(f"{what:<10}" + "".join(f"{summary[what][name]:>9,}" for name in SPLITS) for what in ("videos", "segments")),
-        "",
-        f"{'labels':<10}{'above 0':>9}{'mean':>9}{'class 0':>9}{'1':>9}{'2':>9}{'3':>9}",
-        *(label_line(name, row) for name, row in summary["labels"].items()),
-    ]
-    for split, constants in summary["floors"].items():
-        for metric, words in (("mae", "mean absolute error"), ("acc4", "4-class accuracy")):
-            if constants:
-                lines += floor_table(f"floors on {split}, {words}", {c: v[metric] for c, v in constants.items()})
-    return "\n".join(lines) + "\n\n" + text_table(summary["report"])
-
-
-def label_line(name: str, row: dict) -> str:
-    if row["positive"] is None:
-        return f"{name:<10}{'no segment':>9}"
-    return f"{name:<10}{row['positive']:>9.1%}{row['mean']:>9.3f}" + "".join(f"{x:>9.1%}" for x in row["classes"])
-
-
-def floor_table(title: str, rows_of: dict[str, dict[str, float]]) -> list[str]:
-    names = list(next(iter(rows_of.values())))
-    table = [f"{constant:<14}" + "".join(f"{v[name]:>9.3f}" for name in names) for constant, v in rows_of.items()]
-    return ["", title, f"{'':<14}" + "".join(f"{name:>9}" for name in names), *table]
+def sums(report: dict) -> list[str]:
+    """in = kept + dropped, for segments and for frames."""
+    counts = {"segments": report["segments"], "frames": report["frames"]}
+    return [f"{w}: {n['in']:,} in = {n['kept']:,} kept + {n['in'] - n['kept']:,} dropped" for w, n in counts.items()]
 
 
 def faults(report: dict) -> list[tuple[str, str, str, int]]:
@@ -74,4 +62,5 @@ def faults(report: dict) -> list[tuple[str, str, str, int]]:
     gone = "dropped: "
     found += [("frames", "dropped", k.removeprefix(gone), n) for k, n in report["frames"].items() if k.startswith(gone)]
     found += [("values", "noted", f"missing in {what}", n) for what, n in report["missing_values"].items()]
+    found += [("files", "noted", f"{what} in {name}", 1) for what, name in report["files"].items()]
     return [row for row in found if row[-1]]

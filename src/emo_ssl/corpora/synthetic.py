@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core.metrics import auroc
-from emo_ssl.corpora.csd import EMOTIONS, FEATURE_NAMES, LABEL_NAMES, CsdWriter
+from emo_ssl.corpora.covarep import FEATURE_NAMES
+from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.defects import TYPO_ROOT, Video, plan, plant
 from emo_ssl.corpora.geometry import FRAME_RATE, draw_geometry, territories
 from emo_ssl.corpora.ratings import draw_latents, oracle_auroc, rate

@@ -15,7 +15,7 @@ from functools import cache
 
 import numpy as np
 
-from emo_ssl.corpora.csd import FEATURE_NAMES
+from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.geometry import FRAME_RATE
 
 WIDTH = len(FEATURE_NAMES)

@@ -1,0 +1,71 @@
+import re
+
+import numpy as np
+from builders import prepared
+
+from emo_ssl.core.corpus import CorpusWriter, SegmentTable
+from emo_ssl.corpora.covarep import FEATURE_NAMES, GROUPS, groups_of
+from emo_ssl.corpora.report import describe, faults, parts
+
+
+def test_describe_counts_videos_speakers_and_segments_of_each_part(tmp_path):
+    opened = prepared(
+        tmp_path, {"a": 100, "b": 50, "c": 20}, {"a": [(0, 1), (0, 0.5)]}, {"train": ["a"], "test": ["b"]}
+    )
+    assert [(p["part"], p["recordings"], p["speakers"], p["segments"]) for p in parts(opened)] == [
+        *(("train", 1, [], 2), ("valid", 0, [], 0), ("test", 1, [], 0), ("none", 1, [], 0))
+    ]
+    text = describe(opened)
+    assert opened.content_hash in text and "170 frames (0.0 h) of 2 features at 100 Hz, f4" in text
+    assert re.search(r"^train +1 +\? +2$", text, re.MULTILINE)
+
+
+def test_describe_says_who_is_in_each_cross_validation_fold(tmp_path):
+    speakers, folds = ["x", "x", "y", "z", ""], [0, 0, 1, 1, 1]
+    frames, column = np.zeros((40, 1), np.float32), np.arange(5, dtype=np.int32)
+    none = np.full(5, -1, np.int8)
+    with CorpusWriter(tmp_path, ["f"], 100.0) as writer:
+        first = [writer.add_recording(str(i), frames.copy(), 0, speaker) for i, speaker in enumerate(speakers)]
+        table = SegmentTable(
+            column, 0 * column, column, column + 1.0, np.array(first), 0 * column + 40, none, np.array(folds), none
+        )
+        report = {"segments": {"in": 5, "kept": 5, "dropped": {}}, "frames": {"in": 200, "kept": 200}}
+        report |= {"mended": {}, "videos": {"kept": 5}, "missing_values": {}, "files": {}}
+        opened = writer.seal(table, np.zeros((5, 1), np.float32), ["happy"], report, "made up", "by speaker")
+    assert parts(opened)[0] == {"part": "fold 0", "recordings": 2, "speakers": ["x"], "segments": 2}
+    lines = describe(opened).splitlines()
+    assert "folds: by speaker, 2 of them" in lines
+    assert [line.split() for line in lines if line.startswith("fold ")] == [
+        *(["fold", "0", "2", "1", "2", "x"], ["fold", "1", "3", "2", "3", "y,", "z"])
+    ]
+    assert describe(opened, most=1).count("y, z") == 0
+
+
+def test_faults_of_a_report():
+    report = {
+        "segments": {"in": 9, "kept": 6, "dropped": {"label is NaN": 3}},
+        "mended": {"start below 0 clipped": 2, "never met": 0},
+        "videos": {"kept": 5, "in no fold, kept for pretraining": 1},
+        "frames": {"in": 90, "dropped: row of the wrong width": 7, "kept": 83},
+        "missing_values": {"peakSlope": 4},
+        "files": {"unusual root group `COAVAREP`": "a.csd"},
+    }
+    assert faults(report) == [
+        ("segments", "dropped", "label is NaN", 3),
+        ("segments", "mended", "start below 0 clipped", 2),
+        ("videos", "noted", "in no fold, kept for pretraining", 1),
+        ("frames", "dropped", "row of the wrong width", 7),
+        ("values", "noted", "missing in peakSlope", 4),
+        ("files", "noted", "unusual root group `COAVAREP` in a.csd", 1),
+    ]
+
+
+def test_groups_of_features():
+    assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == 74
+    assert (FEATURE_NAMES[0], FEATURE_NAMES[7], FEATURE_NAMES[11]) == ("F0", "peakSlope", "MCEP_0")
+    assert (FEATURE_NAMES[36], FEATURE_NAMES[61], FEATURE_NAMES[-1]) == ("HMPDM_0", "HMPDD_0", "HMPDD_12")
+    assert GROUPS[2].span == "creak" and GROUPS[0].span == "F0 … VUV"
+    found = dict(groups_of(["F0", "loudness", "MCEP_3", "MCEP_4"]))
+    assert {title: places.tolist() for title, places in found.items()} == {
+        **{"pitch": [0], "spectrum": [2, 3], "other": [1]}
+    }
