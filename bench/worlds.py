@@ -70,8 +70,7 @@ def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
     for role, arm in (("scratch", "length"), ("pretrained", "statistics")):
         cell, record = Inputs(fold, arm, config).train_and_score([(b, s) for b in budgets for s in seeds], 1e-3, test)
         outcomes[Chunk(0, role, budgets, seeds)] = Outcome(cell, record)
-    tests = {0: test}
-    items = items_of(prepared, tests)
+    items = items_of(prepared, {0: test})
     floors = {"mae": 0.0, "acc4": 1.0}
     meta = {
         "target_names": list(prepared.target_names),
@@ -85,7 +84,7 @@ def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
         "pretraining": {"losses": []},
         "floors": {"overall": floors, **dict.fromkeys(prepared.target_names, floors)},
     }
-    write_predictions(folder, meta, items, assemble(outcomes, tests, items, config, prepared, "transformer"))
+    write_predictions(folder, meta, items, assemble(outcomes, {(0, "blind"): test}, items, config, "transformer"))
     found = evidence.evaluate(folder, EvidenceConfig(draws=1000))
     return {row["claim"]: row["verdict"] for row in found["ledger"]}
 

@@ -39,7 +39,8 @@ def cell(
         # a unit and a seed for which the categories are easier, as in real voices
         ease = np.mean(strength) + grain.mean(-1, keepdims=True)
         votes = rng.normal(0, 1, (seeds, n, categories)) + ease * (truth.category[:, None] == np.arange(categories))
-    return Predictions(intensity, presence, metrics.to_class(intensity), votes)
+    numbers = (intensity, presence, metrics.to_class(intensity).astype(np.int8), votes)
+    return Predictions(*(x.astype(np.float32) if x is not None and x.dtype.kind == "f" else x for x in numbers))
 
 
 def meta(seeds: int, categories: int = 0, budgets: tuple[int, ...] = BUDGETS, **extra: object) -> dict:

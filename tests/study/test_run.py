@@ -29,7 +29,7 @@ from emo_ssl.study import run as engine
 from emo_ssl.study.arms import Inputs, run_chunk
 from emo_ssl.study.checks import Record, judge
 from emo_ssl.study.grid import ARMS, KEEPS, Chunk, StudyConfig, budgets_of, chunks_of
-from emo_ssl.study.predictions import Key, StudyPredictions
+from emo_ssl.study.predictions import Key, StudyPredictions, opened, save
 from emo_ssl.study.run import PROVENANCE, RESULTS, open_fold, study
 from emo_ssl.utils.io import UserError, read_json, write_json
 
@@ -403,25 +403,26 @@ def unfinished(finished: Path, folder: Path) -> Path:
     return folder
 
 
-def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as stored:
-        return dict(stored)
+def rewritten(path: Path, change) -> None:
+    """A stored chunk whose note was changed."""
+    with opened(path) as (meta, stored):
+        arrays = {name: stored[name] for name in stored.files if name != "meta"}
+    change(meta)
+    save(path, meta, arrays)
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "stranger", "no note", "other note"])
+DAMAGE = {
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:-200]),
+    "empty": lambda path: path.write_bytes(b""),
+    "another note": lambda path: rewritten(path, lambda meta: meta.update(record={"no": "record"})),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_chunk_is_one_sentence(corpus, run, finished, tmp_path, damage):
     folder = unfinished(finished, tmp_path / "study")
     path = next((folder / "chunks").glob("*-pretrained-*"))
-    arrays = arrays_of(path)
-    if damage == "torn":
-        path.write_bytes(path.read_bytes()[:-200])
-    elif damage == "no note":
-        np.savez(path, **{name: value for name, value in arrays.items() if name != "note"})
-    elif damage == "other note":
-        note = {**json.loads(arrays["note"].tobytes()), "record": {"no": "record"}}
-        np.savez(path, **{**arrays, "note": np.frombuffer(json.dumps(note).encode(), np.uint8)})
-    else:
-        path.write_bytes(b"" if damage == "empty" else b"a letter to the editor")
+    DAMAGE[damage](path)
     with pytest.raises(UserError, match=rf"{path.name}: damaged .* delete it and run the study again"):
         study(corpus, [run], folder, STUDY, "cpu")
     path.unlink()
@@ -429,15 +430,6 @@ def test_a_damaged_chunk_is_one_sentence(corpus, run, finished, tmp_path, damage
 
 
 # --- fairness
-
-
-def tampered(path: Path, **changes: object) -> None:
-    """Change the record of a stored chunk; a function gets the old value."""
-    arrays = arrays_of(path)
-    note = json.loads(arrays["note"].tobytes())
-    for name, change in changes.items():
-        note["record"][name] = change(note["record"][name]) if callable(change) else change
-    np.savez(path, **{**arrays, "note": np.frombuffer(json.dumps(note).encode(), np.uint8)})
 
 
 @pytest.mark.parametrize(
@@ -456,7 +448,12 @@ def tampered(path: Path, **changes: object) -> None:
 )
 def test_an_unfair_study_gets_no_table(corpus, run, finished, tmp_path, arm, changes, said):
     folder = unfinished(finished, tmp_path / "study")
-    tampered(next((folder / "chunks").glob(f"fold0-blind-{arm}-*")), **changes)
+
+    def change(meta: dict) -> None:
+        for name, value in changes.items():
+            meta["record"][name] = value(meta["record"][name]) if callable(value) else value
+
+    rewritten(next((folder / "chunks").glob(f"fold0-blind-{arm}-*")), change)
     with pytest.raises(UserError, match=f"the study is not fair: {said}") as caught:
         study(corpus, [run], folder, STUDY, "cpu")
     assert arm in str(caught.value) and "fold 0" in str(caught.value)
@@ -472,7 +469,7 @@ def test_an_arm_that_was_really_trained_longer_is_refused(corpus, run, finished,
     ours = read_json(folder / "folder.json")["hash"]
     chunk = Chunk(0, "pretrained", (4, 8, 24), (0, 1))
     assert mine.stem == chunk.name
-    chunks.save(folder, chunk, ours, chunks.read_chunk(theirs, read_json(other / "folder.json")["hash"]))
+    chunks.write_chunk(folder, chunk, ours, chunks.read_chunk(theirs, read_json(other / "folder.json")["hash"]))
     with pytest.raises(UserError, match="number of steps of pretrained and scratch differ"):
         study(corpus, [run], folder, STUDY, "cpu")
 

@@ -1,32 +1,23 @@
 """Finished chunks of a study on disk: what an interrupted study resumes from and what shards hand in."""
 
 import glob
-import json
-import zipfile
-import zlib
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from emo_ssl.core.readout import Predictions
+from emo_ssl.study import predictions
 from emo_ssl.study.arms import Outcome
 from emo_ssl.study.checks import Record
 from emo_ssl.study.grid import Chunk
-from emo_ssl.utils.io import UserError, atomic_path
+from emo_ssl.utils.io import UserError
 
 CHUNKS = "chunks"
 
 
-def save(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:
-    cell = outcome.cell
-    arrays = {"intensity": cell.intensity, "presence": cell.presence, "klass": cell.klass}
-    if cell.category is not None:
-        arrays["category"] = cell.category
-    note = json.dumps({"study": study_hash, "record": asdict(outcome.record)}).encode()
+def write_chunk(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:
     (folder / CHUNKS).mkdir(exist_ok=True)  # not before: a study that is refused leaves nothing
-    with atomic_path(folder / CHUNKS / f"{chunk.name}.npz") as temporary, temporary.open("wb") as stream:
-        np.savez(stream, note=np.frombuffer(note, np.uint8), **arrays)
+    meta = {"study": study_hash, "record": asdict(outcome.record)}
+    predictions.save(folder / CHUNKS / f"{chunk.name}.npz", meta, outcome.cell.arrays())
 
 
 def shard_folder(output: Path, i: int, n: int) -> Path:
@@ -45,15 +36,9 @@ def find(folder: Path, chunk: Chunk, study_hash: str) -> Path | None:
 
 
 def read_chunk(path: Path, study_hash: str) -> Outcome:
-    try:
-        # opened here, because numpy leaves the file of a torn archive open
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            note = json.loads(stored["note"].tobytes())
-            category = stored["category"] if "category" in stored.files else None
-            cell = Predictions(stored["intensity"], stored["presence"], stored["klass"], category)
-        record, study = Record(**note["record"]), note["study"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
-        raise UserError(f"{path}: damaged ({problem}); delete it and run the study again.") from problem
+    with predictions.opened(path, "delete it and run the study again") as (meta, stored):
+        record, study = Record(**meta["record"]), meta["study"]
+        cell = Predictions(**{name: stored[name] for name in stored.files if name != "meta"})
     if study != study_hash:
         raise UserError(f"{path}: belongs to a study of another configuration; delete it or choose another -o.")
     return Outcome(cell, record)

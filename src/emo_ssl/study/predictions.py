@@ -8,10 +8,11 @@
                             category (S, N, C). Row s belongs to seeds[s]; NaN and -1 where an item was not scored.
 """
 
+import contextlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -24,6 +25,28 @@ PREDICTIONS = "predictions.npz"
 REQUIRED = ("target_names", "category_names", "headline", "budgets", "full_budget", "seeds", "corpus", "main")
 HEADLINES = ("auroc", "uar")
 AGAIN = "run `emo-ssl study` again"
+
+
+def save(path: Path, meta: dict, arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays and a JSON object as one npz without a pickle, whole or not at all."""
+    text = json.dumps(meta, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, meta=np.frombuffer(text.encode(), np.uint8), **arrays)
+
+
+@contextlib.contextmanager
+def opened(path: Path, advice: str = AGAIN) -> Iterator[tuple[dict, np.lib.npyio.NpzFile]]:
+    """What `save` wrote: the JSON object, and the archive that reads an array when it is asked for.
+
+    Whatever turns out to be wrong with the file inside the `with` ends in one sentence.
+    """
+    try:
+        # opened here, because numpy leaves the file of a torn archive open
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            yield json.loads(stored["meta"].tobytes()), stored
+    # a bare .npy under this name gives an array, which is no context: TypeError
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
+        raise UserError(f"{path}: damaged ({problem}); {advice}.") from problem
 
 
 @dataclass(frozen=True, order=True)
@@ -75,43 +98,22 @@ class StudyPredictions:
         path = Path(folder) / PREDICTIONS
         if not path.is_file():
             raise UserError(f"{path}: no such file; run `emo-ssl study` to its end first, or check the folder's name.")
-        content = read_arrays(path, ["meta", *(f"items.{f.name}" for f in fields(Items))])
-        try:
-            meta = json.loads(content["meta"].tobytes())
+        with opened(path) as (meta, stored):
             lacking = [name for name in REQUIRED if name not in meta]
             if lacking:
                 raise ValueError(f"meta lacks {', '.join(lacking)}")
-            keys = tuple(sorted({Key.parse(n.rsplit(".", 1)[0].removeprefix("cell.")) for n in cell_names(path)}))
-            items = Items(**{f.name: content[f"items.{f.name}"] for f in fields(Items)})
+            cells = [name.removeprefix("cell.") for name in stored.files if name.startswith("cell.")]
+            keys = tuple(sorted({Key.parse(name.rsplit(".", 1)[0]) for name in cells}))
+            items = Items(**{f.name: stored[f"items.{f.name}"] for f in fields(Items)})
             check(meta, items)
-        except (ValueError, TypeError) as problem:
-            raise UserError(f"{path}: damaged ({problem}); {AGAIN}.") from problem
         return cls(path, meta, items, keys)
 
     def cell(self, key: Key) -> Predictions:
-        wanted = ["intensity", "presence", "klass"] + ["category"] * bool(self.meta["category_names"])
-        arrays = read_arrays(self.path, [f"cell.{key}.{name}" for name in wanted])
-        cell = Predictions(**{name: arrays[f"cell.{key}.{name}"] for name in wanted})
-        try:
-            check_cell(cell, self.meta, self.items)
-        except ValueError as problem:
-            raise UserError(f"{self.path}: cell {key} is damaged ({problem}); {AGAIN}.") from problem
-        return cell
-
-
-def cell_names(path: Path) -> list[str]:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        return [name for name in stored.files if name.startswith("cell.")]
-
-
-def read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    try:
-        # opened here, because numpy leaves the file of a torn archive open
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
-    # a bare .npy under this name gives an array, which is no context: TypeError
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
-        raise UserError(f"{path}: damaged ({problem}); {AGAIN}.") from problem
+        names = [f.name for f in fields(Predictions) if f.name != "category" or self.meta["category_names"]]
+        with opened(self.path) as (_, stored):
+            predictions = Predictions(**{name: stored[f"cell.{key}.{name}"] for name in names})
+            check_cell(key, predictions, self.meta, self.items)
+        return predictions
 
 
 def check(meta: dict, items: Items) -> None:
@@ -133,37 +135,28 @@ def check(meta: dict, items: Items) -> None:
         raise ValueError("a seed occurs twice")
 
 
-def check_cell(cell: Predictions, meta: dict, items: Items) -> None:
+def check_cell(key: Key, cell: Predictions, meta: dict, items: Items) -> None:
     """Raise ValueError where a cell does not fit the study's seeds, items and names."""
-    shape = (len(meta["seeds"]), len(items), len(meta["target_names"]))
-    for name in ("intensity", "presence", "klass"):
-        if getattr(cell, name).shape != shape:
-            raise ValueError(f"{name} of shape {getattr(cell, name).shape}, expected {shape}")
-    if not np.array_equal((cell.klass >= 0).all(-1), cell.scored()):
-        raise ValueError("intensity and klass disagree about which items were scored")
+    widths = dict.fromkeys(("intensity", "presence", "klass"), len(meta["target_names"]))
     if meta["category_names"]:
-        expected = (*shape[:2], len(meta["category_names"]))
-        if cell.category is None or cell.category.shape != expected:
-            found = None if cell.category is None else cell.category.shape
-            raise ValueError(f"category of shape {found}, expected {expected}")
+        widths["category"] = len(meta["category_names"])
+    shapes = {name: values.shape for name, values in cell.arrays().items()}
+    expected = {name: (len(meta["seeds"]), len(items), width) for name, width in widths.items()}
+    if shapes != expected:
+        raise ValueError(f"cell {key} has arrays of shape {shapes}, expected {expected}")
+    if not np.array_equal((cell.klass >= 0).all(-1), cell.scored()):
+        raise ValueError(f"cell {key}: intensity and klass disagree about which items were scored")
 
 
 def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Predictions]) -> Path:
     """Write DIR/predictions.npz, whole or not at all. What does not fit is a programmer's mistake: ValueError."""
     check(meta, items)
-    arrays = {f"items.{f.name}": np.asarray(getattr(items, f.name)) for f in fields(Items)}
-    arrays["items.unit"] = np.asarray(items.unit, np.str_)
+    arrays = {f"items.{name}": values for name, values in vars(items).items()}
     for key, cell in sorted(cells.items()):
         if any("/" in word or "." in word for word in (key.protocol, key.backbone, key.arm, key.readout)):
             raise ValueError(f"{key}: names in a key hold no slash and no dot")
-        check_cell(cell, meta, items)
-        arrays[f"cell.{key}.intensity"] = np.asarray(cell.intensity, np.float32)
-        arrays[f"cell.{key}.presence"] = np.asarray(cell.presence, np.float32)
-        arrays[f"cell.{key}.klass"] = np.asarray(cell.klass, np.int8)
-        if cell.category is not None:
-            arrays[f"cell.{key}.category"] = np.asarray(cell.category, np.float32)
-    text = json.dumps(meta, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        check_cell(key, cell, meta, items)
+        arrays |= {f"cell.{key}.{name}": values for name, values in cell.arrays().items()}
     path = Path(folder) / PREDICTIONS
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, meta=np.frombuffer(text.encode(), np.uint8), **arrays)
+    save(path, meta, arrays)
     return path

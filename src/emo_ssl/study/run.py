@@ -18,7 +18,7 @@ from emo_ssl.core.model import BackboneConfig, backbone_shapes
 from emo_ssl.core.normalise import under
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.checks import judge
-from emo_ssl.study.chunks import find, read_chunk, save, shard_folder
+from emo_ssl.study.chunks import find, read_chunk, shard_folder, write_chunk
 from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
 from emo_ssl.study.predictions import write_predictions
 from emo_ssl.study.table import assemble, items_of, meta_of, runs_of, table
@@ -108,7 +108,7 @@ def run_grid(prepared, paths, loaded, out, config, device, shard) -> None:
                 at = (chunk.fold, chunk.protocol)
                 if fold is None or (fold.number, fold.protocol) != at:
                     fold = open_fold(prepared, chunk.fold, runs[at], loaded, config, device, chunk.protocol)
-                save(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
+                write_chunk(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
             bar.advance(note=chunk.name)
     if not shard:
         collect(prepared, loaded, out, config, grid, budgets, device, time.monotonic() - started)
@@ -161,7 +161,7 @@ def collect(prepared, loaded, out, config, grid, budgets, device, seconds: float
         for at in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
     items = items_of(prepared, {k: chosen for (k, protocol), chosen in scored.items() if protocol == "blind"})
-    cells = assemble(outcomes, scored, items, config, prepared, loaded[0][0]["backbone"]["kind"])
+    cells = assemble(outcomes, scored, items, config, loaded[0][0]["backbone"]["kind"])
     meta = meta_of(prepared, loaded, config, budgets)
     write_predictions(out.path, meta, items, cells)
     write_bytes(out.path / RESULTS, table(cells, items, config, runs_of(outcomes), prepared).encode())

@@ -43,7 +43,6 @@ def assemble(
     scored: Mapping[tuple[int, str], np.ndarray],
     items: Items,
     config: StudyConfig,
-    prepared: Corpus,
     kind: str,
 ) -> dict[Key, Predictions]:
     """Chunks -> one cell a protocol, arm and budget, folds side by side, NaN where an item was not scored.
@@ -51,19 +50,19 @@ def assemble(
     `scored` holds the segments that (fold, protocol) tests: the adapted protocol leaves its enrolment out.
     """
     places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
-    shape, categories = (config.seeds, len(items), len(prepared.target_names)), len(prepared.category_names)
     cells: dict[Key, Predictions] = {}
     for chunk, outcome in outcomes.items():
         for i, size in enumerate(chunk.budgets):
             key = Key(chunk.protocol, kind, chunk.arm, config.head, size)
-            if key not in cells:
-                blank = np.full(shape, np.nan, np.float32)
-                more = np.full((*shape[:2], categories), np.nan, np.float32) if categories else None
-                cells[key] = Predictions(blank, blank.copy(), np.full(shape, -1, np.int8), more)
+            cell = cells.setdefault(key, outcome.cell.map(lambda values: unscored(values, config.seeds, len(items))))
             rows = slice(i * len(chunk.seeds), (i + 1) * len(chunk.seeds))
-            for name in ("intensity", "presence", "klass", *(["category"] if categories else [])):
-                getattr(cells[key], name)[:, places[chunk.fold, chunk.protocol]] = getattr(outcome.cell, name)[rows]
+            for name, values in outcome.cell.arrays().items():
+                getattr(cell, name)[:, places[chunk.fold, chunk.protocol]] = values[rows]
     return cells
+
+
+def unscored(like: np.ndarray, seeds: int, items: int) -> np.ndarray:
+    return np.full((seeds, items, like.shape[-1]), -1 if like.dtype == np.int8 else np.nan, like.dtype)
 
 
 def meta_of(prepared, loaded, config, budgets) -> dict:
