@@ -195,10 +195,10 @@ def test_synth_hands_on_only_what_was_typed(calls, capsys):
     folder, given = calls["synth"]
     assert folder == "out"
     assert capsys.readouterr().out == "happy 0.75\n"
-    assert not {"world", "share"} & set(given)
-    command = "corpus synth -o out --videos 7 --seed 3 --world null --share 0.5 --clean"
+    assert not {"scenario", "share"} & set(given)
+    command = "corpus synth -o out --videos 7 --seed 3 --scenario null --share 0.5 --clean"
     assert cli.main(command.split()) == 0
-    assert calls["synth"][1] == {"videos": 7, "seed": 3, "world": "null", "share": 0.5, "clean": True}
+    assert calls["synth"][1] == {"videos": 7, "seed": 3, "scenario": "null", "share": 0.5, "clean": True}
     capsys.readouterr()
     assert cli.main([*command.split(), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"auroc": {"happy": 0.75}}

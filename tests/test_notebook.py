@@ -16,7 +16,7 @@ from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.utils.io import UserError
 
-TINY = {"videos": 4, "seed": 3, "world": "static"}
+TINY = {"videos": 4, "seed": 3, "scenario": "static"}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_corpus_is_made_once_and_found_again(repository, monkeypatch):
     again = workspace.corpus(**TINY)
     assert again.content_hash == prepared.content_hash and again.folder == prepared.folder
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
-    assert workspace.corpus(**{**TINY, "world": "null"}).folder != prepared.folder
+    assert workspace.corpus(**{**TINY, "scenario": "null"}).folder != prepared.folder
     assert prepared.folder.exists()  # another corpus does not push this one out
 
 
@@ -131,10 +131,10 @@ def test_what_is_not_made_up_has_no_truth(repository):
 
 def test_the_notice_says_that_nobody_spoke(repository):
     notice = workspace.notice(workspace.corpus(**TINY))
-    assert "say nothing about people" in notice and "world static, seed 3" in notice and "warning" in notice
+    assert "say nothing about people" in notice and "scenario static, seed 3" in notice and "warning" in notice
 
 
-SMALL = {"videos": 16, "seed": 3, "world": "static"}
+SMALL = {"videos": 16, "seed": 3, "scenario": "static"}
 
 
 @pytest.fixture(scope="module")
@@ -239,14 +239,14 @@ def test_outside_a_repository_a_recorded_study_is_looked_for_in_vain(tmp_path, m
 
 
 def test_the_notice_of_a_recorded_study():
-    assert "say nothing about people" in workspace.notice_of({"source": "synthetic, world null, seed 1"})
+    assert "say nothing about people" in workspace.notice_of({"source": "synthetic, scenario null, seed 1"})
     real = workspace.notice_of({"source": "CMU-MOSEI <b>", "folds": "standard"})
     assert "machinery" not in real and "&lt;b&gt;" in real and "standard" in real
     assert "does not say" in workspace.notice_of({}) and "data-corpus" not in workspace.notice_of({})
     assert ' data-corpus="0123456789ab">' in workspace.notice_of({"source": "a", "content_hash": "0123456789abcdef"})
 
 
-@pytest.mark.parametrize("wrong", [{"world": "nowhere"}, {"videos": 2}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"scenario": "nowhere"}, {"videos": 2}, {"seed": -1}])
 def test_a_wrong_setting_makes_nothing(repository, wrong):
     with pytest.raises(UserError):
         workspace.corpus(**{**TINY, **wrong})

@@ -58,7 +58,7 @@ def run_corpus_synth(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora.synthetic import SynthConfig, describe, write_corpus
 
     # Only what was typed is handed on: the defaults live in one place, SynthConfig
-    names = ("videos", "seed", "world", "share", "clean")
+    names = ("videos", "seed", "scenario", "share", "clean")
     given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     summary = write_corpus(arguments.output, SynthConfig(**given))
     print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
@@ -232,7 +232,7 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     synth.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the .csd files go")
     synth.add_argument("--videos", type=int, default=40, metavar="N", help="how many videos (default: 40)")
     synth.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default: 0)")
-    synth.add_argument("--world", default=absent, metavar="W", help="where emotion shows: null, static, dynamics, …")
+    synth.add_argument("--scenario", default=absent, metavar="W", help="where emotion shows: null, static, dynamics, …")
     synth.add_argument("--share", type=float, default=absent, metavar="X", help="share of the dynamics with emotion")
     synth.add_argument("--clean", action="store_true", help="leave out the defects that real files have")
     synth.add_argument("--json", action="store_true", help="print the summary for programs")

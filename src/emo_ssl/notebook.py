@@ -52,16 +52,16 @@ def place(kind: str, name: str, setting: dict) -> Path:
 
 def preparing_code() -> str:
     """What turns .csd files into Segments: when it changes, what an earlier version prepared is out of date."""
-    files = [*sorted(Path(corpora.__file__).parent.glob("*.py")), Path(prepared.__file__)]
+    files = [*sorted(Path(corpora.__file__).parent.rglob("*.py")), Path(prepared.__file__)]
     return hash_of([path.read_text(encoding="utf-8") for path in files])
 
 
-def corpus(path: str = "", videos: int = 100, seed: int = 0, world: str = "mixed") -> Corpus:
+def corpus(path: str = "", videos: int = 100, seed: int = 0, scenario: str = "mixed") -> Corpus:
     """The prepared folder `path`; without one a made-up corpus, written and prepared the first time it is asked for."""
     if path:
         return Corpus.open(root() / Path(path).expanduser())
-    config = SynthConfig(videos=videos, seed=seed, world=world)
-    name = f"synthetic-{world}-{videos}-videos-seed-{seed}"
+    config = SynthConfig(videos=videos, seed=seed, scenario=scenario)
+    name = f"synthetic-{scenario}-{videos}-videos-seed-{seed}"
     setting = {"generator": GENERATOR, "config": asdict(config), "code": preparing_code()}
     folder = place(CORPORA, name, setting)
     if not folder.exists():  # copies by earlier versions of the code are of no more use, and they are large

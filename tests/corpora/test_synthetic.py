@@ -15,12 +15,14 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from emo_ssl.core.metrics import auroc
-from emo_ssl.corpora import geometry, ratings, voices
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, Csd
-from emo_ssl.corpora.defects import FIRST, KINDS, plan
-from emo_ssl.corpora.synthetic import WORLDS, SynthConfig, describe, fold_of, make_video, write_corpus
-from emo_ssl.corpora.voices import COLUMN
+from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, describe, geometry, write_corpus
+from emo_ssl.corpora.synthetic import frames as voices
+from emo_ssl.corpora.synthetic import labels as ratings
+from emo_ssl.corpora.synthetic.defects import FIRST, KINDS, plan
+from emo_ssl.corpora.synthetic.frames import COLUMN
+from emo_ssl.corpora.synthetic.writer import fold_of, make_video
 from emo_ssl.utils.io import UserError
 
 SIGMAS = 4  # a bound that chance alone crosses about once in 16,000 times
@@ -87,8 +89,8 @@ def test_a_video_does_not_depend_on_how_many_there_are():
     assert np.array_equal(few[1], many[1])
 
 
-def test_worlds_share_labels_and_differ_in_sound_alone():
-    videos = {name: make_video(SynthConfig(world=name, clean=True), 1)[0] for name in WORLDS}
+def test_scenarios_share_labels_and_differ_in_sound_alone():
+    videos = {name: make_video(SynthConfig(scenario=name, clean=True), 1)[0] for name in SCENARIOS}
     for name, video in videos.items():
         assert np.array_equal(video.labels, videos["null"].labels)
         assert np.array_equal(video.intervals, videos["null"].intervals)
@@ -121,7 +123,7 @@ def test_a_finished_folder_is_returned_and_another_configuration_refused(corpus)
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"world": "mars"}, "null, static, dynamics"),
+        ({"scenario": "mars"}, "null, static, dynamics"),
         ({"share": 0.3}, "one of 0, 0.5 and 1"),
         ({"videos": 3}, "at least 4"),
         ({"seed": -1}, "from 0"),
@@ -146,7 +148,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path, monkeypatch):
         return make_video(config, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr("emo_ssl.corpora.synthetic.make_video", interrupted)
+        patch.setattr("emo_ssl.corpora.synthetic.writer.make_video", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_corpus(tmp_path / "new", SynthConfig(videos=5))
     assert not (tmp_path / "new").exists()
@@ -273,8 +275,8 @@ def test_the_oracle_is_what_quadrature_says(rated):
         assert auroc(rated.latents[:, e], present) == pytest.approx(expected, abs=SIGMAS * error)
 
 
-def test_no_listener_beats_chance_in_the_null_world(tmp_path):
-    summary = write_corpus(tmp_path / "null", SynthConfig(videos=8, world="null", clean=True))
+def test_no_listener_beats_chance_in_the_null_scenario(tmp_path):
+    summary = write_corpus(tmp_path / "null", SynthConfig(videos=8, scenario="null", clean=True))
     for score in summary["oracle_auroc"].values():
         assert score["expected"] == 0.5 and score["realised"] in (0.5, None)
 
@@ -342,7 +344,7 @@ def test_speaker_and_channel_outweigh_static_emotion_in_the_frames():
     totals, between, emotion = [], [], []
     for i in range(12):
         plain, loud = (
-            make_video(SynthConfig(world=w, clean=True), i)[0].features[:, columns] for w in ("null", "static")
+            make_video(SynthConfig(scenario=w, clean=True), i)[0].features[:, columns] for w in ("null", "static")
         )
         totals.append(plain.var(0))
         between.append(plain.mean(0))
@@ -374,17 +376,17 @@ def test_half_the_share_leaves_half_of_the_rhythms_to_the_nuisance():
     assert np.array_equal(voices.carriers(silent, 0), none)
 
 
-def test_channels_of_valid_and_test_videos_are_shifted_in_the_channel_world():
+def test_channels_of_valid_and_test_videos_are_shifted_in_the_channel_scenario():
     index = {fold: next(i for i in range(20) if fold_of(i) == fold) for fold in ("train", "test")}
     for fold, i in index.items():
-        usual, shifted = (make_video(SynthConfig(world=w, clean=True), i)[0].features for w in ("mixed", "channel"))
+        usual, shifted = (make_video(SynthConfig(scenario=w, clean=True), i)[0].features for w in ("mixed", "channel"))
         column = COLUMN["MCEP_3"]
         difference = shifted[:, column] - usual[:, column]
         assert np.ptp(difference) < 1e-4, "a shift is constant over the video"
         assert (abs(difference.mean()) > 0.01) == (fold == "test")
 
 
-# --- where emotion can be heard: the worlds, seen by two simple listeners
+# --- where emotion can be heard: the scenarios, seen by two simple listeners
 
 
 VIDEOS = 90
@@ -426,9 +428,9 @@ def box(signal, width):
     return (total[high] - total[low]) / (high - low)[:, None]
 
 
-def listen(world):
+def listen(scenario):
     """Of every segment: means and deviations (N, 148), rates of the rotations (N, 12), labels (N, 6), video (N,)."""
-    config, weights = SynthConfig(world=world, clean=True, seed=5), rhythm_filter()
+    config, weights = SynthConfig(scenario=scenario, clean=True, seed=5), rhythm_filter()
     statistics, rates, labels, owner = [], [], [], []
     for i in range(VIDEOS):
         video, _ = make_video(config, i)
@@ -465,11 +467,11 @@ def above_chance(features, labels, owner, penalty):
 
 
 @pytest.mark.parametrize(
-    ("world", "levels_tell", "rhythms_tell"),
+    ("scenario", "levels_tell", "rhythms_tell"),
     [("null", False, False), ("static", True, False), ("dynamics", False, True)],
 )
-def test_emotion_is_heard_where_the_world_puts_it_and_nowhere_else(world, levels_tell, rhythms_tell):
-    statistics, rates, labels, owner = listen(world)
+def test_emotion_is_heard_where_the_scenario_puts_it_and_nowhere_else(scenario, levels_tell, rhythms_tell):
+    statistics, rates, labels, owner = listen(scenario)
     found = {
         "levels": above_chance(statistics[:, :74] @ level_filter(), labels, owner, penalty=1.0),
         "rhythms": above_chance(rates, labels, owner, penalty=1.0),
@@ -573,6 +575,6 @@ def table_rows(text, name):
 
 def test_the_page_states_the_knobs_and_shares_of_the_code():
     page = (Path(__file__).parents[2] / "book" / "synthetic.md").read_text(encoding="utf-8")
-    worlds = {name: tuple(map(float, row[:5])) for name, row in table_rows(page, "synthetic-worlds").items()}
-    assert worlds == {name: astuple(world) for name, world in WORLDS.items()}
+    scenarios = {name: tuple(map(float, row[:5])) for name, row in table_rows(page, "synthetic-scenarios").items()}
+    assert scenarios == {name: astuple(scenario) for name, scenario in SCENARIOS.items()}
     assert {name: float(row[0]) for name, row in table_rows(page, "synthetic-shares").items()} == voices.SHARES

@@ -244,12 +244,12 @@ def test_coverage_is_what_the_simulation_gives(row):
     assert [int(cell) for cell in row[3:]] == pytest.approx(hits.tolist(), abs=2)
 
 
-def test_verdicts_in_null_worlds_are_those_recorded():
-    lines = (ROOT / "results" / "worlds" / "worlds.jsonl").read_text(encoding="utf-8").splitlines()
-    recorded = next(row for row in map(json.loads, lines) if "null_worlds" in row)
+def test_verdicts_in_null_scenarios_are_those_recorded():
+    lines = (ROOT / "results" / "scenarios" / "scenarios.jsonl").read_text(encoding="utf-8").splitlines()
+    recorded = next(row for row in map(json.loads, lines) if "null_scenarios" in row)
     for claim, *counts in rows("protocol", "protocol-null"):
         found = Counter(dict(zip((HOLDS, REVERSED, NOT_SHOWN), map(int, counts), strict=True)))
-        assert +found == Counter(recorded["verdicts"][claim]) and found.total() == recorded["null_worlds"] == 100
+        assert +found == Counter(recorded["verdicts"][claim]) and found.total() == recorded["null_scenarios"] == 100
 
 
 # Commands

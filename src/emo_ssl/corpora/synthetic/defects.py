@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emo_ssl.corpora.geometry import FRAME_RATE
-from emo_ssl.corpora.voices import COLUMN, WIDTH
+from emo_ssl.corpora.synthetic.frames import COLUMN, WIDTH
+from emo_ssl.corpora.synthetic.geometry import FRAME_RATE
 
 NARROW = 43  # columns of an older COVAREP export
 TYPO_ROOT = "COAVAREP"  # as it stands in files that circulate

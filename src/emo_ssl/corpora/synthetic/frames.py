@@ -16,13 +16,13 @@ from functools import cache
 import numpy as np
 
 from emo_ssl.corpora.covarep import FEATURE_NAMES
-from emo_ssl.corpora.geometry import FRAME_RATE
+from emo_ssl.corpora.synthetic.geometry import FRAME_RATE
 
 WIDTH = len(FEATURE_NAMES)
 COLUMN = {name: i for i, name in enumerate(FEATURE_NAMES)}
 GATED = ("NAQ", "QOQ", "H1H2", "PSP")  # measured on glottal pulses: 0 where there are none
 
-# Share of a feature's variance over all frames, by group of factors, in a world whose knobs are all 1.
+# Share of a feature's variance over all frames, by group of factors, in a scenario whose knobs are all 1.
 SHARES = {
     **{"phones": 0.46, "speaker": 0.14, "channel": 0.08, "rhythm": 0.15},
     **{"residual": 0.06, "noise": 0.10, "static": 0.01},
@@ -68,7 +68,7 @@ MUTE_BREAKS = 0.08  # share of videos in which these four are not 0 throughout
 
 @dataclass(frozen=True)
 class Language:
-    """What all videos of all worlds share: words, phones and the matrices from factors to features."""
+    """What all videos of all scenarios share: words, phones and the matrices from factors to features."""
 
     words: np.ndarray  # (WORDS, LONGEST_WORD) phone numbers, -1 beyond a word's end
     word_chance: np.ndarray  # (WORDS,)
@@ -96,7 +96,7 @@ class Stretches:
 
 @dataclass(frozen=True)
 class Voice:
-    """How strongly a world's knobs let each thing through; 1 is the share named in SHARES, in standard deviations."""
+    """How strongly a scenario lets each thing through; 1 is the share named in SHARES, in standard deviations."""
 
     static: float
     share: float

@@ -1,7 +1,7 @@
-"""What the study finds in worlds whose truth is known, and how often the ledger cries wolf where there is nothing.
+"""What the study finds in scenarios whose truth is known, and how often the ledger cries wolf where there is nothing.
 
-python bench/worlds.py                        100 null worlds with cheap arms, then each world once: half an hour
-python bench/worlds.py --null 0 --worlds null dynamics       some of it
+python bench/scenarios.py                     100 null corpora with cheap arms, then each scenario once: half an hour
+python bench/scenarios.py --null 0 --scenarios null dynamics       some of it
 """
 
 import argparse
@@ -21,7 +21,7 @@ from emo_ssl.core.model import backbone_shapes, initialise
 from emo_ssl.core.normalise import blind
 from emo_ssl.core.pretrain import PretrainConfig, named, pretrain
 from emo_ssl.corpora.mosei import prepare
-from emo_ssl.corpora.synthetic import WORLDS, SynthConfig, write_corpus
+from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, write_corpus
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.arms import Fold, Inputs, Outcome
@@ -39,9 +39,9 @@ def make(folder: Path, config: SynthConfig) -> Corpus:
     return prepared
 
 
-def world_row(world: str, folder: Path, recordings: int, seed: int) -> dict:
-    """Pretraining, study and evidence in one world: effects over small budgets with intervals, and the verdicts."""
-    prepared = make(folder, SynthConfig(videos=recordings, world=world, seed=seed))
+def scenario_row(scenario: str, folder: Path, recordings: int, seed: int) -> dict:
+    """Pretraining, study and evidence in one scenario: effects over small budgets with intervals, and the verdicts."""
+    prepared = make(folder, SynthConfig(videos=recordings, scenario=scenario, seed=seed))
     result = pretrain([prepared], folder / "run", seed=seed)
     study(prepared, [folder / "run"], folder / "study")
     found = evidence.evaluate(folder / "study")
@@ -50,7 +50,7 @@ def world_row(world: str, folder: Path, recordings: int, seed: int) -> dict:
         return [round(row[name], 3) for name in ("estimate", "low", "high")]
 
     return {
-        "world": world,
+        "scenario": scenario,
         "held_out": {name: round(value, 3) for name, value in result["held_out"].items()},
         "pretrained_over": {row["against"]: interval(row) for row in found["controls"]},
         "claims": {row["claim"]: row["verdict"] for row in found["ledger"]},
@@ -58,8 +58,8 @@ def world_row(world: str, folder: Path, recordings: int, seed: int) -> dict:
 
 
 def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
-    """The ledger of one null world in which two cheap arms stand in for scratch and pretrained."""
-    prepared = make(folder, SynthConfig(videos=recordings, world="null", seed=seed))
+    """The ledger of one null scenario in which two cheap arms stand in for scratch and pretrained."""
+    prepared = make(folder, SynthConfig(videos=recordings, scenario="null", seed=seed))
     config = replace(StudyConfig(), rates=(1e-3,))
     shape = PretrainConfig().backbone(len(prepared.feature_names))
     normaliser, device = blind(prepared), torch.device("cpu")
@@ -91,23 +91,26 @@ def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--null", type=int, default=100, metavar="N", help="the ledger on N null worlds (default: 100)")
-    parser.add_argument("--worlds", nargs="*", default=list(WORLDS), choices=list(WORLDS))
+    parser.add_argument(
+        "--null", type=int, default=100, metavar="N", help="the ledger on N null corpora (default: 100)"
+    )
+    parser.add_argument("--scenarios", nargs="*", default=list(SCENARIOS), choices=list(SCENARIOS))
     parser.add_argument("--videos", type=int, default=160)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     verdicts: dict[str, Counter] = {}
-    for seed in tqdm(range(options.null), "null worlds"):
+    for seed in tqdm(range(options.null), "null scenarios"):
         with tempfile.TemporaryDirectory() as folder:
             for claim, verdict in null_verdicts(Path(folder), seed, 40).items():
                 verdicts.setdefault(claim, Counter())[verdict] += 1
     if options.null:
         print(
-            json.dumps({"null_worlds": options.null, "verdicts": {c: dict(v) for c, v in verdicts.items()}}), flush=True
+            json.dumps({"null_scenarios": options.null, "verdicts": {c: dict(v) for c, v in verdicts.items()}}),
+            flush=True,
         )
-    for world in options.worlds:
+    for scenario in options.scenarios:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(world_row(world, Path(folder), options.recordings, options.seed)), flush=True)
+            print(json.dumps(scenario_row(scenario, Path(folder), options.videos, options.seed)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A made-up corpus of CMU-MOSEI's shape in which the truth is known, written in the real corpus's own file format.
 
-geometry.py lays out segments, ratings.py feels and rates, voices.py speaks, defects.py damages; here a World decides
+geometry.py lays out segments, ratings.py feels and rates, voices.py speaks, defects.py damages; here a Scenario decides
 where emotion can be heard, and one video after another goes to disk. The account for readers is book/synthetic.md.
 
 This generator was finished before any model was trained on what it writes, and it knows nothing of any model: no span,
@@ -12,8 +12,7 @@ import base64
 import hashlib
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,76 +20,23 @@ import numpy as np
 from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
-from emo_ssl.corpora.defects import TYPO_ROOT, Video, plan, plant
-from emo_ssl.corpora.geometry import FRAME_RATE, draw_geometry, territories
-from emo_ssl.corpora.ratings import draw_latents, oracle_auroc, rate
-from emo_ssl.corpora.voices import COLUMN, WIDTH, Stretches, Voice, speak
-from emo_ssl.utils.io import OutputFolder, UserError, read_json, require_space, write_json
+from emo_ssl.corpora.synthetic.defects import TYPO_ROOT, Video, plan, plant
+from emo_ssl.corpora.synthetic.frames import COLUMN, WIDTH, Stretches, Voice, speak
+from emo_ssl.corpora.synthetic.geometry import FRAME_RATE, draw_geometry, territories
+from emo_ssl.corpora.synthetic.labels import draw_latents, oracle_auroc, rate
+from emo_ssl.corpora.synthetic.scenarios import GENERATOR, SynthConfig
+from emo_ssl.utils.io import OutputFolder, read_json, require_space, write_json
 from emo_ssl.utils.progress import Progress
 
-GENERATOR = 1
 SUMMARY = "synthetic.json"
 FOLDS = ("train", "valid", "test")
 # videos of CMU-MOSEI by fold; the last are in none
 FOLD_SIZES = {"train": 2249, "valid": 300, "test": 678, None: 68}
-SHARES = (0.0, 0.5, 1.0)
-LEAST_VIDEOS = 4
 BYTES_PER_FRAME = 4 * WIDTH + 16
 
 
-@dataclass(frozen=True)
-class World:
-    """Where emotion can be heard and what stands in its way; 1 is the usual strength, in standard deviations."""
-
-    static: float  # emotion in the mean level of speech
-    share: float  # of the rhythms: 0, half or all of them follow emotion, the rest a nuisance
-    speaker: float = 1.0
-    channel: float = 1.0
-    channel_shift: float = 0.0  # how far the channels of valid and test videos lie from those of training
-
-    @property
-    def carries_emotion(self) -> bool:
-        return self.static > 0 or self.share > 0
-
-
-WORLDS = {
-    "null": World(static=0.0, share=0.0),
-    "static": World(static=1.0, share=0.0),
-    "dynamics": World(static=0.0, share=1.0),
-    "mixed": World(static=0.5, share=0.5),
-    "speaker": World(static=0.5, share=0.5, speaker=2.0),
-    "channel": World(static=0.5, share=0.5, channel_shift=2.0),
-}
-
-
-@dataclass(frozen=True)
-class SynthConfig:
-    """What to write. `share` overrides the world's own; `clean` leaves the defects out."""
-
-    videos: int = 40
-    seed: int = 0
-    world: str = "mixed"
-    share: float | None = None
-    clean: bool = False
-
-    def __post_init__(self):
-        if self.world not in WORLDS:
-            raise UserError(f"There is no world {self.world!r}; choose one of {', '.join(WORLDS)}.")
-        if self.share is not None and self.share not in SHARES:
-            raise UserError(f"The share of the dynamics that carries emotion is one of 0, 0.5 and 1, not {self.share}.")
-        if self.videos < LEAST_VIDEOS:
-            raise UserError(f"A corpus needs at least {LEAST_VIDEOS} videos, one in each fold, not {self.videos}.")
-        if self.seed < 0:
-            raise UserError(f"A seed is a whole number from 0, not {self.seed}.")
-
-    @cached_property
-    def knobs(self) -> World:
-        world = WORLDS[self.world]
-        return world if self.share is None else replace(world, share=float(self.share))
-
-
 def stream(config: SynthConfig, index: int, purpose: str) -> np.random.Generator:
-    """Random numbers of one video for one purpose: the same in every world, and however many videos there are."""
+    """Random numbers of one video for one purpose: the same in every scenario, and however many videos there are."""
     number = ("geometry", "latents", "nuisance", "ratings", "voice", "defect").index(purpose)
     return np.random.default_rng(np.random.SeedSequence([config.seed, index, number]))
 
@@ -118,7 +64,7 @@ def fold_of(index: int) -> str | None:
 
 def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
     """One video, damaged if its turn has come, and the latent emotions (n, 6) of the segments it was made with."""
-    world, split = config.knobs, fold_of(index)
+    scenario, split = config.knobs, fold_of(index)
     geometry_rng, rating_rng = stream(config, index, "geometry"), stream(config, index, "ratings")
     geometry = draw_geometry(geometry_rng)
     edges, owner = territories(geometry_rng, geometry)
@@ -128,11 +74,11 @@ def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
         nuisance=draw_latents(stream(config, index, "nuisance"), len(edges) - 1),
     )
     voice = Voice(
-        static=world.static,
-        share=world.share,
-        speaker=world.speaker,
-        channel=world.channel,
-        channel_shift=world.channel_shift if split in ("valid", "test") else 0.0,
+        static=scenario.static,
+        share=scenario.share,
+        speaker=scenario.speaker,
+        channel=scenario.channel,
+        channel_shift=scenario.channel_shift if split in ("valid", "test") else 0.0,
     )
     rows = np.arange(len(owner)) if config.clean else geometry.rows
     clock = np.arange(geometry.frames + 1) / FRAME_RATE
@@ -169,7 +115,7 @@ def write_corpus(folder: Path | str, config: SynthConfig) -> dict:
 def write_files(folder: Path, config: SynthConfig, setting: dict, frames: int) -> None:
     folds: dict[str, list[str]] = {fold: [] for fold in FOLDS}
     tally = Tally(config)
-    metadata = {"corpus": f"synthetic, world {config.world}, seed {config.seed}", "generator": setting}
+    metadata = {"corpus": f"synthetic, scenario {config.scenario}, seed {config.seed}", "generator": setting}
     with (
         CsdWriter(
             folder / "COVAREP.csd",
@@ -262,7 +208,7 @@ def describe(summary: dict) -> str:
     """The summary as lines for a terminal."""
     counts = summary["counts"]
     lines = [
-        f"synthetic corpus, world {summary['world']}, seed {summary['seed']}: {counts['videos']:,} videos, "
+        f"synthetic corpus, scenario {summary['scenario']}, seed {summary['seed']}: {counts['videos']:,} videos, "
         f"{counts['label rows']:,} labelled segments, {counts['frames']:,} frames",
         "",
         "What a listener who knows the truth would reach (AUROC of presence):",

@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.corpora.geometry import normal_cdf
+from emo_ssl.corpora.synthetic.geometry import normal_cdf
 
 # share of segments with an intensity above 0, as in CMU-MOSEI
 POSITIVE = {"happy": 0.535, "sad": 0.263, "anger": 0.212, "surprise": 0.101, "disgust": 0.178, "fear": 0.083}
