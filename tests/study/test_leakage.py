@@ -1,15 +1,13 @@
-"""Leaks on corpora small enough to count frames by hand."""
+"""Leaks on a corpus small enough to count frames by hand."""
 
 import numpy as np
 import pytest
-from builders import RATE, noise
+from builders import Segment, Video, noise, write_segments
 
-from emo_ssl.core.corpus import SPLITS, CorpusWriter, SegmentTable
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.study import leakage as leaks
 
-SPANS = (  # video, first frame within it, frames
+SPANS = (  # recording, first frame within it, frames
     *((0, 0, 40), (0, 30, 40), (0, 90, 10)),
     *((1, 0, 50), (1, 50, 30)),
     (2, 5, 20),
@@ -19,28 +17,10 @@ LENGTHS = (120, 80, 60)
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Three videos of 120, 80 and 60 frames; every video has a level of its own, so that sound gives it away."""
-    count = len(SPANS)
-    with CorpusWriter(tmp_path, ("a", "b"), RATE) as writer:
-        offsets = [
-            writer.add_recording(f"v{v}", noise(n, seed=v) * 0.1 + np.float32(10 * v), split=0)
-            for v, n in enumerate(LENGTHS)
-        ]
-        recording, first, length = (np.array(column) for column in zip(*SPANS, strict=True))
-        start = first / RATE
-        segments = SegmentTable(
-            recording=recording.astype(np.int32),
-            row=np.arange(count, dtype=np.int32),
-            start=start,
-            end=start + length / RATE,
-            first=first + np.array(offsets)[recording],
-            length=length.astype(np.int32),
-            split=np.full(count, SPLITS.index("train"), np.int8),
-            fold=np.full(count, -1, np.int8),
-            category=np.full(count, -1, np.int8),
-        )
-        targets = np.arange(count * 6).reshape(count, 6).astype(np.float32) % 4 * 0.5
-        return writer.seal(segments, targets, EMOTIONS, {}, source="made by hand", folds="none")
+    """Three recordings of 120, 80 and 60 frames, each at a level of its own, so that sound gives it away."""
+    recordings = [Video(f"v{v}", noise(n, seed=v) * 0.1 + np.float32(10 * v)) for v, n in enumerate(LENGTHS)]
+    labels = [(0.0, 0.5), (1.0, 1.5), (2.0, 0.0), (0.5, 1.0), (1.5, 0.0), (0.0, 2.0)]
+    return write_segments(tmp_path, recordings, [Segment(*s, y) for s, y in zip(SPANS, labels, strict=True)])
 
 
 def test_covered_frames_are_counted_once(corpus):
@@ -102,9 +82,10 @@ def test_mean_sound_and_the_video_it_gives_away(corpus):
     sound = leaks.mean_sound(corpus, plain(corpus))
     np.testing.assert_allclose(sound[3], np.asarray(corpus.segment(3)).mean(0) / 10, rtol=1e-5)
     train, test = np.array([0, 2, 4]), np.array([1, 3, 5])
-    assert leaks.same_video(corpus, sound, train, test) == 1.0  # segment 5 has no other of its video and is left out
-    assert leaks.same_video(corpus, 0 * sound + [[0], [0.1], [9], [9], [1], [5]], train, test) == 0.5
-    assert np.isnan(leaks.same_video(corpus, sound, np.array([0]), np.array([3])))
+    # segment 5 has no other of its recording and is left out
+    assert leaks.own_recording_is_nearest(corpus, sound, train, test) == 1.0
+    assert leaks.own_recording_is_nearest(corpus, 0 * sound + [[0], [0.1], [9], [9], [1], [5]], train, test) == 0.5
+    assert np.isnan(leaks.own_recording_is_nearest(corpus, sound, np.array([0]), np.array([3])))
 
 
 def test_copying_scores_the_labels_that_were_copied(corpus):

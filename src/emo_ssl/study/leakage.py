@@ -1,4 +1,4 @@
-"""What a split gives away: how much of the test set a model has already met, and what merely copying it would score."""
+"""What a split gives away: how much of the test set was in training, and what copying labels from there would score."""
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,11 @@ UNITS = ("segment", "video")
 EXPOSURE = ("test frames met in training", "most alike is of the same video")
 
 
-def covered(prepared: Corpus, chosen: np.ndarray | None = None) -> np.ndarray:
+def covered(corpus: Corpus, chosen: np.ndarray | None = None) -> np.ndarray:
     """(frames,) bool: which frames of the store lie in at least one of the segments `chosen`, by default in any."""
-    segments = prepared.segments
-    first, length = (
-        (segments.first, segments.length) if chosen is None else (segments.first[chosen], segments.length[chosen])
-    )
-    steps = np.zeros(len(prepared.frames) + 1, np.int32)
+    chosen = slice(None) if chosen is None else chosen
+    first, length = corpus.segments.first[chosen], corpus.segments.length[chosen]
+    steps = np.zeros(len(corpus.frames) + 1, np.int32)
     np.add.at(steps, first, 1)
     np.add.at(steps, first + length, -1)
     return np.cumsum(steps[:-1]) > 0
@@ -26,7 +24,7 @@ def covered(prepared: Corpus, chosen: np.ndarray | None = None) -> np.ndarray:
 def random_split(
     recording: np.ndarray, unit: str, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Segments of the given videos (N,) -> train and test indices; about `share` of the units are for the test."""
+    """The recordings of segments (N,) -> train and test indices; about `share` of the units are for the test."""
     if unit not in UNITS:
         raise ValueError(f"a split is drawn by {' or by '.join(UNITS)}, not by {unit}")
     unit_of = np.arange(len(recording)) if unit == "segment" else recording
@@ -35,30 +33,30 @@ def random_split(
     return np.flatnonzero(~test), np.flatnonzero(test)
 
 
-def shared_frames(prepared: Corpus, train: np.ndarray, test: np.ndarray) -> float:
-    """The share of the frames of the test segments that lie in a training segment too."""
-    seen = covered(prepared, test)
-    return float(covered(prepared, train)[seen].mean()) if seen.any() else float("nan")
+def shared_frames(corpus: Corpus, train: np.ndarray, test: np.ndarray) -> float:
+    """The share of the test segments' frames that lie in a training segment too."""
+    tested = covered(corpus, test)
+    return float(covered(corpus, train)[tested].mean()) if tested.any() else float("nan")
 
 
-def nearest_in_time(prepared: Corpus, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """For each test segment (M,) the training segment of the same video whose middle is nearest, -1 without one."""
-    middle = prepared.segments.first + prepared.segments.length / 2
+def nearest_in_time(corpus: Corpus, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """For each test segment (M,) the training segment of the same recording whose middle is nearest, -1 without one."""
+    middle = corpus.segments.first + corpus.segments.length / 2
     nearest = np.full(len(test), -1)
-    for recording in np.unique(prepared.segments.recording[test]):
-        own = train[prepared.segments.recording[train] == recording]
+    for recording in np.unique(corpus.segments.recording[test]):
+        own = train[corpus.segments.recording[train] == recording]
         if len(own):
-            rows = np.flatnonzero(prepared.segments.recording[test] == recording)
+            rows = np.flatnonzero(corpus.segments.recording[test] == recording)
             distance = np.abs(middle[test[rows], None] - middle[own])
             nearest[rows] = own[distance.argmin(1)]
     return nearest
 
 
-def mean_sound(prepared: Corpus, normaliser: Normaliser) -> np.ndarray:
+def mean_sound(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
     """(N, D): the mean of each segment's normalised frames."""
-    means = np.zeros((len(prepared), len(prepared.feature_names)), np.float32)
-    for i, recording in enumerate(prepared.segments.recording):
-        means[i] = normaliser(prepared.segment(i), int(recording)).mean(0)
+    means = np.zeros((len(corpus), len(corpus.feature_names)), np.float32)
+    for i, recording in enumerate(corpus.segments.recording):
+        means[i] = normaliser(corpus.segment(i), int(recording)).mean(0)
     return means
 
 
@@ -84,23 +82,23 @@ def score(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 
 def copying(
-    prepared: Corpus, sound: np.ndarray, train: np.ndarray, test: np.ndarray, count: int = 5
+    corpus: Corpus, sound: np.ndarray, train: np.ndarray, test: np.ndarray, count: int = 5
 ) -> dict[str, dict[str, float]]:
-    """How well answers do that need no understanding of emotion: a constant, and two ways of copying labels."""
-    known, true = prepared.targets[train], prepared.targets[test]
+    """How well predictions do that know nothing of emotion: a constant, and two ways of copying labels."""
+    known, true = corpus.targets[train], corpus.targets[test]
     median = np.median(known, axis=0)
-    neighbour = nearest_in_time(prepared, train, test)
-    answers = {
+    neighbour = nearest_in_time(corpus, train, test)
+    predictions = {
         "train median": np.broadcast_to(median, true.shape),
-        "nearest in time": np.where((neighbour >= 0)[:, None], prepared.targets[neighbour], median),
-        "alike in sound": prepared.targets[nearest_in_sound(sound, train, test, count)].mean(1),
+        "nearest in time": np.where((neighbour >= 0)[:, None], corpus.targets[neighbour], median),
+        "alike in sound": corpus.targets[nearest_in_sound(sound, train, test, count)].mean(1),
     }
-    return {name: score(predicted, true) for name, predicted in answers.items()}
+    return {name: score(predicted, true) for name, predicted in predictions.items()}
 
 
-def same_video(prepared: Corpus, sound: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
-    """How often the training segment that sounds most alike is of the test segment's own video, if that has any."""
-    recording = prepared.segments.recording
+def own_recording_is_nearest(corpus: Corpus, sound: np.ndarray, train: np.ndarray, test: np.ndarray) -> float:
+    """How often the training segment nearest in sound is of the test segment's own recording, where it has one."""
+    recording = corpus.segments.recording
     possible = test[np.isin(recording[test], recording[train])]
     if not len(possible):
         return float("nan")
@@ -109,9 +107,9 @@ def same_video(prepared: Corpus, sound: np.ndarray, train: np.ndarray, test: np.
 
 
 def measure(
-    prepared: Corpus, sound: np.ndarray, repetitions: int = 20, seed: int = 0, share: float = 0.2
+    corpus: Corpus, sound: np.ndarray, repetitions: int = 20, seed: int = 0, share: float = 0.2
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Random splits by segment and by video: what the test shares with training, and what copying scores.
+    """Random splits by segment and by recording: what the test shares with training, and what copying scores.
 
     Returns exposure (split and EXPOSURE) and tidy scores (split, answer, metric, value), a row a repetition.
     """
@@ -119,9 +117,10 @@ def measure(
     for unit in UNITS:
         for repetition in range(repetitions):
             rng = np.random.default_rng([seed, repetition])
-            train, test = random_split(prepared.segments.recording, unit, share, rng)
-            exposure.append((unit, shared_frames(prepared, train, test), same_video(prepared, sound, train, test)))
-            for answer, of_metric in copying(prepared, sound, train, test).items():
+            train, test = random_split(corpus.segments.recording, unit, share, rng)
+            nearest = own_recording_is_nearest(corpus, sound, train, test)
+            exposure.append((unit, shared_frames(corpus, train, test), nearest))
+            for answer, of_metric in copying(corpus, sound, train, test).items():
                 scores += [(unit, answer, metric, value) for metric, value in of_metric.items()]
     return (
         pd.DataFrame(exposure, columns=["split", *EXPOSURE]),
