@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,25 +15,40 @@ from emo_ssl import cli
 from emo_ssl.utils.io import UserError
 
 
+def test_version_of_the_module_run_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "emo_ssl", "version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{emo_ssl.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "required: COMMAND"),
+        (["corpus"], "required: ACTION"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["corpus", "synth"], "required: -o/--output"),
+        (["pretrain", "c", "-o", "r", "--fold", "-1"], "argument --fold"),
+        (["pretrain", "c", "-o", "r", "--fold", "one"], "'one' is neither the number of a fold nor all"),
+        (["study", "c", "--pretrained", "r", "-o", "s", "--shard", "3/2"], "'3/2' is not a shard such as 2/4"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments, words, capsys):
+    with pytest.raises(SystemExit) as ending:
+        cli.main(arguments)
+    assert ending.value.code == 2
+    problem = capsys.readouterr().err
+    assert "usage: emo-ssl" in problem and words in problem
+
+
+# Endings
+
+
 def ends_with(monkeypatch, problem: BaseException) -> int:
     def handler(arguments):
         raise problem
 
     monkeypatch.setattr(cli, "run_version", handler)
     return cli.main(["version"])
-
-
-def test_version(capsys):
-    assert cli.main(["version"]) == 0
-    assert capsys.readouterr().out == f"{emo_ssl.__version__}\n"
-
-
-@pytest.mark.parametrize("arguments", [[], ["corpus"], ["nonsense"], ["corpus", "synth"]])
-def test_wrong_usage_ends_with_2(arguments, capsys):
-    with pytest.raises(SystemExit) as ending:
-        cli.main(arguments)
-    assert ending.value.code == 2
-    assert "usage: emo-ssl" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -58,9 +74,7 @@ def test_wrong_usage_ends_with_2(arguments, capsys):
 )
 def test_endings_are_one_sentence(monkeypatch, capsys, problem, status, sentence):
     assert ends_with(monkeypatch, problem) == status
-    said = capsys.readouterr()
-    assert said.err == f"emo-ssl: {sentence}\n"
-    assert said.out == ""
+    assert capsys.readouterr() == ("", f"emo-ssl: {sentence}\n")
 
 
 def test_a_fault_of_ours_is_not_hidden(monkeypatch):
@@ -68,7 +82,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch):
         ends_with(monkeypatch, ZeroDivisionError())
 
 
-def test_handlers_of_signals_are_put_back(monkeypatch):
+def test_handlers_of_signals_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
     cli.main(["version"])
     assert signal.getsignal(signal.SIGTERM) is before
@@ -116,12 +130,7 @@ def test_a_reader_that_leaves_is_no_error():
     assert process.wait(timeout=20) == 141
 
 
-def test_python_dash_m():
-    done = subprocess.run([sys.executable, "-m", "emo_ssl", "version"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{emo_ssl.__version__}\n", "")
-
-
-# The corpus commands: what reaches the functions behind them
+# What reaches the functions behind the commands
 
 
 def stand_in(monkeypatch, name: str, **contents) -> None:
@@ -141,7 +150,7 @@ SUMMARY = {"content_hash": "abc", "Häufigkeit": 0.5}
 def calls(monkeypatch):
     """Names of functions behind the commands -> what they were called with."""
     seen = {}
-    corpus = SimpleNamespace(summary=lambda: SUMMARY, report={})
+    corpus = SimpleNamespace(summary=lambda: SUMMARY, report={}, folds=(0, 1))
 
     def prepare(acoustic, labels, folds, output, half=False, label_names=None):
         seen["prepare"] = (str(acoustic), str(labels), folds and str(folds), str(output), half, label_names)
@@ -154,6 +163,10 @@ def calls(monkeypatch):
     def write_corpus(folder, config):
         seen["synth"] = (str(folder), config)
         return {"auroc": {"happy": 0.75}}
+
+    def pretrain(corpora, output, config, seed, fold, device):
+        seen.setdefault("pretrain", []).append((len(corpora), str(output), seed, fold, device))
+        return fold
 
     stand_in(monkeypatch, "emo_ssl.corpora.mosei", prepare=prepare)
     stand_in(
@@ -170,6 +183,9 @@ def calls(monkeypatch):
         describe=lambda summary: f"happy {summary['auroc']['happy']}",
     )
     stand_in(monkeypatch, "emo_ssl.core.corpus", Corpus=SimpleNamespace(open=opened))
+    stand_in(
+        monkeypatch, "emo_ssl.core.pretrain", pretrain=pretrain, PretrainConfig=dict, card=lambda run: f"run {run}"
+    )
     return seen
 
 
@@ -202,3 +218,24 @@ def test_synth_hands_on_only_what_was_typed(calls, capsys):
     capsys.readouterr()
     assert cli.main([*command.split(), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"auroc": {"happy": 0.75}}
+
+
+def test_pretrain_one_fold_or_all(calls, capsys):
+    assert cli.main(["pretrain", "a", "b", "-o", "run", "--seed", "3", "--fold", "1", "--device", "cpu"]) == 0
+    assert cli.main(["pretrain", "a", "-o", "runs", "--fold", "all"]) == 0
+    fold = [str(os.path.join("runs", name)) for name in ("fold-0", "fold-1")]
+    assert calls["pretrain"] == [(2, "run", 3, 1, "cpu"), (1, fold[0], 0, 0, None), (1, fold[1], 0, 1, None)]
+    assert capsys.readouterr().out == "run 1\nrun 0\nrun 1\n"
+
+
+@pytest.mark.parametrize(("load", "threads", "noted"), [(1.5, None, True), (1.5, "1", False), (0.5, None, False)])
+def test_a_busy_computer_is_noted_when_training_starts(calls, capsys, monkeypatch, load, threads, noted):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert cli.main(["pretrain", "a", "-o", "run"]) == 0
+    assert ("OMP_NUM_THREADS=1" in capsys.readouterr().err) == noted
+    cli.main(["corpus", "show", "here"])
+    assert capsys.readouterr().err == ""

@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from emo_ssl import __version__
+import emo_ssl
+from emo_ssl.utils.config import read_config
 from emo_ssl.utils.io import UserError, is_disk_full
 
 MENDABLE, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 130, 143, 141
@@ -34,7 +35,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 
 
 def run_version(arguments: argparse.Namespace) -> int:
-    print(__version__)
+    print(emo_ssl.__version__)
     return 0
 
 
@@ -42,14 +43,8 @@ def run_corpus_prepare(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora import mosei
     from emo_ssl.corpora.report import describe
 
-    prepared = mosei.prepare(
-        arguments.acoustic,
-        arguments.labels,
-        arguments.folds,
-        arguments.output,
-        half=arguments.half,
-        label_names=arguments.label_names,
-    )
+    files = (arguments.acoustic, arguments.labels, arguments.folds, arguments.output)
+    prepared = mosei.prepare(*files, half=arguments.half, label_names=arguments.label_names)
     print(describe(prepared))
     return 0
 
@@ -61,7 +56,7 @@ def run_corpus_synth(arguments: argparse.Namespace) -> int:
     names = ("videos", "seed", "scenario", "share", "clean")
     given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     summary = write_corpus(arguments.output, SynthConfig(**given))
-    print(json.dumps(summary, indent=1, ensure_ascii=False) if arguments.json else describe(summary))
+    print(as_json(summary) if arguments.json else describe(summary))
     return 0
 
 
@@ -78,48 +73,44 @@ def run_corpus_fetch(arguments: argparse.Namespace) -> int:
 
     corpus = by_name(arguments.corpus)
     folder = fetch(corpus, arguments.output, arguments.accept_terms)
-    print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {corpus.name} -o SEGMENTS")
+    print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {corpus.name} -o CORPUS")
     return 0
 
 
 def run_corpus_show(arguments: argparse.Namespace) -> int:
-    from emo_ssl.core.corpus import Corpus
     from emo_ssl.corpora.report import describe, parts
 
-    corpus = Corpus.open(arguments.folder)
+    corpus = emo_ssl.Corpus.open(arguments.folder)
     if arguments.json:
-        print(json.dumps({**corpus.summary(), "parts": parts(corpus)}, indent=1, ensure_ascii=False))
+        print(as_json({**corpus.summary(), "parts": parts(corpus)}))
     else:
         print(describe(corpus))
     return 0
 
 
 def run_pretrain(arguments: argparse.Namespace) -> int:
-    from emo_ssl.core.corpus import Corpus
-    from emo_ssl.core.pretrain import PretrainConfig, card, pretrain
-    from emo_ssl.utils.config import read_config
+    from emo_ssl.core.pretrain import card
 
-    corpora = [Corpus.open(folder) for folder in arguments.segments]
-    config = read_config(arguments.config, PretrainConfig)
-    result = pretrain(corpora, arguments.output, config, arguments.seed, arguments.fold, arguments.device)
-    print(card(result))
+    corpora = [emo_ssl.Corpus.open(folder) for folder in arguments.corpus]
+    config = read_config(arguments.config, emo_ssl.PretrainConfig)
+    every = arguments.fold == "all"
+    for fold in corpora[0].folds or (0,) if every else [arguments.fold]:
+        output = arguments.output / f"fold-{fold}" if every else arguments.output
+        print(card(emo_ssl.pretrain(corpora, output, config, arguments.seed, fold, arguments.device)))
     return 0
 
 
 def run_finetune(arguments: argparse.Namespace) -> int:
-    from emo_ssl.core.corpus import Corpus
-    from emo_ssl.core.finetune import FinetuneConfig
     from emo_ssl.core.predictor import card, finetune_one
-    from emo_ssl.utils.config import read_config
 
     description = finetune_one(
-        Corpus.open(arguments.segments),
+        emo_ssl.Corpus.open(arguments.corpus),
         arguments.pretrained,
         arguments.output,
         arguments.budget,
         arguments.rate,
         arguments.seed,
-        read_config(arguments.config, FinetuneConfig),
+        read_config(arguments.config, emo_ssl.FinetuneConfig),
         arguments.device,
     )
     print(card(description))
@@ -130,49 +121,41 @@ def run_predict(arguments: argparse.Namespace) -> int:
     from emo_ssl import predict
 
     if arguments.output:
-        heard = with_figures().predict_into(arguments.model, arguments.files, arguments.output)
+        try:
+            from emo_ssl.figures import prediction
+        except ImportError as problem:
+            what = f"-o draws figures, and {problem.name} is missing"
+            raise UserError(f'{what}; pip install "emo-ssl[book]", or take --json instead.') from problem
+        found = prediction.predict_into(arguments.model, arguments.files, arguments.output)
     else:
-        heard = predict.predict(arguments.model, arguments.files)
-    for one in heard.left_out:
-        complain(f"{one['file']}: left out: {one['reason']}", MENDABLE)
-    if heard.table.empty:
-        return complain("none of the recordings could be used; mend them, or name others.", MENDABLE)
-    print(json.dumps(predict.as_json(heard), indent=1) if arguments.json else predict.in_words(heard))
+        found = predict.predict(arguments.model, arguments.files)
+    for one in found.left_out:
+        complain(f"{one['file']}: left out: {one['reason']}")
+    if found.table.empty:
+        return complain("none of the recordings could be used; mend them, or name others.")
+    print(as_json(predict.as_json(found)) if arguments.json else predict.in_words(found))
     return 0
 
 
-def with_figures():
-    try:
-        from emo_ssl.figures import prediction as heard
-    except ImportError as problem:
-        raise UserError(
-            f'-o draws figures, and {problem.name} is missing; pip install "emo-ssl[book]", or take --json instead.'
-        ) from problem
-    return heard
-
-
 def run_study(arguments: argparse.Namespace) -> int:
-    from emo_ssl.core.corpus import Corpus
-    from emo_ssl.evidence import report as evidence
-    from emo_ssl.study.grid import StudyConfig
+    from emo_ssl.evidence import report
     from emo_ssl.study.run import study
-    from emo_ssl.utils.config import read_config
 
-    config = read_config(arguments.config, StudyConfig)
-    prepared = Corpus.open(arguments.segments)
-    folder = study(prepared, arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
+    config = read_config(arguments.config, emo_ssl.StudyConfig)
+    corpus = emo_ssl.Corpus.open(arguments.corpus)
+    folder = study(corpus, arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
     if arguments.shard:
         print(f"{folder}: this shard is done; when all are, run the same command without --shard.")
     else:
-        print(evidence.table(evidence.evaluate(folder)))
+        print(report.table(report.evaluate(folder)))
     return 0
 
 
 def run_evidence(arguments: argparse.Namespace) -> int:
-    from emo_ssl.evidence import report as evidence
+    from emo_ssl.evidence import report
 
-    found = evidence.evaluate(arguments.folder)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if arguments.json else evidence.table(found))
+    found = report.evaluate(arguments.folder)
+    print(as_json(found) if arguments.json else report.table(found))
     if arguments.coding:
         from emo_ssl.evidence.label_scales import verdicts
 
@@ -180,19 +163,28 @@ def run_evidence(arguments: argparse.Namespace) -> int:
         for name, claims in verdicts(arguments.folder, named).items():
             print(f"\nwith the levels read as {name}: " + "; ".join(f"{c['claim']} {c['verdict']}" for c in claims))
     if arguments.keep:
-        from emo_ssl.core.corpus import Corpus
         from emo_ssl.evidence.record import keep
 
-        corpus = Corpus.open(arguments.corpus) if arguments.corpus else None
+        corpus = emo_ssl.Corpus.open(arguments.corpus) if arguments.corpus else None
         keep(arguments.folder, arguments.keep, arguments.command_that_repeats or "", corpus)
     return 0
 
 
-def one_of_many(text: str) -> tuple[int, int]:
+def as_json(found: dict) -> str:
+    return json.dumps(found, indent=1, ensure_ascii=False)
+
+
+def shard(text: str) -> tuple[int, int]:
     i, _, n = text.partition("/")
     if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a shard such as 2/4")
     return int(i), int(n)
+
+
+def fold(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither the number of a fold nor all")
+    return text if text == "all" else int(text)
 
 
 def four_values(text: str) -> tuple[float, ...]:
@@ -209,113 +201,111 @@ def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
+def command(group: argparse._SubParsersAction, name: str, handler: Callable, words: str) -> argparse.ArgumentParser:
+    added = group.add_parser(name, help=words)
+    added.set_defaults(handler=handler)
+    return added
+
+
+def add_output(added: argparse.ArgumentParser, required: bool = True, words: str = "where it goes") -> None:
+    added.add_argument("-o", "--output", type=Path, required=required, metavar="DIR", help=words)
+
+
+def add_json(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--json", action="store_true", help="print it for programs")
+
+
 def add_corpus(commands: argparse._SubParsersAction) -> None:
     corpus = commands.add_parser("corpus", help="make, prepare and look at training data")
     actions = corpus.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    prepare = actions.add_parser("prepare", help="cut CMU-MOSEI's .csd files into Segments, with a report")
+    prepare = command(actions, "prepare", run_corpus_prepare, "cut CMU-MOSEI's .csd files into a corpus, with a report")
     prepare.add_argument("--acoustic", type=Path, required=True, metavar="FILE", help="COVAREP features, .csd")
     prepare.add_argument("--labels", type=Path, required=True, metavar="FILE", help="emotion labels, .csd")
     prepare.add_argument("--folds", type=Path, metavar="FILE", help="JSON, CSV or the SDK's .py; without: a hash split")
-    prepare.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the Segments go")
+    names = "the label columns in the file's order, where the file does not name them"
+    prepare.add_argument("--label-names", type=comma_separated, metavar="A,B,…", help=names)
     prepare.add_argument("--half", action="store_true", help="store frames as float16; the report states the error")
-    prepare.add_argument(
-        "--label-names",
-        type=comma_separated,
-        metavar="A,B,…",
-        help="the label columns in the file's order, where the file does not name them",
-    )
-    prepare.set_defaults(handler=run_corpus_prepare)
+    add_output(prepare)
 
-    synth = actions.add_parser("synth", help="write a made-up corpus of CMU-MOSEI's shape")
+    synth = command(actions, "synth", run_corpus_synth, "write a made-up corpus of CMU-MOSEI's shape")
     absent = argparse.SUPPRESS
-    synth.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the .csd files go")
     synth.add_argument("--videos", type=int, default=40, metavar="N", help="how many videos (default: 40)")
     synth.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default: 0)")
     synth.add_argument("--scenario", default=absent, metavar="W", help="where emotion shows: null, static, dynamics, …")
     synth.add_argument("--share", type=float, default=absent, metavar="X", help="share of the dynamics with emotion")
     synth.add_argument("--clean", action="store_true", help="leave out the defects that real files have")
-    synth.add_argument("--json", action="store_true", help="print the summary for programs")
-    synth.set_defaults(handler=run_corpus_synth)
+    add_json(synth)
+    add_output(synth)
 
-    record = actions.add_parser("record", help="turn recordings into Segments, listing those that cannot be used")
+    record = command(actions, "record", run_corpus_record, "turn recordings into a corpus, listing the unusable ones")
     record.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or the zip of RAVDESS")
     record.add_argument("--recipe", default="ravdess", metavar="R", help="ravdess (default) or folder, with --table")
     record.add_argument("--table", type=Path, metavar="FILE", help="CSV: path, speaker, emotions; category, start, …")
     record.add_argument("--front-end", default="acoustics", metavar="F", help="acoustics (default), egemaps, compare")
     record.add_argument("--keep-silence", action="store_true", help="keep the quiet before and after the voice")
     record.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
-    record.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the Segments go")
-    record.set_defaults(handler=run_corpus_record)
+    add_output(record)
 
-    fetch = actions.add_parser("fetch", help="download a public corpus from its archive, and unpack it")
-    fetch.add_argument("corpus", metavar="CORPUS", help="ravdess")
-    fetch.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the recordings go")
+    fetch = command(actions, "fetch", run_corpus_fetch, "download a public corpus from its archive, and unpack it")
+    fetch.add_argument("corpus", metavar="NAME", help="ravdess")
     fetch.add_argument("--accept-terms", action="store_true", help="you know its terms and accept them")
-    fetch.set_defaults(handler=run_corpus_fetch)
+    add_output(fetch)
 
-    show = actions.add_parser("show", help="say what a prepared folder holds")
-    show.add_argument("folder", type=Path, metavar="DIR")
-    show.add_argument("--json", action="store_true", help="for programs")
-    show.set_defaults(handler=run_corpus_show)
+    shown = command(actions, "show", run_corpus_show, "print what a prepared folder holds")
+    shown.add_argument("folder", type=Path, metavar="CORPUS")
+    add_json(shown)
 
 
 def add_training(commands: argparse._SubParsersAction) -> None:
-    def command(name: str, words: str, handler, made: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=words)
-        added.add_argument("-o", "--output", type=Path, required=True, metavar=made)
+    def training(name: str, handler: Callable, words: str) -> argparse.ArgumentParser:
+        added = command(commands, name, handler, words)
         added.add_argument("--config", type=Path, metavar="FILE", help="settings, TOML or JSON; without: the defaults")
         added.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
-        added.set_defaults(handler=handler)
+        added.set_defaults(trains=True)
+        add_output(added)
         return added
 
-    pretraining = command("pretrain", "learn to recover masked frames, without labels", run_pretrain, "RUN")
-    pretraining.add_argument("segments", type=Path, nargs="+", metavar="SEGMENTS", help="prepared corpora")
+    pretraining = training("pretrain", run_pretrain, "learn to recover masked frames, without labels")
+    pretraining.add_argument("corpus", type=Path, nargs="+", metavar="CORPUS", help="prepared folders")
     pretraining.add_argument("--seed", type=int, default=0, metavar="S")
-    pretraining.add_argument("--fold", type=int, default=0, metavar="K", help="of a corpus with cross-validation folds")
+    folds = "cross-validation fold; all: a run for each, in DIR/fold-K"
+    pretraining.add_argument("--fold", type=fold, default=0, metavar="K", help=folds)
 
-    tuning = command("finetune", "teach a pretrained backbone to hear emotions, and save it", run_finetune, "MODEL")
-    tuning.add_argument("segments", type=Path, metavar="SEGMENTS")
+    tuning = training("finetune", run_finetune, "fine-tune a pretrained model on labels, and save it")
+    tuning.add_argument("corpus", type=Path, metavar="CORPUS")
     tuning.add_argument("--pretrained", type=Path, required=True, metavar="RUN")
     tuning.add_argument("--budget", type=int, metavar="N", help="labelled segments to use (default: all)")
     tuning.add_argument("--rate", type=float, default=1e-3, metavar="R", help="peak learning rate (default: 0.001)")
     tuning.add_argument("--seed", type=int, default=0, metavar="S")
 
-    predicting = commands.add_parser("predict", help="what a fine-tuned model hears in recordings, over time")
+    predicting = command(commands, "predict", run_predict, "emotions that a fine-tuned model recognises in recordings")
     predicting.add_argument("model", type=Path, metavar="MODEL", help="a folder made by emo-ssl finetune")
     predicting.add_argument("files", type=Path, nargs="+", metavar="FILE", help="recordings: wav, flac, mp3, ogg")
-    predicting.add_argument("-o", "--output", type=Path, metavar="DIR", help="where a table and figures go")
-    predicting.add_argument("--json", action="store_true", help="for programs")
-    predicting.set_defaults(handler=run_predict)
+    add_json(predicting)
+    add_output(predicting, required=False, words="where a table and figures go")
 
-    studying = command("study", "compare pretrained and not, at every label budget", run_study, "DIR")
-    studying.add_argument("segments", type=Path, metavar="SEGMENTS")
+    studying = training("study", run_study, "compare pretrained and not, at every label budget")
+    studying.add_argument("corpus", type=Path, metavar="CORPUS")
     studying.add_argument("--pretrained", type=Path, nargs="+", required=True, metavar="RUN")
-    studying.add_argument("--shard", type=one_of_many, metavar="I/N", help="run only every N-th part, beginning with I")
+    studying.add_argument("--shard", type=shard, metavar="I/N", help="run only every N-th part, beginning with I")
 
-    evidence = commands.add_parser("evidence", help="what a finished study shows: effects, intervals, claims")
-    evidence.add_argument("folder", type=Path, metavar="DIR")
-    evidence.add_argument("--json", action="store_true", help="for programs")
-    evidence.add_argument(
-        "--coding",
-        type=four_values,
-        action="append",
-        metavar="A,B,C,D",
-        help="judge the claims again with label levels 0 to 3 read as these values (may be given several times)",
-    )
-    evidence.add_argument("--keep", type=Path, metavar="FOLDER", help="copy what is small and lasting there")
+    evidence = command(commands, "evidence", run_evidence, "what a finished study shows: effects, intervals, claims")
+    evidence.add_argument("folder", type=Path, metavar="STUDY")
+    add_json(evidence)
+    evidence.add_argument("--coding", type=four_values, action="append", metavar="A,B,C,D")
+    evidence.add_argument("--keep", type=Path, metavar="DIR", help="copy what is small and lasting there")
     evidence.add_argument("--command-that-repeats", metavar="TEXT", help="stored with what is kept")
-    evidence.add_argument("--corpus", type=Path, metavar="SEGMENTS", help="that was studied; what it holds is kept too")
-    evidence.set_defaults(handler=run_evidence)
+    evidence.add_argument("--corpus", type=Path, metavar="CORPUS", help="that was studied; what it holds is kept too")
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="emo-ssl", description="Masked pretraining for audio-based emotion recognition.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("doctor", help="check this computer and say what to do").set_defaults(handler=run_doctor)
     add_corpus(commands)
     add_training(commands)
-    commands.add_parser("version", help="print the version").set_defaults(handler=run_version)
+    command(commands, "doctor", run_doctor, "check this computer and say what to do")
+    command(commands, "version", run_version, "print the version")
     return top
 
 
@@ -335,7 +325,17 @@ def sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def complain(sentence: str, status: int) -> int:
+def note_on_threads() -> None:
+    """Two training processes stall each other: the threads of each wait busily for cores that the other holds."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if "OMP_NUM_THREADS" not in os.environ and load > (os.cpu_count() or 1) / 2:
+        print(
+            "emo-ssl: this computer is busy; if another process trains here, start each with OMP_NUM_THREADS=1",
+            file=sys.stderr,
+        )
+
+
+def complain(sentence: str, status: int = MENDABLE) -> int:
     print(f"emo-ssl: {sentence}", file=sys.stderr)
     return status
 
@@ -349,13 +349,15 @@ def explain(problem: OSError) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
+    if hasattr(arguments, "trains"):
+        note_on_threads()
     try:
         with sigterm_as_interrupt():
             status = arguments.handler(arguments)
             sys.stdout.flush()
             return status
     except UserError as problem:
-        return complain(str(problem), MENDABLE)
+        return complain(str(problem))
     except Terminated:
         return complain("stopped by SIGTERM; run the same command again to continue", TERMINATED)
     except KeyboardInterrupt:
@@ -366,6 +368,6 @@ def main(argv: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as problem:
-        return complain(explain(problem), MENDABLE)
+        return complain(explain(problem))
     except MemoryError:
-        return complain("not enough memory; close other programs or use less data at once.", MENDABLE)
+        return complain("not enough memory; close other programs or use less data at once.")

@@ -253,7 +253,7 @@ def executed_copy(*outputs: str, **run):
 def test_stamp():
     versions = {"python": "3.11.9", "emo-ssl": "1.2", "torch": "2.13.0", "numpy": "2.4.6"}
     hardware = {"device": "cpu", "name": "x86_64", "cores": 2}
-    notice = workspace.notice_of({"source": "synthetic", "content_hash": "286cc30c6d67" + "9" * 52})
+    notice = workspace.notice({"source": "synthetic", "content_hash": "286cc30c6d67" + "9" * 52})
     made = executed_copy("<b>1</b>", notice, profile="demo", seconds=95.2, versions=versions, hardware=hardware)
     cell = staging.stamp(made)
     assert cell.source.splitlines()[1] == (
@@ -263,7 +263,7 @@ def test_stamp():
     assert staging.stamp(made) == cell  # the same each time, or every page would seem to have changed
     made.metadata[notebooks.RUN]["hardware"] = {"device": "cuda", "name": "A GPU", "cores": 16}
     assert staging.stamp(made).source.endswith("on A GPU\n:::")
-    assert "corpus" not in staging.stamp(executed_copy(workspace.notice_of({"source": "clips"}))).source
+    assert "corpus" not in staging.stamp(executed_copy(workspace.notice({"source": "clips"}))).source
 
 
 def test_the_stored_notebook_has_no_stamp(tree, monkeypatch):

@@ -195,7 +195,7 @@ def test_exit_statuses():
 
 
 def test_what_a_computer_needs():
-    assert doctor.MEMORY_NEEDED == doctor.DISK_NEEDED == 2e9
+    assert doctor.NEEDED == 2e9
     assert "2 GB of free memory and 2 GB of disk" in " ".join(text_of("scale").split())
 
 
