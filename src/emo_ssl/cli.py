@@ -89,21 +89,17 @@ def run_corpus_show(arguments: argparse.Namespace) -> int:
 
 
 def run_pretrain(arguments: argparse.Namespace) -> int:
-    from emo_ssl.core.pretrain import card
-
     corpora = [emo_ssl.Corpus.open(folder) for folder in arguments.corpus]
     config = read_config(arguments.config, emo_ssl.PretrainConfig)
     every = arguments.fold == "all"
     for fold in corpora[0].folds or (0,) if every else [arguments.fold]:
         output = arguments.output / f"fold-{fold}" if every else arguments.output
-        print(card(emo_ssl.pretrain(corpora, output, config, arguments.seed, fold, arguments.device)))
+        print(emo_ssl.pretrain(corpora, output, config, arguments.seed, fold, arguments.device))
     return 0
 
 
 def run_finetune(arguments: argparse.Namespace) -> int:
-    from emo_ssl.core.predictor import card, finetune_one
-
-    description = finetune_one(
+    model = emo_ssl.finetune(
         emo_ssl.Corpus.open(arguments.corpus),
         arguments.pretrained,
         arguments.output,
@@ -113,7 +109,7 @@ def run_finetune(arguments: argparse.Namespace) -> int:
         read_config(arguments.config, emo_ssl.FinetuneConfig),
         arguments.device,
     )
-    print(card(description))
+    print(model)
     return 0
 
 

@@ -15,7 +15,7 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.predictor import SavedModel, load_model
+from emo_ssl.core.predictor import EmotionModel, load_model
 from emo_ssl.core.readout import Predictions, concatenate
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import BadRecording
@@ -98,7 +98,7 @@ def columns(description: dict) -> list[str]:
     return ["file", "part", "start", "end", *values, *["category"] * bool(description["category_names"])]
 
 
-def listen(model: SavedModel, maker: FrontEnd, path: str) -> list[dict]:
+def listen(model: EmotionModel, maker: FrontEnd, path: str) -> list[dict]:
     """The rows of one recording: the whole first, then its windows in the order of time."""
     rate, names = maker.frame_rate, columns(model.description)
     edges, weights, parts, rows = [], [], [], []
@@ -153,7 +153,7 @@ def mean(cells: Sequence[Predictions], weights: np.ndarray) -> Predictions:
     return concatenate(cells, axis=1).map(lambda values: share @ values[0])
 
 
-def said(model: SavedModel, cell: Predictions) -> list:
+def said(model: EmotionModel, cell: Predictions) -> list:
     """Intensities, presences and, where the model has categories, the likeliest of them."""
     names = model.description["category_names"]
     values = [float(value) for value in (*cell.intensity, *cell.presence)]

@@ -1,26 +1,142 @@
-"""What a step reads: windows, span masks, nested label budgets, and frames resident on the device."""
+"""What a training step reads: frames on the device, windows of recordings, span masks, nested label budgets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.utils.io import UserError
+
+MOST_BYTES_AS_FLOAT32 = 2e9  # beyond that float16: values lie within 5, so the rounding error is at most .002
+ORDERS = ("usual", "random", "whole")
+
+
+# --- frames on the device -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """The normalised frames of some recordings of a corpus, end to end on the device; NaN = missing."""
+
+    frames: Tensor  # (F, D)
+    offset: np.ndarray  # (R,) where each recording of the corpus begins here, -1 if it was left out
+    source_offset: np.ndarray  # (R,) where it begins in Corpus.frames
+
+    @classmethod
+    def build(
+        cls, corpus: Corpus, normaliser: Normaliser, recordings: np.ndarray, device: torch.device
+    ) -> "FrameStore":
+        lengths = corpus.recordings.length[recordings]
+        total, width = int(lengths.sum()), len(corpus.feature_names)
+        half = device.type == "cuda" or total * width * 4 > MOST_BYTES_AS_FLOAT32
+        frames = torch.empty((total, width), dtype=torch.float16 if half else torch.float32, device=device)
+        offset = np.full(len(corpus.recordings), -1, np.int64)
+        offset[recordings] = np.cumsum(lengths) - lengths
+        for r in recordings:
+            scaled = normaliser.with_gaps(np.asarray(corpus.recording(r), np.float32), int(r))
+            frames[offset[r] : offset[r] + len(scaled)] = torch.from_numpy(scaled)
+        return cls(frames, offset, corpus.recordings.offset)
+
+    def locate(self, recording: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """Where runs of frames that begin at `first` in the corpus begin here: (N,), (N,) -> (N,)."""
+        if (self.offset[recording] < 0).any():
+            raise ValueError("a run of a recording that is not in this store")
+        return self.offset[recording] + first - self.source_offset[recording]
+
+
+def gather(frames: Tensor, first: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Runs of frames (F, D): first, length (...) -> (..., steps, D), NaN = missing, and valid (..., steps)."""
+    step = torch.arange(steps, device=frames.device)
+    valid = step < length[..., None]
+    return frames[torch.where(valid, first[..., None] + step, 0)].float(), valid
+
+
+# --- windows of recordings, for pretraining -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Runs of frames that cover whole recordings, labelled or not."""
+
+    recording: np.ndarray  # (W,) index into Corpus.recordings
+    first: np.ndarray  # (W,) first frame in Corpus.frames
+    length: np.ndarray  # (W,) frames
+
+
+def windows(corpus: Corpus, recordings: np.ndarray, length: int) -> Windows:
+    """Cut `recordings` (R',) into as few equal-stride windows of `length` frames as cover them.
+
+    The last window ends with its recording, so neighbours overlap a little instead of leaving a short rest; a
+    recording shorter than `length` is one short window, an empty one is none.
+    """
+    total = corpus.recordings.length[recordings]
+    count = np.where(total > 0, np.maximum(1, -(-total // length)), 0)
+    which = np.repeat(np.arange(len(recordings)), count)
+    number = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+    room = np.maximum(total - length, 0)[which]
+    start = np.rint(number * room / np.maximum(count[which] - 1, 1)).astype(np.int64)
+    return Windows(
+        recordings[which], corpus.recordings.offset[recordings][which] + start, np.minimum(total, length)[which]
+    )
+
+
+@dataclass(frozen=True)
+class WindowPool:
+    """Windows of one corpus or several, their frames on the device."""
+
+    frames: Tensor  # (F, D), NaN = missing
+    first: np.ndarray  # (W,)
+    length: np.ndarray  # (W,)
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @classmethod
+    def build(
+        cls,
+        corpora: Sequence[tuple[Corpus, Normaliser]],
+        splits: Sequence[str],
+        seconds: float,
+        device: torch.device,
+    ) -> "WindowPool":
+        """All windows of the recordings in `splits`."""
+        stores, firsts, lengths, begin = [], [], [], 0
+        for corpus, normaliser in corpora:
+            chosen = np.flatnonzero(np.isin(corpus.recordings.split, [SPLITS.index(name) for name in splits]))
+            store = FrameStore.build(corpus, normaliser, chosen, device)
+            cut = windows(corpus, chosen, round(seconds * corpus.frame_rate))
+            firsts.append(store.locate(cut.recording, cut.first) + begin)
+            lengths.append(cut.length)
+            stores.append(store.frames)
+            begin += len(store.frames)
+        return cls(torch.cat(stores), np.concatenate(firsts), np.concatenate(lengths))
+
+
+def drawn(seed: int, step: int, batch: int, total: int) -> np.ndarray:
+    """The windows of step `step`: epochs of permutations end to end, cut into batches."""
+    places = np.arange(step * batch, (step + 1) * batch)
+    epochs = places // total
+    orders = {e: np.random.default_rng([seed, 0, int(e)]).permutation(total) for e in np.unique(epochs)}
+    return np.array([orders[e][p % total] for e, p in zip(epochs, places, strict=True)], np.int64)
+
+
+# --- masks ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class MaskConfig:
     share: float = 0.5  # of the tokens
     span: int = 7  # tokens: single 10 ms frames would be solved by interpolation
-    channel_share: float = 0.0  # of the features, hidden over the whole window
-    channel_block: int = 8  # neighbouring features hidden together
+    channel_share: float = 0.0  # of the features, masked over the whole window
+    channel_block: int = 8  # neighbouring features masked together
 
     def __post_init__(self):
         if not (0 <= self.share <= 1 and 0 <= self.channel_share <= 1):
-            raise ValueError("a share to hide lies between 0 and 1")
+            raise ValueError("a share to mask lies between 0 and 1")
         if self.span < 1 or self.channel_block < 1:
             raise ValueError("a span and a block of channels hold at least 1")
 
@@ -36,16 +152,14 @@ def span_counts(lengths: np.ndarray, config: MaskConfig) -> tuple[np.ndarray, np
     return np.where(config.share > 0, np.clip(wanted, np.minimum(1, most), most), 0), span
 
 
-def span_mask(
-    rng: np.random.Generator, lengths: np.ndarray, config: MaskConfig, pad_to: int | None = None
-) -> np.ndarray:
-    """lengths (B,) tokens -> (B, L) bool, True = hidden: spans that may touch but never overlap.
+def span_mask(rng: np.random.Generator, lengths: np.ndarray, config: MaskConfig) -> np.ndarray:
+    """lengths (B,) tokens -> (B, L) bool, True = masked: spans that may touch but never overlap.
 
     Shrinking each span to one slot turns the choice into picking slots without replacement; growing them back shifts
     every slot by what the spans before it took.
     """
     lengths = np.asarray(lengths)
-    longest = pad_to or int(lengths.max(initial=0))
+    longest = int(lengths.max(initial=0))
     count, span = span_counts(lengths, config)
     slots = lengths - count * (span - 1)
     keys = rng.random((len(lengths), longest))
@@ -61,39 +175,64 @@ def span_mask(
 
 
 def channel_mask(rng: np.random.Generator, rows: int, features: int, config: MaskConfig) -> np.ndarray:
-    """(rows, features) bool, True = hidden: blocks of neighbouring features, the share rounded to whole blocks."""
+    """(rows, features) bool, True = masked: blocks of neighbouring features, the share rounded to whole blocks."""
     blocks = -(-features // config.channel_block)
     count = round(config.channel_share * blocks)
     chosen = np.argsort(rng.random((rows, blocks)), 1) < count
     return np.repeat(chosen, config.channel_block, 1)[:, :features]
 
 
-def realised_share(mask: np.ndarray, lengths: np.ndarray) -> float:
-    """The exact share of valid tokens that a mask hides."""
-    total = int(np.sum(lengths))
-    return float(mask.sum() / total) if total else 0.0
+@dataclass(frozen=True)
+class MaskedBatch:
+    """What one pretraining step needs, chosen on the host and sent to the device at once."""
+
+    first: Tensor  # (B,)
+    length: Tensor  # (B,) frames
+    masked: Tensor  # (B, L) bool
+    place: Tensor  # (n,) the masked tokens' positions in (B * L)
+    channels: Tensor | None  # (B, S) bool, features masked over the whole window
+    steps: int  # frames of the longest window
+    tokens: int  # valid ones in the batch
 
 
-ORDERS = ("usual", "random", "whole")
+def masked_batch(
+    pool: WindowPool, chosen: np.ndarray, rng: np.random.Generator, mask: MaskConfig, stack: int
+) -> MaskedBatch:
+    length = pool.length[chosen]
+    token_length = -(-length // stack)
+    masked = span_mask(rng, token_length, mask)
+    parts = [torch.from_numpy(x) for x in (pool.first[chosen], length, masked, np.flatnonzero(masked))]
+    if mask.channel_share:
+        blocks = channel_mask(rng, len(chosen), pool.frames.shape[1], mask)
+        parts.append(torch.from_numpy(np.tile(blocks, (1, stack))))
+    device = pool.frames.device
+    if device.type == "cuda":
+        parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
+    return MaskedBatch(
+        *parts[:4], parts[4] if mask.channel_share else None, int(token_length.max()) * stack, int(token_length.sum())
+    )
 
 
-def label_order(prepared: Corpus, pool: np.ndarray, seed: int, rule: str = "usual") -> np.ndarray:
+# --- label budgets --------------------------------------------------------------------------------------------------
+
+
+def label_order(corpus: Corpus, pool: np.ndarray, seed: int, rule: str = "usual") -> np.ndarray:
     """The order in which the segments of `pool` get their labels; the first n of it are the budget n, so budgets nest.
 
     usual    one plain permutation; where every clip has a category, rounds of one clip of each
     random   one plain permutation everywhere
-    whole    speaker after speaker (video after video where speakers are unknown), each in the pool's own order
+    whole    speaker after speaker (recording after recording where speakers are unknown), each in the pool's own order
     """
     rng = np.random.default_rng(seed)
-    speaker = prepared.recordings.speaker[prepared.segments.recording[pool]]
+    speaker = corpus.recordings.speaker[corpus.segments.recording[pool]]
     if rule == "whole":
-        unit = speaker if (speaker != "").all() else prepared.segments.recording[pool]
+        unit = speaker if (speaker != "").all() else corpus.segments.recording[pool]
         names, group = np.unique(unit, return_inverse=True)
         return pool[np.argsort(rng.permutation(len(names))[group], kind="stable")]
-    if rule == "random" or not prepared.category_names:
+    if rule == "random" or not corpus.category_names:
         return rng.permutation(pool)
-    strength = prepared.targets[pool].max(1, initial=0.0)
-    return rounds(pool, prepared.segments.category[pool], speaker, strength, rng)
+    strength = corpus.targets[pool].max(1, initial=0.0)
+    return rounds(pool, corpus.segments.category[pool], speaker, strength, rng)
 
 
 def rounds(
@@ -127,83 +266,3 @@ def budget(order: np.ndarray, size: int) -> np.ndarray:
     if not 0 <= size <= len(order):
         raise UserError(f"a budget of {size} labels, but the training pool holds {len(order)}; choose a smaller one.")
     return order[:size]
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Runs of frames that cover whole videos, labelled or not."""
-
-    recording: np.ndarray  # (W,) index into Videos
-    first: np.ndarray  # (W,) first frame in the store
-    length: np.ndarray  # (W,) frames
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-
-def windows(prepared: Corpus, recordings: np.ndarray, length: int) -> Windows:
-    """Cut `videos` (V',) into as few equal-stride windows of `length` frames as cover them.
-
-    The last window ends with the video, so neighbours overlap a little instead of leaving a short rest; a video
-    shorter than `length` is one short window, an empty one is none.
-    """
-    total = prepared.recordings.length[recordings]
-    count = np.where(total > 0, np.maximum(1, -(-total // length)), 0)
-    which = np.repeat(np.arange(len(recordings)), count)
-    number = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
-    room = np.maximum(total - length, 0)[which]
-    start = np.rint(number * room / np.maximum(count[which] - 1, 1)).astype(np.int64)
-    return Windows(
-        recordings[which], prepared.recordings.offset[recordings][which] + start, np.minimum(total, length)[which]
-    )
-
-
-def bucketed_batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """One epoch of batches of at most `size` items of similar length, in random order: little padding, no fixed pairs.
-
-    lengths (N,) -> index arrays that together hold each item once.
-    """
-    # a tenth of jitter on the length, so that the same items do not meet in every epoch
-    order = np.argsort(lengths * rng.uniform(0.95, 1.05, len(lengths)), kind="stable")
-    batches = [order[i : i + size] for i in range(0, len(order), size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-MOST_BYTES_AS_FLOAT32 = 2e9  # beyond that float16: values lie within 5, so the rounding error is at most .002
-
-
-@dataclass(frozen=True)
-class FrameStore:
-    """The frames of some videos of one corpus, or of several, end to end; NaN = missing."""
-
-    frames: Tensor  # (F, D)
-    offset: np.ndarray  # (V,) where each video of the corpus begins here, -1 if it was left out
-    source_offset: np.ndarray  # (V,) where it begins in Segments.frames
-
-    @classmethod
-    def build(
-        cls, prepared: Corpus, normaliser: Normaliser, recordings: np.ndarray, device: torch.device
-    ) -> "FrameStore":
-        lengths = prepared.recordings.length[recordings]
-        total, width = int(lengths.sum()), len(prepared.feature_names)
-        half = device.type == "cuda" or total * width * 4 > MOST_BYTES_AS_FLOAT32
-        frames = torch.empty((total, width), dtype=torch.float16 if half else torch.float32, device=device)
-        offset = np.full(len(prepared.recordings), -1, np.int64)
-        offset[recordings] = np.cumsum(lengths) - lengths
-        for v in recordings:
-            scaled = normaliser.with_gaps(np.asarray(prepared.recording(v), np.float32), int(v))
-            frames[offset[v] : offset[v] + len(scaled)] = torch.from_numpy(scaled)
-        return cls(frames, offset, prepared.recordings.offset)
-
-    def locate(self, recording: np.ndarray, first: np.ndarray) -> np.ndarray:
-        """Where runs of frames that begin at `first` in the corpus begin here: (N,), (N,) -> (N,)."""
-        if (self.offset[recording] < 0).any():
-            raise ValueError("a run of a video that is not in this store")
-        return self.offset[recording] + first - self.source_offset[recording]
-
-
-def gather(frames: Tensor, first: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Runs of frames (F, D): first, length (...) -> (..., steps, D), NaN = missing, and valid (..., steps)."""
-    step = torch.arange(steps, device=frames.device)
-    valid = step < length[..., None]
-    return frames[torch.where(valid, first[..., None] + step, 0)].float(), valid

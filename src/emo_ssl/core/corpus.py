@@ -132,6 +132,12 @@ class Corpus:
         """Indices of the segments of one split."""
         return np.flatnonzero(self.segments.split == SPLITS.index(split))
 
+    def split(self, name: str) -> "Corpus":
+        """The corpus with the segments of one split only: train, valid, test or none."""
+        chosen = self.where(name)
+        segments = SegmentTable(**{f.name: getattr(self.segments, f.name)[chosen] for f in fields(SegmentTable)})
+        return replace(self, segments=segments, targets=self.targets[chosen])
+
     @property
     def folds(self) -> list[int]:
         """The corpus's cross-validation folds, or just 0 where its split is given."""

@@ -1,7 +1,7 @@
-"""Training many members (arm x budget x seed) of one shape in lockstep along a member axis.
+"""Fine-tuning classifiers, and heads on fixed vectors: many members (arm x budget x seed) of one shape in lockstep.
 
-A member brings its own subset, batches, crops, start and learning rate; all that is random about it is a function of
-its budget and seed. It never hears of the members beside it, so lockstep is only a faster way to train them one by one.
+A member brings its own labels, batches and crops; all that is random about it is a function of its budget and seed. No
+member influences another, so lockstep is only a faster way to train them one by one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,29 +11,18 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emo_ssl.core.batches import FrameStore
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.core.model import (
-    BackboneConfig,
-    HeadConfig,
-    Params,
-    apply_head,
-    cuts_from_marginals,
-    depth_of,
-    encode,
-    exceed,
-    pool,
-    stack_members,
-)
+from emo_ssl.core.model import Classifier, Head, HeadConfig, depth_of, load_members, member_state
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.core.optim import PRECISIONS, Adam, AdamConfig, schedule
+from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.core.readout import Predictions, read_out
 
-LOOKS = 10  # at which a member is judged, where it keeps its best weights instead of the last
+CHECKS = 10  # on validation, where a member keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))
 WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
 
@@ -58,19 +47,15 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class Member:
-    """One model to train."""
+    """One of the models that train side by side."""
 
-    budget: int
     seed: int
     subset: np.ndarray  # (budget,) indices of its labelled segments
-    start: Params  # without member axis
-    rate: float
-    source: int = 0  # which table of vectors a probe reads
 
 
 @dataclass(frozen=True)
-class Task:
-    """Labelled segments on the device: where their frames begin, and what people said about them."""
+class LabelledSegments:
+    """The segments of a corpus on the device: where their frames begin, and their labels."""
 
     frames: Tensor  # (F + 1, D), missing = 0 and a last frame of zeros, which stands for padding
     first: Tensor  # (N,)
@@ -81,22 +66,18 @@ class Task:
     head: HeadConfig
 
     @classmethod
-    def build(cls, prepared: Corpus, normaliser: Normaliser, device: torch.device, kind: str = "ordinal") -> "Task":
-        recordings = np.unique(prepared.segments.recording)
-        store = FrameStore.build(prepared, normaliser, recordings, device)
-        levels = levels_of(prepared.targets)
-        head = HeadConfig(
-            thresholds_between(levels),
-            emotions=len(prepared.target_names),
-            categories=len(prepared.category_names),
-            kind=kind,
-        )
+    def build(
+        cls, corpus: Corpus, normaliser: Normaliser, device: torch.device, kind: str = "ordinal"
+    ) -> "LabelledSegments":
+        store = FrameStore.build(corpus, normaliser, np.unique(corpus.segments.recording), device)
+        levels = levels_of(corpus.targets)
+        head = HeadConfig(thresholds_between(levels), len(corpus.target_names), len(corpus.category_names), kind)
         return cls(
             with_padding(store.frames),
-            torch.from_numpy(store.locate(prepared.segments.recording, prepared.segments.first)).to(device),
-            torch.from_numpy(prepared.segments.length.astype(np.int64)).to(device),
-            torch.from_numpy(prepared.targets).to(device),
-            torch.from_numpy(prepared.segments.category.astype(np.int64)).to(device),
+            torch.from_numpy(store.locate(corpus.segments.recording, corpus.segments.first)).to(device),
+            torch.from_numpy(corpus.segments.length.astype(np.int64)).to(device),
+            torch.from_numpy(corpus.targets).to(device),
+            torch.from_numpy(corpus.segments.category.astype(np.int64)).to(device),
             levels,
             head,
         )
@@ -116,11 +97,11 @@ def with_padding(frames: Tensor) -> Tensor:
     return torch.cat((frames.nan_to_num(nan=0.0), frames.new_zeros(1, frames.shape[1])))
 
 
-def clip_tokens(frames: Tensor, first: Tensor, length: Tensor, stack: int, tokens: int) -> tuple[Tensor, Tensor]:
-    """Padded frames (F + 1, D), first and length (...) -> tokens (..., L, S) and which of them are real (..., L)."""
-    step = torch.arange(tokens * stack, device=frames.device)
-    valid = step < length[..., None]
-    index = torch.where(valid, first[..., None] + step, len(frames) - 1)
+def tokens_at(frames: Tensor, first: Tensor, length: Tensor, stack: int, tokens: int) -> tuple[Tensor, Tensor]:
+    """Padded frames (F + 1, D), first and length (...) -> tokens (..., L, S) and which of them are valid (..., L)."""
+    place = torch.arange(tokens * stack, device=frames.device)
+    valid = place < length[..., None]
+    index = torch.where(valid, first[..., None] + place, len(frames) - 1)
     rows = frames.index_select(0, index.flatten()).float()
     return rows.view(*length.shape, tokens, stack * frames.shape[1]), valid[..., ::stack]
 
@@ -134,176 +115,136 @@ def thresholds_between(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple((a + b) / 2 for a, b in pairwise(levels))
 
 
-def with_marginals(start: Params, targets: Tensor, head: HeadConfig) -> Params:
-    """The head begun where it predicts its subset's own distribution: targets (n, E)."""
-    start = dict(start)
-    if head.kind == "ordinal":
-        above = torch.stack([(targets > t).float().mean(0) for t in head.thresholds], 1)
-        start["head.cuts"] = cuts_from_marginals(above).to(start["head.cuts"])
-    else:
-        start["head.bias"] = start["head.bias"].clone()
-        start["head.bias"][: head.emotions] = targets.median(0).values.to(start["head.bias"])
-    return start
+# --- what a step reads ----------------------------------------------------------------------------------------------
+
+Inputs = Callable[[Tensor, Tensor], tuple[Tensor, ...]]  # picked and place (M, B) -> what the network is called with
+
+
+class Probe(nn.Module):
+    """A head on vectors (M, B, I) that nothing learns to make."""
+
+    def __init__(self, head: HeadConfig, inputs: int, members: int = 1):
+        super().__init__()
+        self.head = Head(head, inputs, members)
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        return self.head(vectors)
+
+
+def random_crops(data: LabelledSegments, stack: int, config: FinetuneConfig) -> Inputs:
+    """Of the segments picked (M, B), where in [0, 1) `place` says -> tokens (M, B, L, S), valid (M, B, L)."""
+    longest = min(config.tokens, -(-int(data.length.max()) // stack))
+
+    def inputs(picked: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        length = data.length[picked]
+        crop = length.clamp(max=longest * stack)
+        # a place next to 1 may round to the position after the last
+        first = data.first[picked] + torch.minimum(((length - crop + 1) * place).long(), length - crop)
+        return tokens_at(data.frames, first, crop, stack, longest)
+
+    return inputs
 
 
 def draw_batches(member: Member, steps: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """The segments (steps, B) that a member sees, epochs of its subset end to end, and where in them, in [0, 1)."""
-    rng = np.random.default_rng([member.seed, member.budget])
+    """The segments (steps, B) of a member's batches, epochs of its subset end to end, and where in each, in [0, 1)."""
+    rng = np.random.default_rng([member.seed, len(member.subset)])
     epochs = -(-steps * batch // len(member.subset))
     order = np.concatenate([rng.permutation(member.subset) for _ in range(epochs)])
     return order[: steps * batch].reshape(steps, batch), rng.random((steps, batch))
 
 
-def member_losses(task: Task, params: Params, vectors: Tensor, picked: Tensor) -> Tensor:
-    """vectors (M, B, I) of the segments picked (M, B) -> the members' own mean losses (M,)."""
-    scores, logits = apply_head(task.head, params, vectors)
-    scores, targets = scores.float(), task.targets[picked]
-    if task.head.kind == "ordinal":
-        above = (targets[..., None] > task.thresholds).float()
-        loss = F.binary_cross_entropy_with_logits(exceed(params, scores), above, reduction="none").sum(-1).mean((1, 2))
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def member_losses(data: LabelledSegments, head: Head, scores: Tensor, logits: Tensor, picked: Tensor) -> Tensor:
+    """Scores (M, B, E) and logits (M, B, C) of the segments picked (M, B) -> the members' own mean losses (M,)."""
+    scores, targets = scores.float(), data.targets[picked]
+    if data.head.kind == "ordinal":
+        above = (targets[..., None] > data.thresholds).float()
+        errors = F.binary_cross_entropy_with_logits(head.exceedance_logits(scores), above, reduction="none")
+        loss = errors.sum(-1).mean((1, 2))
     else:
         loss = (scores - targets).abs().mean((1, 2))
-    if task.head.categories:
-        members, batch = picked.shape
-        told = task.category[picked].flatten()  # -1 where nobody said
-        flat = F.cross_entropy(logits.float().flatten(0, 1), told, ignore_index=-1, reduction="none")
-        loss = loss + flat.view(members, batch).mean(1)
+    if data.head.categories:
+        category = data.category[picked].flatten()  # -1 where it is not known
+        flat = F.cross_entropy(logits.float().flatten(0, 1), category, ignore_index=-1, reduction="none")
+        loss = loss + flat.view(picked.shape).mean(1)
     return loss
 
 
-Vectors = Callable[[Params, Tensor, Tensor], Tensor]
-
-
-def backbone_vectors(task: Task, backbone: BackboneConfig, config: FinetuneConfig) -> Vectors:
-    """Pooled states of random crops: picked (M, B), place (M, B) -> (M, B, 2W)."""
-    longest = min(config.tokens, -(-int(task.length.max()) // backbone.stack))
-
-    def vectors(params: Params, picked: Tensor, place: Tensor) -> Tensor:
-        length = task.length[picked]
-        crop = length.clamp(max=longest * backbone.stack)
-        # a place next to 1 may round to the position after the last
-        first = task.first[picked] + torch.minimum(((length - crop + 1) * place).long(), length - crop)
-        tokens, real = clip_tokens(task.frames, first, crop, backbone.stack, longest)
-        return pool(encode(backbone, params, tokens, real), real)
-
-    return vectors
-
-
-def table_vectors(tables: Tensor, sources: Tensor) -> Vectors:
-    """Rows of fixed tables (S, N, I): a probe of whatever filled them."""
-
-    def vectors(params: Params, picked: Tensor, place: Tensor) -> Tensor:
-        return tables[sources[:, None], picked]
-
-    return vectors
-
-
-Judge = Callable[[Params], Tensor]
-
-
-def keep_better(kept: Params, best: Tensor, params: Params, found: Tensor) -> tuple[Params, Tensor]:
-    """Each member's better weights (M, ...) and score (M,): the later of equal ones; NaN is worse than any number."""
-    found = found.nan_to_num(nan=-torch.inf)
-    better = found >= best
-    chosen = {
-        name: torch.where(better.view(-1, *[1] * (value.dim() - 1)), value.detach(), kept[name])
-        for name, value in params.items()
-    }
-    return chosen, torch.where(better, found, best)
-
-
 def train(
-    task: Task,
+    network: Classifier | Probe,
+    inputs: Inputs,
+    data: LabelledSegments,
     members: Sequence[Member],
-    vectors: Vectors,
     config: FinetuneConfig,
-    layers: int | None = None,
-    judge: Judge | None = None,
-) -> Params:
-    """The members' weights after the last step, (M, ...). With `layers` the learning rate falls towards the input.
+    rate: float,
+    check: Callable[[nn.Module], Tensor] | None = None,
+) -> None:
+    """Train the members of `network` in place; the learning rate falls from the head towards the input.
 
-    With a `judge`, which scores the members (M,), each keeps the weights of the best of `LOOKS` looks instead.
+    With a `check`, which scores the members on validation segments (M,), each ends with the best of its `CHECKS`
+    states; without, with its last one.
     """
-    device = task.device
-    starts = [with_marginals(m.start, task.targets[torch.from_numpy(m.subset).to(device)], task.head) for m in members]
-    params = {name: value.to(device) for name, value in stack_members(starts).items()}
-    params = {name: value for name, value in params.items() if layers is not None or name.startswith("head")}
-    decay = {name: config.layer_decay ** depth_of(name, layers or 0) for name in params}
-    adam = Adam(params, config.adam, decay if layers is not None else None)
-    draws = [draw_batches(m, config.steps, config.batch) for m in members]
+    device = data.device
+    for m, member in enumerate(members):
+        network.head.start_at(m, data.targets[torch.from_numpy(member.subset).to(device)])
+    layers = network.encoder.config.layers if isinstance(network, Classifier) else 0
+    optimiser = adamw(network, config.adam, rate, lambda name: config.layer_decay ** depth_of(name, layers))
+    draws = [draw_batches(member, config.steps, config.batch) for member in members]
     picked = torch.from_numpy(np.stack([d[0] for d in draws], 1)).to(device)
     place = torch.from_numpy(np.stack([d[1] for d in draws], 1).astype(np.float32)).to(device)
-    peak = torch.tensor([m.rate for m in members], device=device)
-    leaves = list(adam.params.values())
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    kept, best = params, torch.full((len(members),), -torch.inf, device=device)
-    looks = set(np.linspace(0, config.steps, LOOKS + 1).round().astype(int).tolist()) - {0}
-    for step in range(config.steps):
+    best, best_state = torch.full((len(members),), -torch.inf), [member_state(network, m) for m in range(len(members))]
+    checked = set(np.linspace(0, config.steps, CHECKS + 1).round().astype(int).tolist()) - {0}
+    for number in range(config.steps):
         with amp:
-            loss = member_losses(task, adam.params, vectors(adam.params, picked[step], place[step]), picked[step]).sum()
-        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-        adam.step(gradients, peak * schedule(step, config.steps, config.adam))
-        if judge and step + 1 in looks:
-            kept, best = keep_better(kept, best, adam.params, judge(adam.params).to(best))
-    return kept if judge else {name: value.detach() for name, value in adam.params.items()}
+            scores, logits = network(*inputs(picked[number], place[number]))
+            loss = member_losses(data, network.head, scores, logits, picked[number]).sum()
+        loss.backward()
+        clip_members(network, len(members), config.adam.clip)
+        step(optimiser, schedule(number, config.steps, config.adam))
+        if check and number + 1 in checked:
+            found = check(network).nan_to_num(nan=-torch.inf)
+            for m in torch.nonzero(found >= best)[:, 0].tolist():
+                best[m] = found[m]
+                best_state[m] = {name: value.clone() for name, value in member_state(network, m).items()}
+    if check:
+        load_members(network, best_state)
+
+
+# --- reading out ----------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def embed(task: Task, backbone: BackboneConfig, params: Params, chosen: np.ndarray, config: FinetuneConfig) -> Tensor:
+def embed(network: Classifier, data: LabelledSegments, chosen: np.ndarray, config: FinetuneConfig) -> Tensor:
     """Pooled states of whole segments, in buckets of similar length: chosen (n,) -> (M, n, 2W)."""
-    members = len(next(iter(params.values())))
-    lengths = task.length.cpu().numpy()[chosen]
+    members, stack = len(network.encoder.token.weight), network.encoder.config.stack
+    lengths = data.length.cpu().numpy()[chosen]
     order = np.argsort(lengths, kind="stable")
-    out = torch.empty((members, len(chosen), 2 * backbone.width), device=task.device)
-    amp = torch.autocast(task.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    out = torch.empty((members, len(chosen), 2 * network.encoder.config.width), device=data.device)
+    amp = torch.autocast(data.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     begin = 0
     while begin < len(order):
         # as many as fit when padded to the longest of them
-        tokens = -(-lengths[order[begin:]] // backbone.stack)
+        tokens = -(-lengths[order[begin:]] // stack)
         fits = np.arange(1, len(tokens) + 1) * tokens * members <= config.score_tokens
         part = order[begin : begin + max(1, int(fits.sum()))]
         begin += len(part)
-        index = torch.from_numpy(chosen[part]).to(task.device)
-        longest = -(-int(lengths[part[-1]]) // backbone.stack)
-        tokens, real = clip_tokens(task.frames, task.first[index], task.length[index], backbone.stack, longest)
+        index = torch.from_numpy(chosen[part]).to(data.device)
+        longest = -(-int(lengths[part[-1]]) // stack)
+        tokens, valid = tokens_at(data.frames, data.first[index], data.length[index], stack, longest)
         with amp:
-            real = real.expand(members, *real.shape)
-            states = encode(backbone, params, tokens.expand(members, *tokens.shape), real)
-            out[:, torch.from_numpy(part).to(task.device)] = pool(states, real).float()
+            both = (x.expand(members, *x.shape) for x in (tokens, valid))
+            out[:, torch.from_numpy(part).to(data.device)] = network.pooled(*both).float()
     return out
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What members say of n segments, before any read-out."""
-
-    above: np.ndarray | None  # (M, n, E, K) P(y > t_k), ordinal head
-    intensity: np.ndarray | None  # (M, n, E), L1 head
-    category: np.ndarray | None  # (M, n, C) probabilities
-
-
 @torch.no_grad()
-def score(task: Task, params: Params, vectors: Tensor) -> Scores:
-    """vectors (M, n, I) -> what the heads make of them."""
-    scores, logits = apply_head(task.head, params, vectors)
-    ordinal = task.head.kind == "ordinal"
-    return Scores(
-        above=torch.sigmoid(exceed(params, scores)).cpu().numpy() if ordinal else None,
-        intensity=None if ordinal else scores.cpu().numpy(),
-        category=logits.softmax(-1).cpu().numpy() if task.head.categories else None,
-    )
-
-
-def predict(task: Task, params: Params, vectors: Tensor) -> Predictions:
+def predict(head: Head, vectors: Tensor, levels: Sequence[float]) -> Predictions:
     """vectors (M, n, I) -> the members' predictions for n segments."""
-    scores = score(task, params, vectors)
-    return read_out(task.levels, scores.above, scores.intensity, scores.category)
-
-
-def permuted(backbone: Params, seed: int) -> Params:
-    """Every tensor's values shuffled: the scale of a pretrained backbone without its content."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: value.flatten()[torch.randperm(value.numel(), generator=generator)].view(value.shape)
-        for name, value in backbone.items()
-    }
+    scores, logits = head(vectors)
+    category = logits.softmax(-1).cpu().numpy() if head.config.categories else None
+    if head.config.kind == "l1":
+        return read_out(levels, intensity=scores.cpu().numpy(), category=category)
+    return read_out(levels, torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy(), category=category)

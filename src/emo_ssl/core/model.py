@@ -1,27 +1,27 @@
-"""Backbones and heads as pure functions over parameters with a leading member axis.
+"""The encoder, the masked autoencoder and the classifier: ordinary modules, with room for many models of one shape.
 
-A member is one model: `params[name]` is (M, ...), and M models of one shape run as one batch of matrix products.
-A single model is M = 1. Shapes: M members, B clips, T frames, D features, L tokens of S = stack x D values, W width,
-E emotions, C categories.
+Every parameter has a leading member axis, so that M models train as one batch of matrix products. A module made with
+`members=1` needs none of it: give it (B, ...) and it returns (B, ...). Shapes: M members, B clips, T frames of D
+features, L tokens of S = stack x D values, width W, E emotions, K thresholds, C categories.
 
-    frames (M, B, T, D) -> tokens (M, B, L, S) -> states (M, B, L, W) -> pooled (M, B, 2W) -> heads
+    frames (M, B, T, D) -> tokens (M, B, L, S) -> states (M, B, L, W) -> pooled (M, B, 2W) -> scores (M, B, E)
 """
 
-import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-Params = dict[str, Tensor]
-STEADY = 1e-5
+EPS = 1e-5
 HEADS = ("ordinal", "l1")
+State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class BackboneConfig:
+class EncoderConfig:
     features: int
     kind: str = "transformer"  # or "gru"
     stack: int = 4  # frames a token: 25 tokens a second at 100 Hz
@@ -31,8 +31,8 @@ class BackboneConfig:
     feedforward: int = 4  # times the width
 
     def __post_init__(self):
-        if self.kind not in BACKBONES:
-            raise ValueError(f"backbone {self.kind!r} is none of {', '.join(BACKBONES)}")
+        if self.kind not in ENCODERS:
+            raise ValueError(f"encoder {self.kind!r} is none of {', '.join(ENCODERS)}")
         if min(self.features, self.stack, self.width, self.heads, self.feedforward) < 1 or self.layers < 0:
             raise ValueError("features, stack, width, heads and feedforward are at least 1")
         if self.width % (2 * self.heads):
@@ -51,9 +51,6 @@ class HeadConfig:
     kind: str = "ordinal"  # or "l1", the literal reading of the paper
 
 
-# --- tokens ---------------------------------------------------------------------------------------------------------
-
-
 def to_tokens(frames: Tensor, valid: Tensor, stack: int) -> tuple[Tensor, Tensor]:
     """frames (..., T, D), valid (..., T) -> tokens (..., L, S), valid (..., L); a token with one real frame counts.
 
@@ -67,14 +64,7 @@ def to_tokens(frames: Tensor, valid: Tensor, stack: int) -> tuple[Tensor, Tensor
     return frames.reshape(shape), valid.reshape(*shape[:-1], stack).any(-1)
 
 
-# --- pieces with a member axis --------------------------------------------------------------------------------------
-
-
-def linear(x: Tensor, params: Params, name: str) -> Tensor:
-    """(M, ..., in) -> (M, ..., out) with weight (M, in, out) and bias (M, out)."""
-    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
-    flat = x.reshape(len(x), -1, x.shape[-1])
-    return torch.baddbmm(bias[:, None], flat, weight).view(*x.shape[:-1], weight.shape[-1])
+# --- layers with a member axis --------------------------------------------------------------------------------------
 
 
 def over_members(parameter: Tensor, like: Tensor) -> Tensor:
@@ -82,218 +72,308 @@ def over_members(parameter: Tensor, like: Tensor) -> Tensor:
     return parameter.view(len(parameter), *[1] * (like.dim() - 2), parameter.shape[-1])
 
 
-def layer_norm(x: Tensor, params: Params, name: str) -> Tensor:
-    scaled = F.layer_norm(x, x.shape[-1:])
-    return torch.addcmul(over_members(params[f"{name}.shift"], x), scaled, over_members(params[f"{name}.scale"], x))
+class Linear(nn.Module):
+    """(M, ..., in) -> (M, ..., out)."""
+
+    def __init__(self, fan_in: int, fan_out: int, members: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(members, fan_in, fan_out))
+        self.bias = nn.Parameter(torch.zeros(members, fan_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.reshape(len(x), -1, x.shape[-1])
+        return torch.baddbmm(self.bias[:, None], flat, self.weight).view(*x.shape[:-1], self.weight.shape[-1])
 
 
-def rotary_angles(length: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin (L, head_width / 2): positions as rotations, so that only distances matter and any length works."""
-    rates = 10_000.0 ** -(torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
+class MaskToken(nn.Module):
+    """What stands in for a masked token."""
+
+    def __init__(self, width: int, members: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(members, width))
+
+    def forward(self, x: Tensor, masked: Tensor) -> Tensor:
+        return torch.where(masked[..., None], over_members(self.weight, x).to(x.dtype), x)
+
+
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, members: int = 1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(members, width))
+        self.bias = nn.Parameter(torch.zeros(members, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled = F.layer_norm(x, x.shape[-1:])
+        return torch.addcmul(over_members(self.bias, x), scaled, over_members(self.weight, x))
+
+
+# --- encoders -------------------------------------------------------------------------------------------------------
+
+
+def rotary(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """cos and sin (L, width / 2): positions as rotations, so that only distances matter and any length works."""
+    rates = 10_000.0 ** -(torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
     angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * rates
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x (..., L, head_width), its halves turned by the position's angles."""
+    """x (..., L, width), its halves turned by each position's angles."""
     a, b = x.chunk(2, -1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
 
 
-def attend(
-    x: Tensor, valid: Tensor | None, params: Params, name: str, heads: int, turn: tuple[Tensor, Tensor]
-) -> Tensor:
-    """Self-attention over (M, B, L, W); padded tokens are read by nobody."""
-    m, b, length, width = x.shape
-    qkv = linear(x, params, f"{name}.qkv").view(m * b, length, 3, heads, width // heads)
-    qk, v = qkv.permute(2, 0, 3, 1, 4).split((2, 1))
-    q, k = rotate(qk, *turn).to(v.dtype)
-    mask = None if valid is None else valid.reshape(m * b, 1, 1, length)
-    mixed = F.scaled_dot_product_attention(q, k, v[0], attn_mask=mask)
-    return linear(mixed.transpose(1, 2).reshape(m, b, length, width), params, f"{name}.out")
+class Attention(nn.Module):
+    """Self-attention over (M, B, L, W); no token attends to padding."""
+
+    def __init__(self, width: int, heads: int, members: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = Linear(width, 3 * width, members), Linear(width, width, members)
+        self.norm = LayerNorm(width, members)
+
+    def forward(self, x: Tensor, valid: Tensor | None, positions: tuple[Tensor, Tensor]) -> Tensor:
+        m, b, length, width = x.shape
+        qkv = self.qkv(self.norm(x)).view(m * b, length, 3, self.heads, width // self.heads)
+        qk, v = qkv.permute(2, 0, 3, 1, 4).split((2, 1))
+        q, k = rotate(qk, *positions).to(v.dtype)
+        mask = None if valid is None else valid.reshape(m * b, 1, 1, length)
+        mixed = F.scaled_dot_product_attention(q, k, v[0], attn_mask=mask)
+        return self.out(mixed.transpose(1, 2).reshape(m, b, length, width))
 
 
-# --- backbones ------------------------------------------------------------------------------------------------------
+class FeedForward(nn.Module):
+    def __init__(self, width: int, inner: int, members: int):
+        super().__init__()
+        self.up, self.down = Linear(width, inner, members), Linear(inner, width, members)
+        self.norm = LayerNorm(width, members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(self.norm(x))))
 
 
-def transformer_shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
-    w, inner = config.width, config.feedforward * config.width
-    shapes: dict[str, tuple[int, ...]] = {}
-    for i in range(config.layers):
-        for name, (fan_in, fan_out) in {
-            "attention.qkv": (w, 3 * w),
-            "attention.out": (w, w),
-            "feed.in": (w, inner),
-            "feed.out": (inner, w),
-        }.items():
-            shapes |= {f"layer{i}.{name}.weight": (fan_in, fan_out), f"layer{i}.{name}.bias": (fan_out,)}
-        for norm in ("attention.norm", "feed.norm"):
-            shapes |= {f"layer{i}.{norm}.scale": (w,), f"layer{i}.{norm}.shift": (w,)}
-    return shapes
+class Block(nn.Module):
+    def __init__(self, config: EncoderConfig, members: int):
+        super().__init__()
+        self.attention = Attention(config.width, config.heads, members)
+        self.feedforward = FeedForward(config.width, config.feedforward * config.width, members)
+
+    def forward(self, x: Tensor, valid: Tensor | None, positions: tuple[Tensor, Tensor]) -> Tensor:
+        x = x + self.attention(x, valid, positions)
+        return x + self.feedforward(x)
 
 
-def transformer(config: BackboneConfig, params: Params, x: Tensor, valid: Tensor | None) -> Tensor:
-    """(M, B, L, W) -> (M, B, L, W): layers that normalise first."""
-    turn = rotary_angles(x.shape[2], config.width // config.heads, x.device)
-    for i in range(config.layers):
-        name = f"layer{i}"
-        normed = layer_norm(x, params, f"{name}.attention.norm")
-        x = x + attend(normed, valid, params, f"{name}.attention", config.heads, turn)
-        inner = F.gelu(linear(layer_norm(x, params, f"{name}.feed.norm"), params, f"{name}.feed.in"))
-        x = x + linear(inner, params, f"{name}.feed.out")
-    return x
+class Transformer(nn.ModuleList):
+    """Blocks that normalise first."""
+
+    def __init__(self, config: EncoderConfig, members: int):
+        super().__init__(Block(config, members) for _ in range(config.layers))
+        self.head_width = config.width // config.heads
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        positions = rotary(x.shape[2], self.head_width, x.device)
+        for block in self:
+            x = block(x, valid, positions)
+        return x
 
 
-def gru_shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
-    half, shapes = config.width // 2, {}
-    for i in range(config.layers):
-        for suffix in ("", "_reverse"):
-            shapes |= {
-                f"layer{i}.weight_ih{suffix}": (3 * half, config.width),
-                f"layer{i}.weight_hh{suffix}": (3 * half, half),
-                f"layer{i}.bias_ih{suffix}": (3 * half,),
-                f"layer{i}.bias_hh{suffix}": (3 * half,),
-            }
-    return shapes
+class GRU(nn.ModuleList):
+    """A bidirectional torch.nn.GRU for each member: recurrences cannot share their steps."""
+
+    def __init__(self, config: EncoderConfig, members: int):
+        half = config.width // 2
+        super().__init__(
+            nn.GRU(config.width, half, config.layers, bidirectional=True, batch_first=True) for _ in range(members)
+        )
+        for name, parameter in self.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        if valid is None:
+            return torch.stack([gru(inputs)[0] for gru, inputs in zip(self, x, strict=True)])
+        states = []
+        for gru, inputs, lengths in zip(self, x, valid.sum(-1).clamp(min=1).cpu(), strict=True):
+            packed = nn.utils.rnn.pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+            padded = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[2])
+            states.append(padded[0])
+        return torch.stack(states)
 
 
-def gru(config: BackboneConfig, params: Params, x: Tensor, valid: Tensor | None) -> Tensor:
-    """Both directions over (M, B, L, W), a member after another: recurrences cannot share their steps."""
-    members = []
-    for m in range(len(x)):
-        lengths = torch.full((x.shape[1],), x.shape[2]) if valid is None else valid[m].sum(-1).clamp(min=1).cpu()
-        state = x[m]
-        for i in range(config.layers):
-            parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            flat = [params[f"layer{i}.{part}{suffix}"][m] for suffix in ("", "_reverse") for part in parts]
-            packed = torch.nn.utils.rnn.pack_padded_sequence(state, lengths, batch_first=True, enforce_sorted=False)
-            start = state.new_zeros(2, x.shape[1], config.width // 2)
-            data, _ = torch._VF.gru(packed.data, packed.batch_sizes, start, flat, True, 1, 0.0, False, True)
-            out = torch.nn.utils.rnn.PackedSequence(
-                data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
-            )
-            state, _ = torch.nn.utils.rnn.pad_packed_sequence(out, batch_first=True, total_length=x.shape[2])
-        members.append(state)
-    return torch.stack(members)
+ENCODERS = {"transformer": Transformer, "gru": GRU}
 
 
-BACKBONES = {"transformer": (transformer_shapes, transformer), "gru": (gru_shapes, gru)}
+class Encoder(nn.Module):
+    """Tokens -> states, one a token. A learned token stands in wherever `masked` is true.
 
+    x       (B, L, S) tokens or (B, T, D) frames; with several members (M, B, L, S) or (M, B, T, D)
+    valid   (B, L) or (B, T) bool, False = padding; all valid if it is left out
+    masked  (B, L) bool, tokens that the model may not see
+    """
 
-def backbone_shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
-    w = config.width
-    return {
-        "token.weight": (config.token_size, w),
-        "token.bias": (w,),
-        "mask": (w,),
-        **BACKBONES[config.kind][0](config),
-        "last.scale": (w,),
-        "last.shift": (w,),
-    }
+    def __init__(self, config: EncoderConfig, members: int = 1):
+        super().__init__()
+        self.config = config
+        self.token = Linear(config.token_size, config.width, members)
+        self.mask = MaskToken(config.width, members)
+        self.layers = ENCODERS[config.kind](config, members)
+        self.norm = LayerNorm(config.width, members)
 
-
-def encode(
-    config: BackboneConfig, params: Params, tokens: Tensor, valid: Tensor, hidden: Tensor | None = None
-) -> Tensor:
-    """tokens (M, B, L, S), valid (M, B, L) -> states (M, B, L, W); where `hidden` the learned mask token stands in."""
-    x = linear(tokens, params, "token")
-    if hidden is not None:
-        x = torch.where(hidden[..., None], over_members(params["mask"], x).to(x.dtype), x)
-    ragged = valid if not bool_all(valid) else None
-    return layer_norm(BACKBONES[config.kind][1](config, params, x, ragged), params, "last")
-
-
-def bool_all(valid: Tensor) -> bool:
-    """Whether nothing is padded; asked on the CPU only, since the answer would stall a GPU's queue."""
-    return valid.device.type == "cpu" and bool(valid.all())
+    def forward(self, x: Tensor, valid: Tensor | None = None, masked: Tensor | None = None) -> Tensor:
+        if x.dim() == 3:
+            valid, masked = (None if part is None else part[None] for part in (valid, masked))
+            return self(x[None], valid, masked)[0]
+        if x.shape[-1] != self.config.token_size:
+            x, valid = to_tokens(x, torch.isfinite(x).any(-1) if valid is None else valid, self.config.stack)
+        x = self.token(x)
+        if masked is not None:
+            x = self.mask(x, masked)
+        # without padding attention is faster; asked on the CPU only, since the answer would stall a GPU's queue
+        if valid is not None and valid.device.type == "cpu" and not torch.compiler.is_compiling() and bool(valid.all()):
+            valid = None
+        return self.norm(self.layers(x, valid))
 
 
 def pool(states: Tensor, valid: Tensor) -> Tensor:
-    """Mean and standard deviation over valid tokens: (M, B, L, W), (M, B, L) -> (M, B, 2W)."""
+    """Mean and standard deviation over valid tokens: (..., L, W), (..., L) -> (..., 2W)."""
     weight = valid[..., None].to(states.dtype)
     count = weight.sum(-2).clamp(min=1)
     mean = (states * weight).sum(-2) / count
     variance = ((states - mean[..., None, :]).square() * weight).sum(-2) / count
-    return torch.cat((mean, (variance + STEADY).sqrt()), -1)
+    return torch.cat((mean, (variance + EPS).sqrt()), -1)
 
 
-# --- heads ----------------------------------------------------------------------------------------------------------
+# --- the two models -------------------------------------------------------------------------------------------------
 
 
-def head_shapes(config: HeadConfig, inputs: int) -> dict[str, tuple[int, ...]]:
-    outputs = config.emotions + config.categories
-    shapes = {"head.norm.scale": (inputs,), "head.norm.shift": (inputs,)}
-    shapes |= {"head.weight": (inputs, outputs), "head.bias": (outputs,)}
-    if config.kind == "ordinal":
-        shapes["head.cuts"] = (config.emotions, len(config.thresholds))
-    return shapes
+class MaskedAutoencoder(nn.Module):
+    """Recovers masked tokens from their surroundings: tokens (B, L, S), masked (B, L) -> a guess (B, L, S) at each."""
+
+    def __init__(self, config: EncoderConfig, members: int = 1):
+        super().__init__()
+        self.encoder, self.reconstruct = Encoder(config, members), Linear(config.width, config.token_size, members)
+
+    def forward(self, tokens: Tensor, valid: Tensor | None, masked: Tensor) -> Tensor:
+        if tokens.dim() == 3:
+            return self(tokens[None], None if valid is None else valid[None], masked[None])[0]
+        return self.reconstruct(self.encoder(tokens, valid, masked))
 
 
-def apply_head(config: HeadConfig, params: Params, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """vectors (M, B, I) -> scores (M, B, E) and category logits (M, B, C)."""
-    out = linear(layer_norm(vectors, params, "head.norm"), params, "head")
-    return out[..., : config.emotions], out[..., config.emotions :]
+class Head(nn.Module):
+    """Vectors (B, I) -> scores (B, E), each to be read against its emotion's cut points, and category logits (B, C)."""
+
+    def __init__(self, config: HeadConfig, inputs: int, members: int = 1):
+        super().__init__()
+        self.config = config
+        self.norm = LayerNorm(inputs, members)
+        self.linear = Linear(inputs, config.emotions + config.categories, members)
+        if config.kind == "ordinal":
+            self.cuts = nn.Parameter(torch.zeros(members, config.emotions, len(config.thresholds)))
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        if vectors.dim() == 2:
+            scores, logits = self(vectors[None])
+            return scores[0], logits[0]
+        out = self.linear(self.norm(vectors))
+        return out[..., : self.config.emotions], out[..., self.config.emotions :]
+
+    def exceedance_logits(self, scores: Tensor) -> Tensor:
+        """Logits of P(y > t_k): (M, B, E) -> (M, B, E, K). Each cut point lies a positive step above the last one."""
+        if scores.dim() == 2:
+            return self.exceedance_logits(scores[None])[0]
+        cuts = torch.cat((self.cuts[..., :1], self.cuts[..., :1] + F.softplus(self.cuts[..., 1:]).cumsum(-1)), -1)
+        return scores[..., None] - cuts[:, None]
+
+    @torch.no_grad()
+    def start_at(self, member: int, targets: Tensor) -> None:
+        """Begin where the head predicts the distribution of its own labels: targets (n, E)."""
+        if self.config.kind == "l1":
+            self.linear.bias[member, : self.config.emotions] = targets.median(0).values
+            return
+        above = torch.stack([(targets > t).float().mean(0) for t in self.config.thresholds], 1)
+        cuts = -torch.logit(above.clamp(1e-3, 1 - 1e-3))
+        steps = (cuts[:, 1:] - cuts[:, :-1]).clamp(min=1e-2)
+        self.cuts[member] = torch.cat((cuts[:, :1], torch.log(torch.expm1(steps))), 1)
 
 
-def cut_points(params: Params) -> Tensor:
-    """(M, E, K) increasing: the first is free, each next one lies a positive step above."""
-    raw = params["head.cuts"]
-    return torch.cat((raw[..., :1], raw[..., :1] + F.softplus(raw[..., 1:]).cumsum(-1)), -1)
+class Classifier(nn.Module):
+    """Tokens (B, L, S) -> scores (B, E) and category logits (B, C), from mean and deviation of the encoder's states."""
+
+    def __init__(self, config: EncoderConfig, head: HeadConfig, members: int = 1):
+        super().__init__()
+        self.encoder, self.head = Encoder(config, members), Head(head, 2 * config.width, members)
+
+    def pooled(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """(B, L, S), (B, L) -> (B, 2W)."""
+        return pool(self.encoder(tokens, valid), valid)
+
+    def forward(self, tokens: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        return self.head(self.pooled(tokens, valid))
 
 
-def exceed(params: Params, scores: Tensor) -> Tensor:
-    """Logits of P(y > t_k): scores (M, B, E) -> (M, B, E, K)."""
-    return scores[..., None] - cut_points(params)[:, None]
+# --- members --------------------------------------------------------------------------------------------------------
+
+RECURRENT = re.compile(r"layers\.(\d+)\.(?:weight|bias)_")  # a GRU's, which has a module a member and no member axis
 
 
-def cuts_from_marginals(share_above: Tensor) -> Tensor:
-    """share_above (E, K), the subset's P(y > t_k) -> raw cut parameters (E, K) that give just these at score 0."""
-    segments = -torch.logit(share_above.clamp(1e-3, 1 - 1e-3))
-    steps = (segments[:, 1:] - segments[:, :-1]).clamp(min=1e-2)
-    return torch.cat((segments[:, :1], torch.log(torch.expm1(steps))), 1)
+@torch.no_grad()
+def initialise(module: nn.Module, seeds: Sequence[int]) -> nn.Module:
+    """Draw each member's weights on the CPU from its own seed, so that every device starts from the same numbers."""
+    for m, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in module.named_parameters():
+            recurrent = RECURRENT.search(name)
+            if "weight" not in name or "norm" in name or (recurrent and int(recurrent[1]) != m):
+                continue
+            one = parameter if recurrent else parameter[m]
+            scale = 0.02 if "mask" in name else one.shape[-1 if recurrent else 0] ** -0.5
+            one.copy_(torch.randn(one.shape, generator=generator) * scale)
+            if name.endswith(("attention.out.weight", "feedforward.down.weight")):
+                one *= 0.5  # residual branches start small
+            elif name.endswith("linear.weight"):
+                one *= 0.1  # a head's first predictions come from its cut points alone
+    return module
 
 
-# --- parameters -----------------------------------------------------------------------------------------------------
+@torch.no_grad()
+def load_members(module: nn.Module, states: Sequence[State]) -> nn.Module:
+    """Copy state m, that of a module with one member, into member m; names that the module lacks are passed over."""
+    own = module.state_dict()
+    for m, state in enumerate(states):
+        for name, value in state.items():
+            recurrent = RECURRENT.search(name)
+            target = own.get(name.replace("layers.0.", f"layers.{m}.") if recurrent else name)
+            if target is not None:
+                (target if recurrent else target[m]).copy_(value if recurrent else value[0])
+    return module
 
 
-def initialise(shapes: dict[str, tuple[int, ...]], seed: int) -> Params:
-    """Parameters of one model (no member axis), drawn on the CPU so that every device starts from the same numbers."""
+def member_state(module: nn.Module, m: int = 0) -> dict[str, Tensor]:
+    """The state of member m, as a module with one member loads it."""
+    state = {}
+    for name, value in module.state_dict().items():
+        recurrent = RECURRENT.search(name)
+        if not recurrent:
+            state[name] = value[m : m + 1]
+        elif int(recurrent[1]) == m:
+            state[name.replace(f"layers.{m}.", "layers.0.")] = value
+    return state
+
+
+def shuffled(state: State, seed: int) -> dict[str, Tensor]:
+    """Each tensor's values in random order: the scale of trained weights without their content."""
     generator = torch.Generator().manual_seed(seed)
-    params = {}
-    for name, shape in shapes.items():
-        last = name.rsplit(".", 1)[-1]
-        if last == "scale":
-            params[name] = torch.ones(shape)
-        elif last.startswith("weight") or name == "mask":
-            # recurrent weights are (out, in), all others (in, out)
-            fan_in = shape[-1] if "_" in last else shape[0]
-            params[name] = torch.randn(shape, generator=generator) * (0.02 if name == "mask" else fan_in**-0.5)
-        else:
-            params[name] = torch.zeros(shape)
-    for name in [n for n in params if n.endswith(("attention.out.weight", "feed.out.weight"))]:
-        params[name] *= 0.5  # residual branches start small
-    if "head.weight" in params:
-        params["head.weight"] *= 0.1  # first predictions come from the cut-points alone
-    return params
-
-
-def stack_members(members: Sequence[Params]) -> Params:
-    """M models of one shape -> parameters with a member axis."""
-    return {name: torch.stack([member[name] for member in members]) for name in members[0]}
-
-
-def member(params: Params, m: int) -> Params:
-    return {name: value[m] for name, value in params.items()}
-
-
-def parameter_count(shapes: dict[str, tuple[int, ...]]) -> int:
-    return sum(math.prod(shape) for shape in shapes.values())
+    return {
+        name: value.flatten()[torch.randperm(value.numel(), generator=generator)].view(value.shape)
+        for name, value in state.items()
+    }
 
 
 def depth_of(name: str, layers: int) -> int:
     """How many steps below the head a parameter lies, for layer-wise decay of the learning rate."""
     if name.startswith("head"):
         return 0
-    if name.startswith("layer"):
-        return layers - int(name[len("layer") : name.index(".")])
-    return layers + 1 if name.startswith(("token", "mask")) else 1
+    inside = re.search(r"layers\.(\d+)\.(?!weight_|bias_)|_l(\d+)", name)
+    if inside:
+        return layers - int(inside[1] or inside[2])
+    return layers + 1 if ".token" in name or ".mask" in name else 1

@@ -1,16 +1,13 @@
-"""AdamW with a member axis: every member has its own clipping and learning rate, and never hears of the others.
-
-All parameters of a member lie in one row of a matrix (M, P), so that a step is a dozen operations whatever the model.
-"""
+"""torch.optim.AdamW for many models side by side: clipped one by one, with rates that fall towards the input."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from emo_ssl.core.model import Params
+from emo_ssl.core.model import RECURRENT
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -36,49 +33,59 @@ def schedule(step: int, steps: int, config: AdamConfig) -> float:
 
 
 def decays(name: str) -> bool:
-    """Matrices are decayed; biases, norms, cut-points and the mask token are not."""
-    return name.rsplit(".", 1)[-1].startswith("weight")
+    """Matrices are decayed; biases, norms, cut points and the mask token are not."""
+    return "weight" in name.rsplit(".", 1)[-1] and "norm" not in name and "mask" not in name
 
 
-class Adam:
-    """Owns the parameters it is given: `params` become views of one matrix, updated in place by `step`."""
+def adamw(
+    network: nn.Module, config: AdamConfig, rate: float, share_of: Callable[[str], float] = lambda name: 1.0
+) -> torch.optim.AdamW:
+    """A parameter group for each share of the peak rate, with and without decay; its own peak stands in `peak`."""
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        groups.setdefault((share_of(name), decays(name)), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": rate * share,
+                "peak": rate * share,
+                "weight_decay": config.weight_decay if decayed else 0.0,
+            }
+            for (share, decayed), parameters in groups.items()
+        ],
+        betas=(config.beta1, config.beta2),
+        eps=config.epsilon,
+        fused=True,
+    )
 
-    def __init__(self, params: Params, config: AdamConfig, rate_of: Mapping[str, float] | None = None):
-        self.config, self.count = config, 0
-        self.flat = torch.cat([p.detach().flatten(1) for p in params.values()], 1)
-        self.first, self.second = torch.zeros_like(self.flat), torch.zeros_like(self.flat)
-        sizes = [p[0].numel() for p in params.values()]
-        repeats = torch.tensor(sizes)
-        share = torch.tensor([(rate_of or {}).get(name, 1.0) for name in params]).repeat_interleave(repeats)
-        decay = torch.tensor([float(decays(name)) for name in params]).repeat_interleave(repeats)
-        self.share, self.decay = share.to(self.flat), (share * decay * config.weight_decay).to(self.flat)
-        pieces = self.flat.split(sizes, 1)
-        self.params = {
-            name: piece.view(p.shape).detach().requires_grad_()
-            for (name, p), piece in zip(params.items(), pieces, strict=True)
-        }
 
-    @torch.no_grad()
-    def step(self, gradients: tuple[Tensor, ...], rate: Tensor) -> Tensor:
-        """gradients in the order of `params`, rate (M,) -> the members' gradient norms (M,) before clipping."""
-        c = self.config
-        gradient = torch.cat([g.flatten(1) for g in gradients], 1)
-        norm = gradient.norm(dim=1)
-        gradient *= (c.clip / (norm + 1e-12)).clamp(max=1.0)[:, None]
-        self.count += 1
-        self.first.lerp_(gradient, 1 - c.beta1)
-        self.second.mul_(c.beta2).addcmul_(gradient, gradient, value=1 - c.beta2)
-        correction = math.sqrt(1 - c.beta2**self.count) / (1 - c.beta1**self.count)
-        move = self.second.sqrt().add_(c.epsilon)
-        torch.div(self.first, move, out=move)
-        move.mul_(correction * self.share).addcmul_(self.flat, self.decay)
-        self.flat.addcmul_(move, -rate[:, None])
-        return norm
+def gradients(network: nn.Module) -> Iterator[tuple[slice, Tensor]]:
+    """The members that a gradient belongs to, and the gradient with a member axis."""
+    for name, parameter in network.named_parameters():
+        recurrent = RECURRENT.search(name)
+        if parameter.grad is not None and recurrent:
+            yield slice(int(recurrent[1]), int(recurrent[1]) + 1), parameter.grad[None]
+        elif parameter.grad is not None:
+            yield slice(None), parameter.grad
 
-    def state(self) -> dict[str, Tensor]:
-        return {"flat": self.flat, "first": self.first, "second": self.second}
 
-    def restore(self, state: Mapping[str, Tensor], count: int) -> None:
-        for name, mine in self.state().items():
-            mine.copy_(state[name])
-        self.count = count
+@torch.no_grad()
+def clip_members(network: nn.Module, members: int, limit: float) -> Tensor:
+    """Scale each member's gradients so that their norm is at most `limit`; returns the norms (M,) before that."""
+    total = next(network.parameters()).new_zeros(members)
+    for own, gradient in gradients(network):
+        total[own] += torch.linalg.vector_norm(gradient.flatten(1), dim=1).square()
+    norms = total.sqrt()
+    scale = (limit / (norms + 1e-12)).clamp(max=1.0)
+    for own, gradient in gradients(network):
+        gradient.mul_(scale[own].view(-1, *[1] * (gradient.dim() - 1)))
+    return norms
+
+
+def step(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """One step at `share` of each group's peak rate; gradients are gone afterwards."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * share
+    optimiser.step()
+    optimiser.zero_grad()

@@ -1,12 +1,12 @@
-"""Masked pretraining: hide spans of tokens, recover the frames behind them, on windows of whole videos.
+"""Masked pretraining: hide spans of tokens, recover the frames behind them, on windows of whole recordings.
 
-Everything random about step t is a function of (seed, t), so the state of a run is its parameters, its moments and t:
+Everything random about step t is a function of (seed, t), so the state of a run is its weights, its moments and t:
 a resumed run ends in the same weights as one that was never stopped.
 """
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,23 +17,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from emo_ssl.core import reconstruct
-from emo_ssl.core.batches import FrameStore, MaskConfig, channel_mask, gather, realised_share, span_mask, windows
-from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core import baselines
+from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, drawn, gather, masked_batch, span_mask
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.leaks import trained_on
-from emo_ssl.core.model import (
-    BackboneConfig,
-    Params,
-    backbone_shapes,
-    encode,
-    initialise,
-    linear,
-    parameter_count,
-    stack_members,
-    to_tokens,
-)
+from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, to_tokens
 from emo_ssl.core.normalise import ENROLMENT, PROTOCOLS, Normaliser, typical_frame, under
-from emo_ssl.core.optim import PRECISIONS, Adam, AdamConfig, schedule
+from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
 from emo_ssl.utils.provenance import provenance
@@ -67,119 +57,162 @@ class PretrainConfig:
             raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"protocol {self.protocol!r} is none of {', '.join(PROTOCOLS)}")
-        self.backbone(1)  # refuses a shape that there is not
+        self.encoder(1)  # refuses a shape that there is not
 
-    def backbone(self, features: int) -> BackboneConfig:
-        return BackboneConfig(features, self.kind, self.stack, self.width, self.layers, self.heads)
+    def encoder(self, features: int) -> EncoderConfig:
+        return EncoderConfig(features, self.kind, self.stack, self.width, self.layers, self.heads)
 
-
-@dataclass(frozen=True)
-class Pool:
-    """Windows of normalised frames, on the device."""
-
-    frames: Tensor  # (F, D), NaN = missing
-    first: np.ndarray  # (W,)
-    length: np.ndarray  # (W,)
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-
-def make_pool(
-    corpora: Sequence[tuple[Corpus, Normaliser]], splits: Sequence[str], config: PretrainConfig, device: torch.device
-) -> Pool:
-    """All windows of the videos in `splits`, of every corpus."""
-    stores, firsts, lengths, begin = [], [], [], 0
-    for prepared, normaliser in corpora:
-        recordings = np.flatnonzero(np.isin(prepared.recordings.split, [SPLITS.index(name) for name in splits]))
-        store = FrameStore.build(prepared, normaliser, recordings, device)
-        cut = windows(prepared, recordings, round(config.window * prepared.frame_rate))
-        firsts.append(store.locate(cut.recording, cut.first) + begin)
-        lengths.append(cut.length)
-        stores.append(store.frames)
-        begin += len(store.frames)
-    return Pool(torch.cat(stores), np.concatenate(firsts), np.concatenate(lengths))
-
-
-def drawn(seed: int, step: int, batch: int, total: int) -> np.ndarray:
-    """The windows of step `step`: epochs of permutations end to end, cut into batches."""
-    places = np.arange(step * batch, (step + 1) * batch)
-    epochs = places // total
-    orders = {e: np.random.default_rng([seed, 0, int(e)]).permutation(total) for e in np.unique(epochs)}
-    return np.array([orders[e][p % total] for e, p in zip(epochs, places, strict=True)], np.int64)
+    @classmethod
+    def of(cls, plain: dict) -> "PretrainConfig":
+        """What `asdict` made of one, and run.json keeps."""
+        return cls(**{**plain, "adam": AdamConfig(**plain["adam"]), "mask": MaskConfig(**plain["mask"])})
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one step needs, chosen on the host and sent over at once."""
+class PretrainedRun:
+    """A finished run in its folder."""
 
-    first: Tensor  # (B,)
-    length: Tensor  # (B,)
-    hidden: Tensor  # (B, L) bool
-    place: Tensor  # (n,) the hidden tokens' positions in (B * L)
-    channels: Tensor | None  # (B, S) bool, features hidden over the whole window
-    steps: int  # frames
-    tokens: int
+    folder: Path
+    result: dict
+
+    def __str__(self) -> str:
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in self.result["held_out"].items())
+        config = self.result["config"]
+        return (
+            f"{self.folder}: {config['kind']} of {self.result['parameters']:,} parameters, {config['steps']:,} steps, "
+            f"seed {self.result['seed']}, fold {self.result['fold']}\nloss on held-out recordings: {losses}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self}</pre>"
 
 
-def make_batch(pool: Pool, chosen: np.ndarray, rng: np.random.Generator, config: PretrainConfig) -> Batch:
-    length = pool.length[chosen]
-    token_length = -(-length // config.stack)
-    steps = int(token_length.max()) * config.stack
-    hidden = span_mask(rng, token_length, config.mask)
-    channels = None
-    if config.mask.channel_share:
-        blocks = channel_mask(rng, len(chosen), pool.frames.shape[1], config.mask)
-        channels = torch.from_numpy(np.tile(blocks, (1, config.stack)))
-    device = pool.frames.device
-    parts = [torch.from_numpy(x) for x in (pool.first[chosen], length, hidden, np.flatnonzero(hidden))]
-    if device.type == "cuda":
-        parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
-        channels = None if channels is None else channels.pin_memory().to(device, non_blocking=True)
-    return Batch(*parts, channels, steps, int(token_length.sum()))
+# --- the method -----------------------------------------------------------------------------------------------------
 
 
 def reconstruction_loss(
-    config: BackboneConfig, params: Params, frames: Tensor, batch: Batch
+    network: MaskedAutoencoder, frames: Tensor, batch: MaskedBatch
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean smooth L1 over the known values behind the mask; also the sum and the count it is made of."""
-    raw, b = gather(frames, batch.first, batch.length, batch.steps)
-    tokens, valid = to_tokens(raw[None], b[None], config.stack)
-    seen = tokens if batch.channels is None else tokens.masked_fill(batch.channels[None, :, None], 0.0)
-    states = encode(config, params, seen, valid, batch.hidden[None])
-    chosen = states.reshape(1, -1, config.width)[:, batch.place]
-    guess = linear(chosen, params, "reconstruct")
-    target = raw.reshape(-1, config.token_size)[batch.place][None]
-    known = torch.isfinite(target) & b.reshape(-1, config.stack)[batch.place].repeat_interleave(
-        config.token_size // config.stack, -1
-    )
+    """Mean smooth L1 over the known values behind the mask; also the sum and the count that it is made of."""
+    config = network.encoder.config
+    raw, real = gather(frames, batch.first, batch.length, batch.steps)
+    tokens, valid = to_tokens(raw, real, config.stack)
+    if batch.channels is not None:
+        tokens = tokens.masked_fill(batch.channels[:, None], 0.0)
+    states = network.encoder(tokens, valid, batch.masked)
+    # only masked tokens are scored, so only they are reconstructed
+    guess = network.reconstruct(states.flatten(0, 1)[batch.place][None])[0]
+    target = raw.reshape(-1, config.token_size)[batch.place]
+    known = torch.isfinite(target) & real.reshape(-1, config.stack)[batch.place].repeat_interleave(config.features, -1)
     errors = F.smooth_l1_loss(guess.float(), torch.where(known, target, 0.0), reduction="none")
     total, count = torch.where(known, errors, 0.0).sum(), known.sum()
     return total / count.clamp(min=1), total.detach(), count
 
 
+def held_out_batches(held_out: WindowPool, config: PretrainConfig, seed: int) -> Iterator[MaskedBatch]:
+    """Every held-out window once, always behind the same mask."""
+    order = np.argsort(held_out.length, kind="stable")
+    for number, i in enumerate(range(0, len(order), 2 * config.batch)):
+        rng = np.random.default_rng([seed, 2, number])
+        yield masked_batch(held_out, order[i : i + 2 * config.batch], rng, config.mask, config.stack)
+
+
+@torch.no_grad()
+def held_out_loss(network: MaskedAutoencoder, held_out: WindowPool, config: PretrainConfig, seed: int) -> float:
+    parts = [reconstruction_loss(network, held_out.frames, b)[1:] for b in held_out_batches(held_out, config, seed)]
+    sums, counts = zip(*parts, strict=True)
+    return float(torch.stack(sums).sum().double() / torch.stack(counts).sum())
+
+
+def baseline_losses(held_out: WindowPool, mean: np.ndarray, config: PretrainConfig, seed: int) -> dict[str, float]:
+    """What needs no model, on the very masks that the held-out loss uses."""
+    sums, count = dict.fromkeys(baselines.BASELINES, 0.0), 0
+    for batch in held_out_batches(held_out, config, seed):
+        raw, valid = gather(held_out.frames, batch.first, batch.length, batch.steps)
+        masked = baselines.frame_mask(batch.masked.cpu().numpy(), config.stack, batch.steps)
+        some, known = baselines.baseline_losses(raw.cpu().numpy(), masked, valid.cpu().numpy(), mean)
+        sums, count = {name: sums[name] + some[name] for name in sums}, count + known
+    if not count:
+        raise UserError(
+            "nothing to recover in the validation recordings: too short for a mask, or all missing; choose a smaller "
+            "stack or other folds."
+        )
+    return {name: total / count for name, total in sums.items()}
+
+
+def train(
+    network: MaskedAutoencoder,
+    pool: WindowPool,
+    held_out: WindowPool,
+    mean: np.ndarray,
+    config: PretrainConfig,
+    seed: int,
+    folder: Path,
+) -> tuple[list[dict], float]:
+    """Train in place, from the last checkpoint in `folder` if there is one; the log, and tokens a second."""
+    device = pool.frames.device
+    optimiser = adamw(network, config.adam, config.rate)
+    begin, log = resume(folder, network, optimiser)
+    if begin == 0:
+        first = held_out_loss(network, held_out, config, seed)
+        log = [{"step": 0, "held_out": first, "baselines": baseline_losses(held_out, mean, config, seed)}]
+    amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    waiting: list[tuple[int, Tensor, int]] = []  # losses stay on the device until somebody looks
+    started, tokens = time.monotonic(), 0
+    with Progress("pretraining", config.steps, "steps") as bar:
+        bar.advance(begin)
+        for number in range(begin, config.steps):
+            chosen = drawn(seed, number, config.batch, len(pool))
+            rng = np.random.default_rng([seed, 1, number])
+            batch = masked_batch(pool, chosen, rng, config.mask, config.stack)
+            with amp:
+                loss, _, _ = reconstruction_loss(network, pool.frames, batch)
+            loss.backward()
+            clip_members(network, 1, config.adam.clip)
+            step(optimiser, schedule(number, config.steps, config.adam))
+            waiting.append((number + 1, loss.detach(), batch.tokens))
+            tokens += batch.tokens
+            done, last = number + 1, number + 1 == config.steps
+            evaluates, saves = (last or done % every == 0 for every in (config.evaluate_every, config.checkpoint_every))
+            note = ""
+            if evaluates or saves:
+                log += [{"step": s, "loss": float(x), "tokens": n} for s, x, n in waiting]
+                waiting.clear()
+            if evaluates:
+                log.append({"step": done, "held_out": held_out_loss(network, held_out, config, seed)})
+                note = f"held-out loss {log[-1]['held_out']:.4f}"
+            if saves:
+                save_checkpoint(folder, network, optimiser, done, log)
+            bar.advance(note=note)
+    seconds = time.monotonic() - started
+    return log, tokens / seconds if seconds else 0.0
+
+
+# --- a run in its folder --------------------------------------------------------------------------------------------
+
+
 def pretrain(
-    corpora: Sequence[Corpus],
+    corpora: Corpus | Sequence[Corpus],
     output: Path | str,
     config: PretrainConfig | None = None,
     seed: int = 0,
     fold: int = 0,
     device: str | None = None,
-) -> dict:
-    """Pretrain on the training videos of `corpora` and on those in no fold; returns the run's result.
+) -> PretrainedRun:
+    """Pretrain on the training recordings of one corpus or several, and on those in no fold. Resumes what was stopped.
 
     `fold` says which split of a corpus with cross-validation folds; others have one.
     """
     config = config or PretrainConfig()
-    corpora = [prepared.of_fold(fold) for prepared in corpora]
+    corpora = [c.of_fold(fold) for c in ([corpora] if isinstance(corpora, Corpus) else corpora)]
     refuse_unequal(corpora)
-    setting = {**asdict(config), "seed": seed, "fold": fold, "corpora": [s.content_hash for s in corpora]}
-    setting["splits"] = [hash_of(s.recordings.split.tolist()) for s in corpora]
+    setting = {**asdict(config), "seed": seed, "fold": fold, "corpora": [c.content_hash for c in corpora]}
+    setting["splits"] = [hash_of(c.recordings.split.tolist()) for c in corpora]
     with OutputFolder(output, "pretraining run", setting) as out:
         if not out.complete:
             run(corpora, out.path, config, seed, fold, device_named(device))
             out.finish()
-    return read_json(Path(output) / RESULT)
+    return PretrainedRun(Path(output), read_json(Path(output) / RESULT))
 
 
 def refuse_unequal(corpora: Sequence[Corpus]) -> None:
@@ -202,152 +235,93 @@ def device_named(name: str | None) -> torch.device:
     return device
 
 
-def run_shapes(config: PretrainConfig, features: int) -> dict[str, tuple[int, ...]]:
-    backbone = config.backbone(features)
-    size = backbone.token_size
-    return {
-        **backbone_shapes(backbone),
-        "reconstruct.weight": (config.width, size),
-        "reconstruct.bias": (size,),
-    }
-
-
 def run(
     corpora: Sequence[Corpus], folder: Path, config: PretrainConfig, seed: int, fold: int, device: torch.device
 ) -> None:
-    normalised = [under(config.protocol, prepared, config.enrolment) for prepared in corpora]
-    pool = make_pool(normalised, ("train", "none"), config, device)
-    held_out = make_pool(normalised, ("valid",), config, device)
+    normalised = [under(config.protocol, corpus, config.enrolment) for corpus in corpora]
+    pool = WindowPool.build(normalised, ("train", "none"), config.window, device)
+    held_out = WindowPool.build(normalised, ("valid",), config.window, device)
     if not len(held_out):
         raise UserError(
-            f"{corpora[0].folder}: no validation video to measure on; prepare it with folds that have some."
+            f"{corpora[0].folder}: no validation recording to measure on; prepare it with folds that have some."
         )
-    features = len(corpora[0].feature_names)
-    backbone = config.backbone(features)
-    shapes = run_shapes(config, features)
-    start = {name: value.to(device) for name, value in stack_members([initialise(shapes, seed)]).items()}
-    adam = Adam(start, config.adam)
-    begin, log = resume(folder, adam, device)
-    if begin == 0:
-        floors = floors_of(held_out, config, normalised, seed)
-        log = [{"step": 0, "held_out": held_out_loss(backbone, adam.params, held_out, config, seed), **floors}]
-    amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    waiting: list[tuple[int, Tensor, int]] = []
-    paces = torch.tensor(
-        [config.rate * schedule(t, config.steps, config.adam) for t in range(config.steps)], device=device
-    )
-    with Progress("pretraining", config.steps, "steps") as bar:
-        bar.advance(begin)
-        started, tokens = time.monotonic(), 0
-        for step in range(begin, config.steps):
-            chosen = drawn(seed, step, config.batch, len(pool))
-            batch = make_batch(pool, chosen, np.random.default_rng([seed, 1, step]), config)
-            with amp:
-                loss, _, _ = reconstruction_loss(backbone, adam.params, pool.frames, batch)
-            gradients = torch.autograd.grad(loss, list(adam.params.values()))
-            adam.step(gradients, paces[step : step + 1])
-            waiting.append((step + 1, loss.detach(), batch.tokens))
-            tokens += batch.tokens
-            last = step + 1 == config.steps
-            if last or (step + 1) % config.evaluate_every == 0:
-                log += [{"step": s, "loss": float(x), "tokens": n} for s, x, n in waiting]
-                waiting = []
-                log.append({"step": step + 1, "held_out": held_out_loss(backbone, adam.params, held_out, config, seed)})
-                bar.note = f"held-out loss {log[-1]['held_out']:.4f}"
-            if last or (step + 1) % config.checkpoint_every == 0:
-                log += [{"step": s, "loss": float(x), "tokens": n} for s, x, n in waiting]
-                waiting = []
-                save_checkpoint(folder, adam, step + 1, log)
-            bar.advance()
-    seconds = time.monotonic() - started
-    finish(
-        folder, corpora, normalised, config, seed, fold, shapes, adam, log, device, tokens / seconds if seconds else 0.0
-    )
+    mean = np.mean([typical_frame(corpus, normaliser) for corpus, normaliser in normalised], 0)
+    network = initialise(MaskedAutoencoder(config.encoder(len(corpora[0].feature_names))), [seed]).to(device)
+    log, speed = train(network, pool, held_out, mean, config, seed, folder)
+    finish(folder, corpora, normalised[0][1], config, seed, fold, network, log, speed)
 
 
-def floors_of(
-    held_out: Pool, config: PretrainConfig, normalised: Sequence[tuple[Corpus, Normaliser]], seed: int
-) -> dict[str, dict[str, float]]:
-    """The three guesses that need no model, on the very masks that the held-out loss uses."""
-    mean = np.mean([typical_frame(prepared, normaliser) for prepared, normaliser in normalised], 0)
-    sums, count = dict.fromkeys(reconstruct.FLOORS, 0.0), 0
-    for batch in held_out_batches(held_out, config, seed):
-        raw, valid = gather(held_out.frames, batch.first, batch.length, batch.steps)
-        hidden = reconstruct.frame_mask(batch.hidden.cpu().numpy(), config.stack, batch.steps)
-        some, known = reconstruct.floor_losses(raw.cpu().numpy(), hidden, valid.cpu().numpy(), mean)
-        sums, count = {name: sums[name] + some[name] for name in sums}, count + known
-    if not count:
-        raise UserError(
-            f"{normalised[0][0].folder}: nothing to recover in the validation videos: too short for a mask, or all "
-            "missing; choose a smaller stack or other folds."
-        )
-    return {"floors": {name: total / count for name, total in sums.items()}}
-
-
-def held_out_batches(held_out: Pool, config: PretrainConfig, seed: int):
-    """Every held-out window once, always behind the same mask."""
-    order = np.argsort(held_out.length, kind="stable")
-    for number, i in enumerate(range(0, len(order), 2 * config.batch)):
-        rng = np.random.default_rng([seed, 2, number])
-        yield make_batch(held_out, order[i : i + 2 * config.batch], rng, config)
-
-
-@torch.no_grad()
-def held_out_loss(backbone: BackboneConfig, params: Params, held_out: Pool, config: PretrainConfig, seed: int) -> float:
-    sums, counts = [], []
-    for batch in held_out_batches(held_out, config, seed):
-        _, total, count = reconstruction_loss(backbone, params, held_out.frames, batch)
-        sums.append(total)
-        counts.append(count)
-    return float(torch.stack(sums).sum().double() / torch.stack(counts).sum())
-
-
-def save_checkpoint(folder: Path, adam: Adam, step: int, log: list[dict]) -> None:
+def save_checkpoint(
+    folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Optimizer, number: int, log: list[dict]
+) -> None:
     """The log first: a kill between the two leaves a log that is ahead, and resuming cuts it back."""
     write_bytes(folder / METRICS, "".join(json.dumps(line) + "\n" for line in log).encode())
+    state = {}
+    for name, parameter in network.named_parameters():
+        moments = optimiser.state[parameter]
+        state |= {f"weight.{name}": parameter.detach()}
+        state |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
     with atomic_path(folder / CHECKPOINT) as temporary:
-        state = {name: value.detach().cpu().contiguous() for name, value in adam.state().items()}
-        save_file(state, temporary, metadata={"step": str(step)})
+        save_file({n: v.cpu().contiguous() for n, v in state.items()}, temporary, metadata={"step": str(number)})
 
 
-def resume(folder: Path, adam: Adam, device: torch.device) -> tuple[int, list[dict]]:
+def resume(folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Optimizer) -> tuple[int, list[dict]]:
     """The step to go on from and the log up to there; 0 and nothing for a new run."""
     if not (folder / CHECKPOINT).exists():
         return 0, []
     try:
-        with safe_open(folder / CHECKPOINT, "pt", device=str(device)) as stored:
-            step = int(stored.metadata()["step"])
-            adam.restore({name: stored.get_tensor(name) for name in stored.keys()}, step)  # noqa: SIM118
+        with safe_open(folder / CHECKPOINT, "pt") as stored:
+            number = int(stored.metadata()["step"])
+            names = {parameter: name for name, parameter in network.named_parameters()}
+            order = [names[p] for group in optimiser.param_groups for p in group["params"]]
+            network.load_state_dict({name: stored.get_tensor(f"weight.{name}") for name in order})
+            moments = {
+                i: {
+                    "step": torch.tensor(float(number)),
+                    "exp_avg": stored.get_tensor(f"first.{name}"),
+                    "exp_avg_sq": stored.get_tensor(f"second.{name}"),
+                }
+                for i, name in enumerate(order)
+            }
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
         lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
         raise UserError(f"{folder / CHECKPOINT}: damaged ({problem}); delete it to begin anew.") from problem
-    return step, [line for line in lines if line["step"] <= step]
+    return number, [line for line in lines if line["step"] <= number]
 
 
-def finish(folder, corpora, normalised, config, seed, fold, shapes, adam, log, device, speed) -> None:
-    """The weights, what was measured, what was seen, and a card that says so."""
-    weights = {name: value.detach()[0].cpu().contiguous() for name, value in adam.params.items()}
-    normaliser = normalised[0][1]
+def finish(
+    folder: Path,
+    corpora: Sequence[Corpus],
+    normaliser: Normaliser,
+    config: PretrainConfig,
+    seed: int,
+    fold: int,
+    network: MaskedAutoencoder,
+    log: list[dict],
+    speed: float,
+) -> None:
+    """The weights, what was measured, what was pretrained on, and a card that says so."""
+    device = next(network.parameters()).device
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     weights["normaliser.center"] = torch.from_numpy(normaliser.center[0])
     weights["normaliser.scale"] = torch.from_numpy(normaliser.scale[0])
     with atomic_path(folder / MODEL) as temporary:
         save_file(weights, temporary)
     held_out = [line["held_out"] for line in log if "held_out" in line]
-    floors = next(line["floors"] for line in log if "floors" in line)
-    rng = np.random.default_rng([seed, 1, 0])
-    lengths = np.full(config.batch, -(-round(config.window * corpora[0].frame_rate) // config.stack))
+    full = np.full(config.batch, -(-round(config.window * corpora[0].frame_rate) // config.stack))
     result = {
         "config": asdict(config),
-        "backbone": asdict(config.backbone(len(corpora[0].feature_names))),
+        "encoder": asdict(network.encoder.config),
         "seed": seed,
         "fold": fold,
         "feature_names": list(corpora[0].feature_names),
         "frame_rate": corpora[0].frame_rate,
-        "corpora": [named(s) for s in corpora],
+        "corpora": [named(corpus) for corpus in corpora],
         **trained_on(corpora),
-        "parameters": parameter_count(shapes),
-        "mask_share": realised_share(span_mask(rng, lengths, config.mask), lengths),
-        "held_out": {"model": held_out[-1], "before training": held_out[0], **floors},
+        "mask_share": float(span_mask(np.random.default_rng([seed, 1, 0]), full, config.mask).mean()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "held_out": {"model": held_out[-1], "before training": held_out[0], **log[0]["baselines"]},
         "tokens_a_second": speed,
         "provenance": provenance(str(device)),
     }
@@ -356,8 +330,8 @@ def finish(folder, corpora, normalised, config, seed, fold, shapes, adam, log, d
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def named(prepared: Corpus) -> dict[str, str]:
-    return {name: prepared.header[name] for name in ("content_hash", "source", "folds")}
+def named(corpus: Corpus) -> dict[str, str]:
+    return {name: corpus.header[name] for name in ("content_hash", "source", "folds")}
 
 
 def card(result: dict) -> str:
@@ -365,15 +339,15 @@ def card(result: dict) -> str:
     losses = "\n".join(f"| {name} | {value:.4f} |" for name, value in result["held_out"].items())
     commit = result["provenance"]["commit"] or "unknown"
     return (
-        f"# A pretrained backbone\n\n{result['backbone']['kind']}, {result['parameters']:,} parameters, "
+        f"# A pretrained encoder\n\n{result['encoder']['kind']}, {result['parameters']:,} parameters, "
         f"seed {result['seed']}, commit `{commit}`.\n\nPretrained on\n\n{sources}\n\n"
-        "to recover masked frames. Smooth L1 on held-out videos:\n\n| guess | loss |\n|---|---|\n"
+        "to recover masked frames. Smooth L1 on held-out recordings:\n\n| guess | loss |\n|---|---|\n"
         f"{losses}\n\nThe whole configuration is in `run.json`; the weights load with `emo_ssl.core.pretrain.load`.\n"
     )
 
 
-def load(folder: Path | str) -> tuple[dict, Params]:
-    """A finished run: its result and its weights (no member axis)."""
+def load(folder: Path | str) -> tuple[dict, dict[str, Tensor]]:
+    """A finished run: its result, and the state of its MaskedAutoencoder."""
     folder = Path(folder)
     if not (folder / RESULT).exists():
         raise UserError(f"{folder}: no finished pretraining run; run `emo-ssl pretrain … -o {folder}` first.")
@@ -383,13 +357,11 @@ def load(folder: Path | str) -> tuple[dict, Params]:
             raise ValueError(f"{RESULT} does not note what it was trained on")
         with safe_open(folder / MODEL, "pt") as stored:
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        shapes = run_shapes(read(result["config"]), len(result["feature_names"]))
-        if any(tuple(weights[name].shape) != shape for name, shape in shapes.items()):
+        with torch.device("meta"):
+            shapes = MaskedAutoencoder(EncoderConfig(**result["encoder"])).state_dict()
+        weights = {name: weights[name] for name in shapes}
+        if any(weights[name].shape != shape.shape for name, shape in shapes.items()):
             raise ValueError("the weights do not fit the configuration")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise UserError(f"{folder}: damaged, or made by another version ({problem}); pretrain again.") from problem
     return result, weights
-
-
-def read(config: dict) -> PretrainConfig:
-    return PretrainConfig(**{**config, "adam": AdamConfig(**config["adam"]), "mask": MaskConfig(**config["mask"])})

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from emo_ssl.core.baselines import BASELINES as FLOORS
 from emo_ssl.core.normalise import PROTOCOLS
-from emo_ssl.core.reconstruct import FLOORS
 from emo_ssl.evidence import tables as readings
 from emo_ssl.evidence.tables import NAMES, PAIR, SHORT, short_reason
 from emo_ssl.utils.progress import duration

@@ -11,8 +11,8 @@ import pandas as pd
 
 from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Task
-from emo_ssl.core.model import BackboneConfig
+from emo_ssl.core.finetune import LabelledSegments
+from emo_ssl.core.model import EncoderConfig
 from emo_ssl.core.normalise import under
 from emo_ssl.core.readout import scores_of
 from emo_ssl.evidence import record as recorded
@@ -66,10 +66,10 @@ def refuse_another_corpus(prepared: Corpus, story: dict, folder: Path | str) -> 
 
 def open_without_runs(prepared: Corpus, config: StudyConfig, device: str | None) -> Fold:
     seen, normaliser = under(PROTOCOL, prepared.of_fold(FOLD), config.enrolment)
-    task = Task.build(seen, normaliser, pretrain.device_named(device), config.head)
-    unused = BackboneConfig(features=len(prepared.feature_names))
+    data = LabelledSegments.build(seen, normaliser, pretrain.device_named(device), config.head)
+    unused = EncoderConfig(features=len(prepared.feature_names))
     no_run = (0, {})  # these arms never look at it
-    return Fold(FOLD, seen, normaliser, task, unused, (no_run,), PROTOCOL)
+    return Fold(FOLD, seen, normaliser, data, unused, (no_run,), PROTOCOL)
 
 
 def rows(fold: Fold, chunk: Chunk, config: StudyConfig, rates: dict[str, float]) -> list[tuple]:

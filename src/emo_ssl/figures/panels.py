@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from emo_ssl.core.reconstruct import FLOORS
+from emo_ssl.core.baselines import BASELINES as FLOORS
 from emo_ssl.evidence import acted
 from emo_ssl.evidence.tables import ALL, MEASURES
 from emo_ssl.figures.study import arm_handles, draw_curves, draw_shares, dress

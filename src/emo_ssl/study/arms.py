@@ -6,30 +6,23 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from emo_ssl.core import finetune
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Member, Task
+from emo_ssl.core.finetune import LabelledSegments, Member, Probe
 from emo_ssl.core.leaks import training_recordings
 from emo_ssl.core.metrics import to_class
-from emo_ssl.core.model import (
-    BackboneConfig,
-    Params,
-    backbone_shapes,
-    head_shapes,
-    initialise,
-    parameter_count,
-    stack_members,
-)
+from emo_ssl.core.model import Classifier, EncoderConfig, State, initialise, load_members, member_state, shuffled
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.readout import Predictions, concatenate, headline
 from emo_ssl.study import vectors
-from emo_ssl.study.checks import Record
+from emo_ssl.study.checks import Record, head_hash, member_name
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of
 
 UNREPORTED = 10_000  # seeds of the members that tune; no reported seed is as large
+Pooled = Callable[[np.ndarray], Tensor]  # segments (n,) -> vectors (M, n, I), as the head reads them now
 
 
 @dataclass(frozen=True)
@@ -39,9 +32,9 @@ class Fold:
     number: int
     prepared: Corpus
     normaliser: Normaliser
-    task: Task
-    backbone: BackboneConfig
-    runs: tuple[tuple[int, Params], ...]  # (pretraining seed, backbone weights)
+    data: LabelledSegments
+    encoder: EncoderConfig
+    runs: tuple[tuple[int, State], ...]  # (pretraining seed, weights)
     protocol: str = "blind"
 
     def indices(self, split: str) -> np.ndarray:
@@ -62,9 +55,9 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
     if arm.kind == "constant":
         train = fold.indices("train")
         shares = None
-        if fold.task.head.categories:
-            told = fold.prepared.segments.category[train]
-            shares = np.bincount(told[told >= 0], minlength=fold.task.head.categories) / len(train)
+        if fold.data.head.categories:
+            category = fold.prepared.segments.category[train]
+            shares = np.bincount(category[category >= 0], minlength=fold.data.head.categories) / len(train)
         cell = constant_predictions(fold.prepared.targets[train], len(test), len(wanted), shares)
         return Outcome(cell, Record.of_constant(fold.normaliser))
     inputs = Inputs(fold, chunk.arm, config)
@@ -107,11 +100,6 @@ def tune(inputs: "Inputs", config: StudyConfig) -> tuple[float, list[dict]]:
     return max(trials, key=lambda trial: trial["score"])["rate"], trials
 
 
-def rows_of(tables: Tensor, params: Params, chosen: np.ndarray) -> Tensor:
-    """Tables (M, N, I) -> rows of the chosen segments (M, n, I): no weights of a probe change its vectors."""
-    return tables[:, torch.from_numpy(chosen).to(tables.device)]
-
-
 class Inputs:
     """What the members of one arm read, made once for all of them."""
 
@@ -123,27 +111,33 @@ class Inputs:
         self.train_pool = fold.indices("train")
         self.tables: dict[int, Tensor] = {}
 
-    def run_of(self, seed: int) -> tuple[int, Params]:
+    def run_of(self, seed: int) -> tuple[int, State]:
         """A seed is a whole replicate: it takes its pretraining run with it."""
         return self.fold.runs[seed % len(self.fold.runs)]
 
-    def backbone_of(self, seed: int) -> Params:
+    def classifier(self, seeds: Sequence[int]) -> Classifier:
+        """A member for each seed, its encoder as the arm begins and its head freshly drawn."""
+        network = Classifier(self.fold.encoder, self.fold.data.head, len(seeds))
+        initialise(network.head, seeds)
         if self.arm.start == "fresh":
-            return initialise(backbone_shapes(self.fold.backbone), seed)
-        _, weights = self.run_of(seed)
-        return finetune.permuted(weights, seed) if self.arm.start == "permuted" else weights
+            initialise(network.encoder, seeds)
+        else:
+            states = [self.run_of(seed)[1] for seed in seeds]
+            if self.arm.start == "permuted":
+                states = [shuffled(state, seed) for state, seed in zip(states, seeds, strict=True)]
+            load_members(network, states)
+        return network.to(self.fold.data.device)
 
     def table(self, seed: int) -> tuple[int, Tensor]:
-        """The vectors (N, I) that a probe of this seed reads, and the number by which they are shared."""
+        """The vectors (N, I) that a probe of this seed reads, and the number by which seeds share them."""
         fold, start = self.fold, self.arm.start
         source = {"pretrained": seed % len(fold.runs), "fresh": seed, "permuted": seed}.get(start, 0)
         if source not in self.tables:
             if start in ("fresh", "pretrained", "permuted"):
-                params = {n: v.to(fold.task.device) for n, v in stack_members([self.backbone_of(seed)]).items()}
                 everything = np.arange(len(fold.prepared))
-                table = finetune.embed(fold.task, fold.backbone, params, everything, self.settings)[0]
+                table = finetune.embed(self.classifier([seed]), fold.data, everything, self.settings)[0]
             else:
-                table = torch.from_numpy(self.fixed_table(start)).to(fold.task.device)
+                table = torch.from_numpy(self.fixed_table(start)).to(fold.data.device)
             self.tables[source] = vectors.standardised(table, self.train_pool)
         return source, self.tables[source]
 
@@ -157,34 +151,39 @@ class Inputs:
         unlabelled = vectors.unlabelled_statistics(prepared, normaliser, training_recordings(prepared))
         return vectors.principal_components(table, unlabelled)
 
-    def members(self, wanted: Sequence[tuple[int, int]], rate: float) -> tuple[list[Member], list[Tensor]]:
-        """The members at (budget, seed), and the distinct tables that they read."""
-        members, sources, tables = [], {}, []
-        for size, seed in wanted:
-            subset = budget(label_order(self.fold.prepared, self.train_pool, seed, self.labels), size)
-            if self.arm.kind == "finetune":
-                start, width, place = self.backbone_of(seed), 2 * self.fold.backbone.width, 0
-            else:
-                source, table = self.table(seed)
-                if source not in sources:
-                    sources[source] = len(tables)
-                    tables.append(table)
-                start, width, place = {}, table.shape[1], sources[source]
-            head = initialise(head_shapes(self.fold.task.head, width), seed)
-            members.append(Member(size, seed, subset, {**start, **head}, rate, place))
-        return members, tables
+    def members(self, wanted: Sequence[tuple[int, int]]) -> list[Member]:
+        """The members at (budget, seed)."""
+        order = {s: label_order(self.fold.prepared, self.train_pool, s, self.labels) for _, s in wanted}
+        return [Member(seed, budget(order[seed], size)) for size, seed in wanted]
 
-    def judge(self, pooled: Callable[[Params, np.ndarray], Tensor]) -> finetune.Judge | None:
+    def network(self, seeds: Sequence[int]) -> tuple[Classifier | Probe, finetune.Inputs, Pooled]:
+        """Members that are to be trained, what they are called with while training, and their vectors afterwards."""
+        data = self.fold.data
+        if self.arm.kind == "finetune":
+            network = self.classifier(seeds)
+            inputs = finetune.random_crops(data, self.fold.encoder.stack, self.settings)
+            return network, inputs, partial(finetune.embed, network, data, config=self.settings)
+        shared = dict(self.table(seed) for seed in seeds)
+        tables, order = torch.stack(list(shared.values())), list(shared)
+        source = torch.tensor([order.index(self.table(seed)[0]) for seed in seeds], device=data.device)[:, None]
+        network = Probe(data.head, tables.shape[-1], len(seeds))
+        initialise(network.head, seeds)
+        return (
+            network.to(data.device),
+            lambda picked, place: (tables[source, picked],),
+            lambda chosen: tables[source, torch.from_numpy(chosen).to(data.device)],
+        )
+
+    def check(self, pooled: Pooled) -> Callable[[nn.Module], Tensor] | None:
         """The headline of members on validation segments, where they keep the weights that do best there."""
         if self.keep == "last":
             return None
-        valid, prepared, task = self.fold.indices("valid"), self.fold.prepared, self.fold.task
+        valid, prepared = self.fold.indices("valid"), self.fold.prepared
         targets, category = prepared.targets[valid], prepared.segments.category[valid]
 
-        def scores(params: Params) -> Tensor:
-            cell = finetune.predict(task, params, pooled(params, valid))
-            count = len(next(iter(params.values())))
-            return torch.tensor([headline(cell, i, targets, category) for i in range(count)])
+        def scores(network: Classifier | Probe) -> Tensor:
+            predictions = finetune.predict(network.head, pooled(valid), self.fold.data.levels)
+            return torch.tensor([headline(predictions, i, targets, category) for i in range(len(predictions.klass))])
 
         return scores
 
@@ -192,28 +191,20 @@ class Inputs:
         self, wanted: Sequence[tuple[int, int]], rate: float, chosen: np.ndarray
     ) -> tuple[Predictions, Record]:
         """Train the members at (budget, seed) in lockstep, as many at once as the cache holds, and read them out."""
-        task, backbone = self.fold.task, self.fold.backbone
-        members, tables = self.members(wanted, rate)
-        tuned = self.arm.kind == "finetune"
-        crop = self.settings.tokens if tuned else 1
+        data, members = self.fold.data, self.members(wanted)
+        crop = self.settings.tokens if self.arm.kind == "finetune" else 1
         together = max(1, self.settings.chunk_tokens // (self.settings.batch * crop))
-        parts = []
+        parts, heads, parameters = [], {}, 0
         for begin in range(0, len(members), together):
             part = members[begin : begin + together]
-            if tuned:
-                read = finetune.backbone_vectors(task, backbone, self.settings)
-                pooled = partial(finetune.embed, task, backbone, config=self.settings)
-            else:
-                stacked = torch.stack(tables)
-                sources = torch.tensor([m.source for m in part], device=task.device)
-                read = finetune.table_vectors(stacked, sources)
-                pooled = partial(rows_of, stacked[sources])
-            layers = backbone.layers if tuned else None
-            params = finetune.train(task, part, read, self.settings, layers, self.judge(pooled))
-            parts.append(finetune.predict(task, params, pooled(params, chosen)))
-        shapes = {**backbone_shapes(backbone), **head_shapes(task.head, 2 * backbone.width)}
-        count = parameter_count(shapes) if tuned else 0
-        record = Record.of_members(members, self.settings, self.fold.normaliser, count, self.name)
+            network, inputs, pooled = self.network([member.seed for member in part])
+            if self.arm.kind == "finetune":
+                for m, member in enumerate(part):
+                    heads[member_name(member)] = head_hash(member_state(network.head, m))
+                parameters = sum(p.numel() for p in network.parameters()) // len(part)
+            finetune.train(network, inputs, data, part, self.settings, rate, self.check(pooled))
+            parts.append(finetune.predict(network.head, pooled(chosen), data.levels))
+        record = Record.of_members(members, heads, self.settings, self.fold.normaliser, parameters, self.name)
         if self.arm.start in ("pretrained", "permuted"):
             record = replace(record, pretrained_with={str(seed): self.run_of(seed)[0] for _, seed in wanted})
         return concatenate(parts), record

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from emo_ssl.core.finetune import FinetuneConfig, Member
-from emo_ssl.core.model import Params
+from emo_ssl.core.model import State
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.study.grid import ARMS
 from emo_ssl.utils.io import UserError, hash_of
@@ -35,9 +35,14 @@ class Record:
 
     @classmethod
     def of_members(
-        cls, members: Sequence[Member], settings: FinetuneConfig, normaliser: Normaliser, parameters: int, arm: str
+        cls,
+        members: Sequence[Member],
+        heads: dict[str, str],
+        settings: FinetuneConfig,
+        normaliser: Normaliser,
+        parameters: int,
+        arm: str,
     ) -> "Record":
-        names = [f"{m.budget}/{m.seed}" for m in members]
         plain = {name: value for name, value in asdict(settings).items() if name != "steps"}
         return cls(
             normaliser=hash_arrays(normaliser.center, normaliser.scale),
@@ -45,8 +50,8 @@ class Record:
             settings=hash_of(plain),
             steps=settings.steps,
             parameters=parameters,
-            subsets={name: hash_arrays(m.subset) for name, m in zip(names, members, strict=True)},
-            heads={name: head_hash(m.start) for name, m in zip(names, members, strict=True)} if parameters else {},
+            subsets={member_name(m): hash_arrays(m.subset) for m in members},
+            heads=heads,
             longer=ARMS[arm].steps > 1,
         )
 
@@ -58,8 +63,12 @@ def hash_arrays(*arrays: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
-def head_hash(start: Params) -> str:
-    return hash_arrays(*(value.numpy() for name, value in sorted(start.items()) if name.startswith("head")))
+def member_name(member: Member) -> str:
+    return f"{len(member.subset)}/{member.seed}"
+
+
+def head_hash(state: State) -> str:
+    return hash_arrays(*(value.cpu().numpy() for _, value in sorted(state.items())))
 
 
 def judge(records: Mapping) -> dict[str, object]:

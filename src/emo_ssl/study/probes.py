@@ -14,7 +14,7 @@ import torch
 
 from emo_ssl.core import finetune, metrics, pretrain
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.model import BackboneConfig, Params, backbone_shapes, initialise, stack_members
+from emo_ssl.core.model import Classifier, EncoderConfig, State, initialise, load_members, shuffled
 from emo_ssl.core.normalise import under
 from emo_ssl.study import vectors
 
@@ -27,21 +27,23 @@ Score = Callable[[np.ndarray], float]  # of the items (n,) that a draw holds, so
 def representations(prepared: Corpus, folder: Path | str) -> dict[str, list[np.ndarray]]:
     """name -> tables (N, I), several where weights are drawn: a vector a segment, untouched by any label."""
     result, weights = pretrain.load(folder)
-    config = pretrain.read(result["config"])
+    config = pretrain.PretrainConfig.of(result["config"])
     prepared, normaliser = under(config.protocol, prepared.of_fold(result["fold"]), config.enrolment)
-    task = finetune.Task.build(prepared, normaliser, torch.device("cpu"))
-    backbone = BackboneConfig(**result["backbone"])
-    shapes = backbone_shapes(backbone)
-    trained = {name: weights[name] for name in shapes}
+    data = finetune.LabelledSegments.build(prepared, normaliser, torch.device("cpu"))
+    network = Classifier(EncoderConfig(**result["encoder"]), data.head)
+    trained = {name: value for name, value in weights.items() if name.startswith("encoder.")}
 
-    def embed(params: Params) -> np.ndarray:
-        everything = np.arange(len(prepared))
-        return finetune.embed(task, backbone, stack_members([params]), everything, finetune.FinetuneConfig())[0].numpy()
+    def embed(state: State) -> np.ndarray:
+        load_members(network, [state])
+        return finetune.embed(network, data, np.arange(len(prepared)), finetune.FinetuneConfig())[0].numpy()
+
+    def random(seed: int) -> np.ndarray:
+        return embed(initialise(Classifier(network.encoder.config, data.head), [seed]).state_dict())
 
     return {
         "pretrained": [embed(trained)],
-        "frozen-permuted": [embed(finetune.permuted(trained, seed)) for seed in range(RANDOM)],
-        "frozen-random": [embed(initialise(shapes, seed)) for seed in range(RANDOM)],
+        "frozen-permuted": [embed(shuffled(trained, seed)) for seed in range(RANDOM)],
+        "frozen-random": [random(seed) for seed in range(RANDOM)],
         "statistics": [vectors.segment_statistics(prepared, normaliser)],
     }
 

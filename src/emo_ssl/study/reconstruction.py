@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emo_ssl.core import pretrain, reconstruct
-from emo_ssl.core.batches import MaskConfig, gather, windows
+from emo_ssl.core import baselines, pretrain
+from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, gather, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.model import BackboneConfig, Params, encode, linear, stack_members, to_tokens
+from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
-from emo_ssl.core.pretrain import Batch, Pool, PretrainConfig
+from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.utils.io import UserError
 
-MODEL, INTERPOLATION = "model", reconstruct.FLOORS[-1]
+MODEL, INTERPOLATION = "model", baselines.BASELINES[-1]
 CPU = torch.device("cpu")
 
 
@@ -27,9 +27,8 @@ class HeldOut:
     """A run, and the windows of validation videos that it is measured on."""
 
     config: PretrainConfig
-    backbone: BackboneConfig
-    params: Params
-    pool: Pool
+    network: MaskedAutoencoder
+    pool: WindowPool
     recording: np.ndarray  # (W,) of each window of the pool
     mean: np.ndarray  # (D,) the mean frame of the training videos
     seed: int
@@ -40,15 +39,15 @@ class HeldOut:
         result, weights = pretrain.load(folder)
         if result["feature_names"] != list(prepared.feature_names):
             raise UserError(f"{folder}: pretrained on other features than those of {prepared.folder}; choose its own.")
-        config = pretrain.read(result["config"])
+        config = PretrainConfig.of(result["config"])
         prepared, normaliser = under(config.protocol, prepared.of_fold(result["fold"]), config.enrolment)
         valid = np.flatnonzero(prepared.recordings.split == SPLITS.index("valid"))
-        pool = pretrain.make_pool([(prepared, normaliser)], ("valid",), config, CPU)
+        pool = WindowPool.build([(prepared, normaliser)], ("valid",), config.window, CPU)
         cut = windows(prepared, valid, round(config.window * prepared.frame_rate))
         mean = typical_frame(prepared, normaliser)
-        backbone = BackboneConfig(**result["backbone"])
-        params = stack_members([weights])
-        return cls(config, backbone, params, pool, cut.recording, mean, result["seed"], prepared.feature_names)
+        network = MaskedAutoencoder(EncoderConfig(**result["encoder"]))
+        network.load_state_dict(weights)
+        return cls(config, network, pool, cut.recording, mean, result["seed"], prepared.feature_names)
 
     def with_mask(self, mask: MaskConfig) -> "HeldOut":
         """The same model before another kind of gaps."""
@@ -72,23 +71,22 @@ def recover(held_out: HeldOut) -> Iterator[Recovered]:
     for batch in pretrain.held_out_batches(pool, config, held_out.seed):
         frames, valid = gather(pool.frames, batch.first, batch.length, batch.steps)
         true, real = frames.numpy(), valid.numpy()
-        hidden = reconstruct.frame_mask(batch.hidden.numpy(), config.stack, batch.steps) & real
-        guesses = reconstruct.guess(np.nan_to_num(true), hidden, real, held_out.mean)
+        hidden = baselines.frame_mask(batch.masked.numpy(), config.stack, batch.steps) & real
+        guesses = baselines.guess(np.nan_to_num(true), hidden, real, held_out.mean)
         guesses = {MODEL: model_guess(held_out, batch, frames, valid), **guesses}
         window = by_start[np.searchsorted(pool.first[by_start], batch.first.numpy())]
         yield Recovered(window, np.where(real[..., None], true, np.nan), hidden, guesses)
 
 
 @torch.no_grad()
-def model_guess(held_out: HeldOut, batch: Batch, frames: torch.Tensor, valid: torch.Tensor) -> np.ndarray:
+def model_guess(held_out: HeldOut, batch: MaskedBatch, frames: torch.Tensor, valid: torch.Tensor) -> np.ndarray:
     """frames (B, T, D), valid (B, T) -> what the model says at every place (B, T, D), hidden or not."""
-    backbone = held_out.backbone
-    tokens, real = to_tokens(frames[None], valid[None], backbone.stack)
+    config = held_out.network.encoder.config
+    tokens, real = to_tokens(frames, valid, config.stack)
     if batch.channels is not None:
-        tokens = tokens.masked_fill(batch.channels[None, :, None], 0.0)
-    states = encode(backbone, held_out.params, tokens, real, batch.hidden[None])
-    said = linear(states, held_out.params, "reconstruct")[0]
-    return said.reshape(len(frames), -1, backbone.features)[:, : frames.shape[1]].float().numpy()
+        tokens = tokens.masked_fill(batch.channels[:, None], 0.0)
+    guess = held_out.network(tokens, real, batch.masked)
+    return guess.reshape(len(frames), -1, config.features)[:, : frames.shape[1]].float().numpy()
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def errors(held_out: HeldOut) -> Errors:
         recording.append(held_out.recording[part.window])
         counts.append(known.sum(1))
         for name, guess in part.guesses.items():
-            off = np.where(known, reconstruct.smooth_l1(guess - filled), 0.0)
+            off = np.where(known, baselines.smooth_l1(guess - filled), 0.0)
             sums.setdefault(name, []).append(off.sum(1))
     stacked = {name: np.concatenate(parts) for name, parts in sums.items()}
     return Errors(held_out.features, np.concatenate(recording), stacked, np.concatenate(counts))
@@ -139,7 +137,7 @@ def typical(held_out: HeldOut) -> Recovered:
     best = []
     for part in recover(held_out):
         known = part.hidden[..., None] & np.isfinite(part.true)
-        off = np.where(known, reconstruct.smooth_l1(part.guesses[MODEL] - np.nan_to_num(part.true)), 0.0)
+        off = np.where(known, baselines.smooth_l1(part.guesses[MODEL] - np.nan_to_num(part.true)), 0.0)
         loss = off.sum((1, 2)) / np.maximum(known.sum((1, 2)), 1)
         gaps = (~np.isfinite(part.true)).sum((1, 2))
         best += [(gaps[i], loss[i], part, i) for i in range(len(loss)) if part.hidden[i].any()]

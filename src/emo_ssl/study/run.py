@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import Tensor
+
 from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Task
+from emo_ssl.core.finetune import LabelledSegments
 from emo_ssl.core.leaks import leak_in, refuse_other_features, refuse_shared
-from emo_ssl.core.model import BackboneConfig, backbone_shapes
+from emo_ssl.core.model import EncoderConfig, State
 from emo_ssl.core.normalise import under
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.checks import judge
@@ -61,8 +63,8 @@ def refuse_mixed(paths: Sequence, loaded: Sequence, prepared: Corpus) -> None:
         raise UserError("a study compares with a pretrained model; give at least one run with --pretrained.")
     for path, (result, _) in zip(paths, loaded, strict=True):
         refuse_other_features(path, result, prepared)
-        if result["backbone"] != loaded[0][0]["backbone"]:
-            raise UserError(f"{path}: its backbone differs from that of {paths[0]}; a study compares one shape.")
+        if result["encoder"] != loaded[0][0]["encoder"]:
+            raise UserError(f"{path}: its encoder differs from that of {paths[0]}; a study compares one shape.")
 
 
 def refuse_other_protocols(paths: Sequence, loaded: Sequence, config: StudyConfig) -> None:
@@ -145,11 +147,13 @@ def open_fold(prepared, number, runs, loaded, config, device, protocol: str = "b
     for split in ("train", "valid", "test"):
         if not len(seen.where(split)):
             raise UserError(f"{prepared.folder}: no labelled segment in the {split} split; check the folds.")
-    backbone = BackboneConfig(**loaded[0][0]["backbone"])
-    names = backbone_shapes(backbone)
-    weights = tuple((loaded[i][0]["seed"], {n: loaded[i][1][n] for n in names}) for i in runs)
-    task = Task.build(seen, normaliser, device, config.head)
-    return Fold(number, seen, normaliser, task, backbone, weights, protocol)
+    runs = tuple((loaded[i][0]["seed"], encoder_of(loaded[i][1])) for i in runs)
+    data = LabelledSegments.build(seen, normaliser, device, config.head)
+    return Fold(number, seen, normaliser, data, EncoderConfig(**loaded[0][0]["encoder"]), runs, protocol)
+
+
+def encoder_of(weights: State) -> dict[str, Tensor]:
+    return {name: value for name, value in weights.items() if name.startswith("encoder.")}
 
 
 def collect(prepared, loaded, out, config, grid, budgets, device, seconds: float) -> None:
@@ -161,7 +165,7 @@ def collect(prepared, loaded, out, config, grid, budgets, device, seconds: float
         for at in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
     items = items_of(prepared, {k: chosen for (k, protocol), chosen in scored.items() if protocol == "blind"})
-    cells = assemble(outcomes, scored, items, config, loaded[0][0]["backbone"]["kind"])
+    cells = assemble(outcomes, scored, items, config, loaded[0][0]["encoder"]["kind"])
     meta = meta_of(prepared, loaded, config, budgets)
     write_predictions(out.path, meta, items, cells)
     write_bytes(out.path / RESULTS, table(cells, items, config, runs_of(outcomes), prepared).encode())

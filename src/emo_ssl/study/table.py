@@ -87,7 +87,7 @@ def meta_of(prepared, loaded, config, budgets) -> dict:
         "full_budget": budgets[-1],
         "seeds": list(range(config.seeds)),
         "corpus": pretrain.named(prepared),
-        "main": {"protocol": "blind", "backbone": loaded[0][0]["backbone"]["kind"], "readout": config.head},
+        "main": {"protocol": "blind", "backbone": loaded[0][0]["encoder"]["kind"], "readout": config.head},
         "pretraining": {"losses": losses},
         "floors": mean_floors(best, prepared.target_names),
     }

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from emo_ssl.core.reconstruct import FLOORS, floor_losses, frame_mask, guess, smooth_l1
 
 MEAN = np.array([100.0])
