@@ -41,14 +41,3 @@ def corpus(tmp_path_factory):
     from training import write_mosei_like
 
     return write_mosei_like(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture
-def tree(tmp_path, monkeypatch):
-    """A repository of its own for the book's machinery, with pages of two lines, which the checks would refuse."""
-    from book_tree import write_tree
-
-    from tools import check_site as checks
-
-    monkeypatch.setattr(checks, "problems_of_sources", lambda root: [])
-    return write_tree(tmp_path)

@@ -1,51 +1,58 @@
-"""Notebooks as data: their parameters, what each comes after, what it reads, and the key of all its outputs depend on.
+"""The notebooks of the book: what their outputs depend on, and their execution by papermill.
 
-Executed copies go to build/executed/ and carry their key. Prose is no part of it: the current text is merged with the
-stored outputs when the book is staged, so a corrected sentence costs no execution.
+An executed copy lies in build/executed/PROFILE/ with the key of all that its outputs depend on: the code cells, the
+parameters, the rooms of src/emo_ssl that it imports and that these import, the data it reads, the locked versions. As
+long as the key is the same, the copy is. Prose is no part of the key: it is merged with the outputs when the book is
+staged, so a corrected sentence costs no execution.
 """
 
+import ast
 import copy
-import hashlib
+import functools
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from emo_ssl.said import SAID
 from emo_ssl.utils import io as files
+from emo_ssl.utils import provenance
 from emo_ssl.utils.io import UserError
-from tools import profiles
-from tools.reach import Graph
 
-FOLDER, EXECUTED = "notebooks", "build/executed"
-PARAMETERS, INJECTED = "parameters", "injected-parameters"
-SET_UP = "setup"  # the cell that fetches and installs the project on Colab; elsewhere it does nothing
-METADATA, AFTER, INPUTS = "emo_ssl", "after", "inputs"
-SMALL = 4 << 20  # bytes; a fingerprint reads as many of every file
-KEY, RUN = "emo_ssl_key", "emo_ssl_run"
+FOLDER, PROFILES, PACKAGE, LOCK = "notebooks", "notebooks/profiles", "src/emo_ssl", "requirements.lock"
+EXECUTED, UNFINISHED = "build/executed", "build/logs"
+PARAMETERS, INJECTED = "parameters", "injected-parameters"  # tags
+SET_UP = "setup"  # the tag of the cell that installs the project on Colab; elsewhere it does nothing
+PUBLIC = "__init__"  # of the package, which hands on names of its rooms
+RECORD = "emo_ssl"  # in the metadata of an executed copy
+PROFILE = "profile"  # the parameter that takes the profile's name
+LIMIT, CELL_LIMIT = "cell_limit", 1800  # seconds; a cell that hangs has to end some day
+RECORDED = re.compile(r"\bresults(?:/[\w.-]+)+")  # recorded results that a cell names
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
 class Notebook:
     path: Path
     content: Any  # an nbformat.NotebookNode
-    profile: str = profiles.USUAL
-    parameters: dict = field(default_factory=dict)  # the profile's values, over the notebook's own
-    after: tuple[str, ...] = ()  # notebooks whose outcome this one builds on
-    inputs: tuple[str, ...] = ()  # files and folders that it reads, relative to the repository's root
-    cell_limit: int = profiles.CELL_LIMIT
+    parameters: dict  # the profile's values, over the notebook's own
+    cell_limit: int
+    executed: Path  # where its executed copy lies, if there is one
+    key: str
 
     @property
-    def stem(self) -> str:
+    def name(self) -> str:
         return self.path.stem
-
-    def code_cells(self) -> list:
-        return [cell for cell in self.content.cells if cell.cell_type == "code"]
 
 
 def tags(cell) -> list[str]:
     return cell.metadata.get("tags", [])
+
+
+def code_cells(content: Any) -> list:
+    return [cell for cell in content.cells if cell.cell_type == "code"]
 
 
 def read(path: Path) -> Any:
@@ -60,160 +67,185 @@ def read(path: Path) -> Any:
     return content
 
 
-def declared_parameters(notebook: Notebook) -> dict:
-    """What the cell tagged `parameters` assigns."""
-    cells = [cell for cell in notebook.code_cells() if PARAMETERS in tags(cell)]
-    if len(cells) != 1:
-        count = "no cell" if not cells else f"{len(cells)} cells"
-        raise UserError(f"{notebook.path}: {count} tagged `{PARAMETERS}`, where its profile needs one; tag one cell.")
-    return profiles.defaults_of(cells[0].source, notebook.path)
-
-
-def find(root: Path, profile: str = profiles.USUAL) -> list[Notebook]:
-    """Every notebook in the order in which to execute them. All that can be checked before that is checked here."""
-    chosen = profiles.read(root, profile)
+def find(root: Path, profile: str) -> list[Notebook]:
+    """Every notebook by its name. What can be checked before the first one runs is checked here."""
+    parameters, limit = read_profile(root, profile)
     paths = sorted((root / FOLDER).glob("*.ipynb"))
-    strangers = sorted(set(chosen.parameters) - {path.stem for path in paths})
-    if strangers:
+    unknown = sorted(set(parameters) - {path.stem for path in paths})
+    if unknown:
+        where = root / PROFILES / f"{profile}.yml"
+        raise UserError(f"{where}: {FOLDER}/ has no notebook {', '.join(unknown)}; correct the name.")
+    found = []
+    for path in paths:
+        content, copy_path = read(path), root / EXECUTED / profile / path.name
+        values = checked_parameters(path, profile, parameters.get(path.stem) or {})
+        found.append(Notebook(path, content, values, limit, copy_path, key_of(root, content, values)))
+    return found
+
+
+# Profiles
+
+
+def read_profile(root: Path, name: str) -> tuple[dict[str, dict], int]:
+    """Each notebook's name -> its parameters, and the seconds that a cell may take."""
+    path = root / PROFILES / f"{name}.yml"
+    known = sorted(entry.stem for entry in (root / PROFILES).glob("*.yml"))
+    if name not in known:
+        raise UserError(f"{path}: there is no such profile; take one of {', '.join(known)}.")
+    content = files.read_yaml(path) or {}
+    limit = content.pop(LIMIT, CELL_LIMIT) if isinstance(content, dict) else None
+    if type(limit) is not int or not all(isinstance(values, dict | None) for values in content.values()):
         raise UserError(
-            f"{chosen.path}: it names {', '.join(strangers)}, and {FOLDER}/ has no such notebook; correct the name."
+            f"{path}: it has to map each notebook's name to its parameters, `01-data: {{seed: 0}}`, and {LIMIT} to "
+            "whole seconds; correct it."
         )
-    return in_order([opened(root, path, chosen) for path in paths])
+    return content, limit
 
 
-def opened(root: Path, path: Path, profile: profiles.Profile) -> Notebook:
-    plain = Notebook(path, read(path), profile.name, cell_limit=profile.cell_limit)
-    tagged = any(PARAMETERS in tags(cell) for cell in plain.code_cells())
-    defaults = declared_parameters(plain) if tagged or profile.parameters.get(plain.stem) else {}
-    after, inputs = declared_links(plain, root)
-    return replace(plain, parameters=profile.of(plain.stem, defaults), after=after, inputs=inputs)
+def checked_parameters(path: Path, profile: str, given: dict) -> dict:
+    """papermill only warns of a name that the notebook does not know, and takes a value of any type."""
+    from papermill import inspect_notebook
 
-
-def declared_links(notebook: Notebook, root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """`"emo_ssl": {"after": ["03-label-budgets"], "inputs": ["results/ravdess"]}` of the notebook's own metadata."""
-    said = notebook.content.metadata.get(METADATA, {})
-    lists = isinstance(said, dict) and all(
-        isinstance(value, list) and all(isinstance(name, str) for name in value) for value in said.values()
-    )
-    if not lists or not set(said) <= {AFTER, INPUTS}:
-        raise UserError(
-            f'{notebook.path}: its metadata "{METADATA}" has to hold lists of names called "{AFTER}" and "{INPUTS}" '
-            "and nothing else; correct it."
-        )
-    for name in said.get(INPUTS, []):
-        inner = PurePosixPath(name)
-        if inner.is_absolute() or ".." in inner.parts or not (root / inner).exists():
+    declared = inspect_notebook(str(path))
+    unknown = sorted(set(given) - set(declared))
+    if unknown:
+        raise UserError(f"{profile}.yml: {path.name} has no parameter {', '.join(unknown)}; correct the name.")
+    for name, value in given.items():
+        default = ast.literal_eval(declared[name]["default"])
+        if type(value) is not type(default) and not (type(default) is float and type(value) is int):
             raise UserError(
-                f"{notebook.path}: its input {name} is not in {root}; restore it, or correct the notebook's metadata."
+                f"{profile}.yml: {name} of {path.name} is {value!r}, and {default!r} in the notebook, which is of "
+                "another type; correct it."
             )
-    return tuple(said.get(AFTER, ())), tuple(said.get(INPUTS, ()))
-
-
-def in_order(found: list[Notebook]) -> list[Notebook]:
-    """By name, but each after those that it names."""
-    stems = {notebook.stem for notebook in found}
-    for notebook in found:
-        unknown = sorted(set(notebook.after) - stems)
-        if unknown:
-            raise UserError(
-                f"{notebook.path}: it comes after {', '.join(unknown)}, and {FOLDER}/ has no such notebook; correct "
-                "the name in its metadata."
-            )
-    ordered, waiting = [], list(found)
-    while waiting:
-        done = {notebook.stem for notebook in ordered}
-        ready = next((notebook for notebook in waiting if done.issuperset(notebook.after)), None)
-        if ready is None:
-            circle = ", ".join(notebook.stem for notebook in waiting)
-            raise UserError(f"{waiting[0].path.parent}: {circle} wait for each other; correct their metadata.")
-        ordered.append(ready)
-        waiting.remove(ready)
-    return ordered
+    return given | ({PROFILE: profile} if PROFILE in declared else {})
 
 
 # The key
 
 
-def keys_of(root: Path, found: list[Notebook]) -> dict[str, str]:
-    """The key of each notebook, which holds the keys of those that it comes after; `found` is in order."""
-    graph, keys = Graph.of(root), {}
-    for notebook in found:
-        keys[notebook.stem] = key_of(root, notebook, graph, [keys[name] for name in notebook.after])
-    return keys
+def key_of(root: Path, content: Any, parameters: dict) -> str:
+    cells = [cell for cell in code_cells(content) if SET_UP not in tags(cell)]
+    sources = [cell.source for cell in cells]
+    return files.hash_of(
+        {
+            "cells": [[cell.source, sorted(tags(cell))] for cell in cells],
+            "parameters": parameters,
+            "rooms": rooms_behind(root, sources),
+            "data": [contents_of(path) for path in data_read(root, sources, parameters)],
+            "lock": (root / LOCK).read_text(encoding="utf-8"),
+        }
+    )
 
 
-def key_of(root: Path, notebook: Notebook, graph: Graph, upstream: list[str]) -> str:
-    cells = notebook.code_cells()
-    depends = {
-        "cells": [[cell.source, sorted(tags(cell))] for cell in cells],
-        "parameters": notebook.parameters,
-        "code": graph.code_hash(root, [cell.source for cell in cells if SET_UP not in tags(cell)]),
-        "inputs": {name: contents_of(root / name) for name in notebook.inputs},
-        "named": named_data(root, notebook.parameters),
-        "after": upstream,
-    }
-    return files.hash_of(depends)
+def rooms_behind(root: Path, sources: list[str]) -> dict[str, str]:
+    """The hash of each room (a folder or a module of the package) that these sources import, or that a room imports."""
+    modules: dict[str, dict[str, str]] = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        inner = path.relative_to(root / PACKAGE)
+        modules.setdefault(inner.parts[0].removesuffix(".py"), {})[inner.as_posix()] = path.read_text(encoding="utf-8")
+    found, ahead = set(), rooms_imported(sources, set(modules))
+    while ahead:
+        found |= ahead
+        imported = rooms_imported([text for room in ahead for text in modules[room].values()], set(modules))
+        if PUBLIC in ahead:  # it imports by name, when it is asked
+            imported |= set(modules) & set(re.findall(r"\w+", modules[PUBLIC][f"{PUBLIC}.py"]))
+        ahead = imported - found
+    return {room: files.hash_of(modules[room]) for room in sorted(found)}
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def contents_of(path: Path, hash_file: Callable[[Path], str] = sha256) -> dict[str, str]:
-    """Every file of a folder, or that file alone, and its hash; what is hidden is none of it."""
-    inside = {entry.relative_to(path): entry for entry in [path, *sorted(path.rglob("*"))] if entry.is_file()}
-    shown = {name: entry for name, entry in inside.items() if not any(part.startswith(".") for part in name.parts)}
-    return {name.as_posix(): hash_file(entry) for name, entry in shown.items()}
-
-
-def named_data(root: Path, parameters: dict) -> dict[str, dict[str, str]]:
-    """What a parameter points at, a prepared corpus for one: it may have gigabytes, so a fingerprint has to do."""
-    named = {name: value for name, value in parameters.items() if isinstance(value, str) and value}
-    paths = {name: root / os.path.expanduser(value) for name, value in named.items()}
-    return {name: contents_of(path, quick_hash) for name, path in paths.items() if os.path.exists(path)}
-
-
-def quick_hash(path: Path) -> str:
-    return sha256(path) if path.stat().st_size < SMALL else files.fingerprint(path)
-
-
-# Executed copies
-
-
-def executed_path(root: Path, notebook: Notebook) -> Path:
-    return root / EXECUTED / notebook.profile / notebook.path.name
-
-
-def executed(root: Path, notebook: Notebook) -> Any | None:
-    """The executed copy, whatever it was made of; None without one, or with a damaged one."""
+def rooms_imported(sources: list[str], rooms: set[str]) -> set[str]:
     try:
-        return read(executed_path(root, notebook))
+        names = set().union(*map(names_imported, sources))
+    except SyntaxError:  # a cell with `%magic` or `!command`, which may start anything
+        return rooms
+    own = {name.split(".")[1] for name in names if name.startswith("emo_ssl.")} - {"__version__"}
+    return {name if name in rooms else PUBLIC for name in own}
+
+
+@functools.cache
+def names_imported(source: str) -> frozenset[str]:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {f"{alias.name}.{PUBLIC}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def data_read(root: Path, sources: list[str], parameters: dict) -> list[Path]:
+    """Recorded results that a cell names, and whatever a parameter points at."""
+    named = {name for source in sources for name in RECORDED.findall(source)}
+    named |= {os.path.expanduser(value) for value in parameters.values() if isinstance(value, str) and value}
+    return [root / name for name in sorted(named) if (root / name).exists()]
+
+
+def contents_of(path: Path) -> dict[str, str]:
+    """Every file of a folder, or that file alone, and its fingerprint, as a corpus may have gigabytes."""
+    inside = [entry for entry in [path, *sorted(path.rglob("*"))] if entry.is_file()]
+    return {entry.relative_to(path).as_posix(): files.fingerprint(entry) for entry in inside}
+
+
+# Execution
+
+
+def execute_all(found: list[Notebook], root: Path, only: str = "") -> tuple[list[str], list[str]]:
+    """Bring up to date all, or those whose name begins with `only`: names of those that failed, and not asked for."""
+    if not any(notebook.name.startswith(only) for notebook in found):
+        raise UserError(f"{root / FOLDER}: no notebook begins with {only}; name one of those that are there.")
+    failed, left = [], []
+    for notebook in found:
+        if is_fresh(notebook):
+            print(f"{notebook.name}: unchanged, not executed again")
+        elif not notebook.name.startswith(only):
+            left.append(notebook.name)
+        else:
+            print(f"{notebook.name}: executing …", flush=True)
+            started = time.monotonic()
+            try:
+                execute(notebook, root)
+            except Exception as problem:  # whatever it is, a dead kernel or a timeout, it costs this page only
+                reason = ANSI.sub("", f"{type(problem).__name__}: {problem}")
+                unfinished = root / UNFINISHED / notebook.path.name
+                print(f"{reason}\n{notebook.path} failed; as far as it came: {unfinished}", file=sys.stderr, flush=True)
+                failed.append(notebook.name)
+            else:
+                print(f"{notebook.name}: done in {time.monotonic() - started:.0f} s", flush=True)
+    return failed, left
+
+
+def is_fresh(notebook: Notebook) -> bool:
+    try:
+        return read(notebook.executed).metadata.get(RECORD, {}).get("key") == notebook.key
     except (UserError, OSError):
-        return None
+        return False
 
 
-def is_fresh(root: Path, notebook: Notebook, key: str) -> bool:
-    page = executed(root, notebook)
-    return page is not None and page.metadata.get(KEY) == key
+def execute(notebook: Notebook, root: Path) -> None:
+    """Run it in the repository's root. The copy appears when the last cell has succeeded, or not at all."""
+    import nbformat
+    import papermill
+    from traitlets.config import Config
 
-
-def with_outputs(notebook: Notebook, executed: Any) -> Any:
-    """The notebook as it stands now with the outputs of its execution, and the parameters that were injected."""
-    ran = [cell for cell in executed.cells if cell.cell_type == "code"]
-    injected = [cell for cell in copy.deepcopy(ran) if INJECTED in tags(cell)]
-    said = {"code_prompt_show": f"Set by the profile {notebook.profile}", "code_prompt_hide": "Hide"}
-    for cell in injected:
-        cell.metadata = {"tags": [*tags(cell), "hide-input"], "mystnb": said}  # papermill adds times to them
-    outputs = iter([cell for cell in ran if INJECTED not in tags(cell)])
-    page = copy.deepcopy(notebook.content)
-    page.cells = []
-    for cell in copy.deepcopy(notebook.content.cells):
-        page.cells.append(cell)
-        if cell.cell_type == "code":
-            source = next(outputs)
-            cell.outputs = [output for output in source.outputs if SAID not in output.get("metadata", {})]
-            cell.execution_count = source.execution_count
-            if PARAMETERS in tags(cell):
-                page.cells += injected
-    return page
+    # After a timeout papermill's own file says that all went well, so it is kept apart: for whoever looks for the fault
+    unfinished = root / UNFINISHED / notebook.path.name
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    notebook.executed.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    content = papermill.execute_notebook(
+        copy.deepcopy(notebook.content),
+        str(unfinished),
+        parameters=notebook.parameters,
+        kernel_name="python3",
+        cwd=str(root),
+        execution_timeout=notebook.cell_limit,
+        config=Config(KernelManager={"transport_encryption": "auto"}),  # or other users could read what goes over TCP
+        progress_bar={"desc": notebook.name, "disable": None},  # None: only on a terminal
+    )
+    profile, seconds = notebook.executed.parent.name, time.monotonic() - started
+    content.metadata[RECORD] = {
+        "key": notebook.key,
+        "run": {"profile": profile, "seconds": seconds, "versions": provenance.versions()},
+    }
+    files.write_bytes(notebook.executed, nbformat.writes(content).encode())
+    unfinished.unlink()

@@ -1,26 +1,25 @@
-"""What is rendered: a mirror of the repository that holds the pages' sources, outputs and stamps, and nothing else.
+"""What is rendered: a mirror of the repository that holds the pages' sources and outputs, and nothing else.
 
 The mirror is what makes edit and launch links right: Sphinx derives them from a page's path in its sources.
 """
 
 import base64
-import hashlib
-import re
+import copy
 import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from emo_ssl.utils import io as files
-from emo_ssl.utils import progress
 from emo_ssl.utils.io import UserError
 from tools import notebooks
+from tools.notebooks import Notebook
 
 STAGE = "build/stage"
-MADE = "book/_static/made"  # figures of notebooks, for prose pages
+MADE = "book/_static/made"  # figures of notebooks that prose pages show
 MATHJAX = "tex-svg.js"
-CORPUS = re.compile(r'data-corpus="([0-9a-f]+)"')  # workspace.notice says it of the corpus of a page
-NAMED = ("emo-ssl", "torch", "numpy")
+STAMPED = ("emo-ssl", "torch", "numpy")
+FOR_JUPYTERLAB = "emo_ssl_said"  # in the metadata of an output that the book leaves out
 
 
 def mathjax() -> Path:
@@ -33,80 +32,70 @@ def mathjax() -> Path:
     )
 
 
-def stage(root: Path, found: list[notebooks.Notebook]) -> Path:
+def stage(root: Path, found: list[Notebook]) -> Path:
     import nbformat
 
     target = root / STAGE
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
-    (target / notebooks.FOLDER).mkdir()
-    wanted = pictures_wanted(target)
+    prose = "".join(path.read_text("utf-8") for path in (target / "book").glob("*.md"))
+    for folder in (notebooks.FOLDER, MADE, "book/_static/mathjax"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
     for notebook in found:
-        executed = notebooks.executed(root, notebook)
-        page = notebooks.with_outputs(notebook, executed)
-        page.cells.append(stamp(executed))
-        files.write_bytes(target / notebooks.FOLDER / notebook.path.name, nbformat.writes(page).encode())
-        # Prose pages show figures of notebooks too, and Sphinx hands only text from page to page
-        for name, picture in pictures_of(page):
-            if name in wanted:
-                made = target / MADE / f"{name}.png"
-                made.parent.mkdir(parents=True, exist_ok=True)
-                made.write_bytes(picture)
-    script = target / "book" / "_static" / "mathjax" / MATHJAX
-    script.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(mathjax(), script)
+        page = with_outputs(notebook, notebooks.read(notebook.executed))
+        (target / notebooks.FOLDER / notebook.path.name).write_text(nbformat.writes(page), encoding="utf-8")
+        for name, picture in pictures_of(page).items():
+            if f"{name}.png" in prose:
+                (target / MADE / f"{name}.png").write_bytes(picture)
+    shutil.copyfile(mathjax(), target / "book/_static/mathjax" / MATHJAX)
     for path in root.glob("CHANGELOG.md"):  # a page includes it
         shutil.copyfile(path, target / path.name)
     return target
 
 
-def pictures_wanted(target: Path) -> set[str]:
-    """Names of the notebooks' figures that prose pages ask for."""
-    pages = [path.read_text("utf-8") for path in (target / "book").glob("*.md")]
-    return {name for page in pages for name in re.findall(rf"{Path(MADE).name}/([\w-]+)\.png", page)}
+def with_outputs(notebook: Notebook, executed: Any) -> Any:
+    """The notebook as it stands now, the outputs of its execution, the injected parameters and a stamp."""
+    ran = iter(notebooks.code_cells(executed))
+    page = copy.deepcopy(notebook.content)
+    page.cells = []
+    for cell in copy.deepcopy(notebook.content.cells):
+        page.cells.append(cell)
+        if cell.cell_type != "code":
+            continue
+        source = next(ran)
+        cell.outputs = [output for output in source.outputs if FOR_JUPYTERLAB not in output.get("metadata", {})]
+        cell.execution_count = source.execution_count
+        if notebooks.PARAMETERS in notebooks.tags(cell) and notebook.parameters:
+            injected = next(ran)
+            label = {"code_prompt_show": "Set by the profile", "code_prompt_hide": "Hide"}
+            injected.metadata = {"tags": [notebooks.INJECTED, "hide-input"], "mystnb": label}
+            page.cells.append(injected)
+    page.cells.append(stamp(executed.metadata[notebooks.RECORD]["run"]))
+    return page
 
 
-def pictures_of(page: Any) -> list[tuple[str, bytes]]:
-    """The figures of an executed notebook that have a name, as PNG."""
-    found = []
-    for cell in page.cells:
-        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
-        images = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
-        found += [(name, base64.b64decode(image)) for image in images if name and image]
-    return found
-
-
-def stamp(executed: Any) -> Any:
+def stamp(run: dict) -> Any:
     """How a page was made, as its last cell; the stored notebook never has it."""
     from nbformat.v4 import new_markdown_cell
 
-    run = executed.metadata.get(notebooks.RUN, {})
-    corpus = CORPUS.search("".join(html_of(executed)))
-    versions = [f"{name} {run.get('versions', {}).get(name, 'unknown')}" for name in NAMED]
-    words = [
-        f"Profile {run.get('profile', 'unknown')}",
-        *([f"corpus `{corpus[1]}`"] if corpus else []),
-        *versions,
-        f"executed in {progress.duration(run.get('seconds', 0))} on {device(run.get('hardware', {}))}",
-    ]
+    versions = [f"{name} {run['versions'].get(name, 'unknown')}" for name in STAMPED]
+    words = [f"Profile {run['profile']}", *versions, f"executed in {run['seconds']:.0f} s"]
     return new_markdown_cell(f":::{{div}} stamp\n{' · '.join(words)}\n:::", id="stamp")
 
 
-def html_of(executed: Any) -> list[str]:
-    found = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    return ["".join(output.get("data", {}).get("text/html", "")) for output in found]
+def pictures_of(page: Any) -> dict[str, bytes]:
+    """The named figures of an executed notebook: Sphinx hands text from page to page, and no pictures."""
+    found = {}
+    for cell in notebooks.code_cells(page):
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        for output in cell.outputs:
+            if name and "image/png" in output.get("data", {}):
+                found[name] = base64.b64decode(output.data["image/png"])
+    return found
 
 
-def device(hardware: dict) -> str:
-    if hardware.get("device") == "cpu":
-        cores = hardware.get("cores")
-        return f"{cores} processor core{'s' if cores != 1 else ''} ({hardware.get('name')})"
-    return str(hardware.get("name", "an unknown device"))
-
-
-def tree_hash(folder: Path) -> str:
-    """sha256 over names and contents of a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(entry for entry in folder.rglob("*") if entry.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{notebooks.sha256(path)}\0".encode())
-    return digest.hexdigest()
+def key_of(root: Path, target: Path) -> str:
+    """Of all that the rendered pages depend on."""
+    sources = [path for path in sorted(target.rglob("*")) if path.is_file()]
+    sources += [root / "_config.yml", root / notebooks.LOCK, *sorted(Path(__file__).parent.glob("*.py"))]
+    return files.hash_of([[path.name, files.fingerprint(path)] for path in sources])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_launch import ROOT, load
+from book_tree import ROOT, load
 
 audit = load("audit")
 

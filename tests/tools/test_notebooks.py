@@ -1,113 +1,237 @@
-"""The book's notebooks as they are stored: what a page owes its reader."""
+"""Notebooks of a few lines: what is refused, what the key follows, what becomes of a run that fails or is stopped."""
 
-import ast
+import os
 import re
-import statistics
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
-import yaml
+from book_tree import (
+    PARAMETERS,
+    ROOT,
+    SHOW,
+    TITLE,
+    code,
+    text,
+    write_contents,
+    write_notebook,
+    write_profile,
+    write_room,
+)
 
-from tools import notebooks
-
-ROOT = Path(__file__).parents[2]
-PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-DRAWN = re.compile(r"^(?:figures\.(?!table)|curves\.|pictures\.|heard\.|panels\.)", re.MULTILINE)
-each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-
-
-def cells(path: Path, kind: str) -> list:
-    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
-
-
-def text_of(path: Path) -> str:
-    return "\n".join(cell.source for cell in cells(path, "markdown"))
-
-
-def test_there_are_notebooks():
-    assert ROOT / "notebooks" / "01-data.ipynb" in PATHS
+from emo_ssl.utils.io import UserError
+from tools import book, notebooks
 
 
-@each
-def test_stored_without_outputs(path):
-    for cell in cells(path, "code"):
-        assert not cell.outputs and cell.execution_count is None, cell.id
-        assert set(cell.metadata) <= {"tags", "mystnb"}, f"{cell.id}: {set(cell.metadata)}"
+def key(tree: Path) -> str:
+    return notebooks.find(tree, "demo")[0].key
 
 
-@each
-def test_cells_are_small(path):
-    shown = [cell for cell in cells(path, "code") if "setup" not in cell.metadata.get("tags", [])]
-    sizes = [len(cell.source.splitlines()) for cell in shown]
-    assert len(sizes) <= 25
-    assert max(sizes) <= 25 and statistics.median(sizes) <= 8
+# Refused before anything runs
 
 
-@each
-def test_no_classes_and_no_long_functions(path):
-    for cell in cells(path, "code"):
-        for node in ast.walk(ast.parse(cell.source)):
-            assert not isinstance(node, ast.ClassDef), cell.id
-            if isinstance(node, ast.FunctionDef):
-                assert node.end_lineno - node.lineno < 6, f"{cell.id}: {node.name} belongs into the library"
+@pytest.mark.parametrize(
+    ("profile", "complaint"),
+    [
+        ("01-first: {vidoes: 7}\n", "01-first.ipynb has no parameter vidoes"),
+        ("02-second: {}\n", "notebooks/ has no notebook 02-second"),
+        ("01-first: 7\n", "has to map each notebook's name to its parameters"),
+        ("[1, 2]\n", "has to map each notebook's name to its parameters"),
+        ("cell_limit: soon\n", "cell_limit to whole seconds"),
+        ("01-first: {videos: 7\n", "not readable as YAML"),
+        ("!!python/object/apply:os.getcwd []\n", "not readable as YAML"),
+        ("01-first: {videos: many}\n", "videos of 01-first.ipynb is 'many', and 4 in the notebook"),
+        ("01-first: {rate: 2e-3}\n", "rate of 01-first.ipynb is '2e-3', and 0.5"),  # text in YAML
+        ("01-first: {seed: 2024-01-01}\n", "seed of 01-first.ipynb is datetime.date"),
+    ],
+)
+def test_bad_profiles(tree, profile, complaint):
+    write_profile(tree, profile)
+    with pytest.raises(UserError, match=re.escape(complaint)) as refusal:
+        notebooks.find(tree, "demo")
+    assert "demo.yml" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@each
-def test_parameters_have_one_cell_near_the_top(path):
-    found = notebooks.Notebook(path, nbformat.read(path, 4))
-    assert {"corpus", "seed", "profile"} <= set(notebooks.declared_parameters(found))
-    first = next(cell for cell in found.code_cells() if "setup" not in cell.metadata.get("tags", []))
-    assert "parameters" in first.metadata.tags
-    # papermill understands one assignment a line; an equals sign in a comment confuses it
-    assert all(line.count("=") == 1 for line in first.source.splitlines())
+@pytest.mark.parametrize("name", ["absent", "", "../profiles/demo"])
+def test_a_profile_that_is_absent(tree, name):
+    with pytest.raises(UserError, match=r"no such profile; take one of demo\.$"):
+        notebooks.find(tree, name)
 
 
-@each
-def test_every_figure_has_number_caption_and_alt(path):
-    drawn = [cell for cell in cells(path, "code") if DRAWN.search(cell.source)]
-    names = []
-    for cell in drawn:
-        said = cell.metadata.get("mystnb", {})
-        figure, alt = said.get("figure", {}), said.get("image", {}).get("alt", "")
-        assert re.fullmatch(r"fig-[a-z-]+", figure.get("name", "")), cell.id
-        assert len(figure["caption"]) > 30 and len(alt) > 60 and alt != figure["caption"], cell.id
-        assert DRAWN.search(cell.source.splitlines()[-1]) or cell.source.endswith("\n)"), cell.id
-        names.append(figure["name"])
-    assert len(set(names)) == len(names)
-    for name in names:
-        assert f"{{numref}}`{name}`" in text_of(path), f"no sentence reads {name}"
+def test_parameters_of_a_profile(tree):
+    write_profile(tree, "cell_limit: 7\n01-first: {rate: 1, corpus: here}\n", "quick")
+    (found,) = notebooks.find(tree, "quick")
+    assert found.parameters == {"rate": 1, "corpus": "here", "profile": "quick"} and found.cell_limit == 7
 
 
-@each
-def test_every_number_in_the_text_is_said_by_a_cell(path):
-    code = "\n".join(cell.source for cell in cells(path, "code"))
-    said = set(re.findall(r"(\w+)=", "\n".join(re.findall(r"\bsay\(([^#]*?)\)$", code, re.MULTILINE | re.DOTALL))))
-    used = set(re.findall(r"\{glue:text\}`(\w+)(?::[^`]*)?`", text_of(path)))
-    assert used and used <= said, used - said
+@pytest.mark.parametrize("name", ["smoke", "demo", "full"])
+def test_our_own_profiles(name):
+    assert len(notebooks.find(ROOT, name)) == len(list((ROOT / "notebooks").glob("*.ipynb")))
 
 
-@each
-def test_findings_hold_no_typed_number(path):
-    found = re.search(r"## What we found\n(.*?)(?=\n## |\Z)", text_of(path), re.DOTALL)[1]
-    bare = re.sub(r"\{glue:text\}`[^`]*`", "", found)
-    assert not re.search(r"\d+\.\d+|\d+ ?%", bare)
+@pytest.mark.parametrize("content", ["", "<html>", "{}", '{"cells": [], "nbformat": 4}'])
+def test_files_that_are_no_notebooks(tree, content):
+    (tree / "notebooks" / "01-first.ipynb").write_text(content)
+    with pytest.raises(UserError, match="not a notebook"):
+        notebooks.find(tree, "demo")
 
 
-@each
-def test_page_keeps_its_shape(path):
-    text = text_of(path)
-    title = text.splitlines()[0]
-    assert re.fullmatch(r"# \d+\. \S.*", title) and int(path.stem[:2]) == int(re.search(r"\d+", title)[0])
-    for part in (":::{admonition}", "**Question.**", "## What we found", "## Exercises", "**Next:**"):
-        assert part in text, part
-    exercises = re.findall(r"```\{exercise\}\n:label: (\S+)", text)
-    assert 2 <= len(exercises) <= 4
-    assert re.findall(r"```\{solution-start\} (\S+)", text) == exercises
-    assert text.count("```{solution-end}") == len(exercises)
+# The key
+
+IMPORTS = code("from emo_ssl.core.corpus import open_it")
+NAMES = code("read('results/study/table.csv')")
+CAPTIONED = code(NAMES.source, mystnb={"figure": {"caption": "Another."}})
 
 
-@each
-def test_toc_has_it(path):
-    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
-    assert f"'notebooks/{path.stem}'" in str(toc)
+def add_results(tree):
+    (tree / "results" / "study").mkdir(parents=True)
+    (tree / "results" / "study" / "table.csv").write_text("a\n1\n")
+
+
+CHANGES = {
+    "a parameter": lambda tree: write_profile(tree, "01-first: {videos: 8}\n"),
+    "code": lambda tree: write_notebook(tree, "01-first", TITLE, PARAMETERS, IMPORTS, code(SHOW.source + "\n")),
+    "a tag": lambda tree: write_notebook(tree, "01-first", PARAMETERS, IMPORTS, code(SHOW.source, "raises-exception")),
+    "a room it imports": lambda tree: write_room(tree, "core/corpus.py", "x = 2\n"),
+    "a new file there": lambda tree: write_room(tree, "core/model.py", ""),
+    "a room behind that": lambda tree: write_room(tree, "utils/io.py", "x = 2\n"),
+    "the versions": lambda tree: (tree / "requirements.lock").write_text("a==2\n"),
+    "recorded results": add_results,
+    "data of a parameter": lambda tree: (tree / "prepared.bin").write_bytes(bytes(9_000_000)),
+}
+NO_CHANGES = {
+    "prose": lambda tree: write_notebook(
+        tree, "01-first", text("# 1. Renamed"), PARAMETERS, IMPORTS, text("More."), NAMES
+    ),
+    "a page": lambda tree: (tree / "book" / "index.md").write_text("# Other\n"),
+    "a room out of reach": lambda tree: write_room(tree, "figures/style.py", "x = 2\n"),
+    "what the package hands on": lambda tree: write_room(tree, "__init__.py", "x = 2\n"),
+    "the time limit": lambda tree: write_profile(tree, "cell_limit: 5\n01-first: {corpus: prepared.bin}\n"),
+    "the set-up cell": lambda tree: write_notebook(tree, "01-first", code("!pip", "setup"), PARAMETERS, IMPORTS, NAMES),
+    "the caption of a figure": lambda tree: write_notebook(tree, "01-first", PARAMETERS, IMPORTS, CAPTIONED),
+}
+
+
+@pytest.mark.parametrize("change", [*CHANGES, *NO_CHANGES])
+def test_the_key_follows_what_outputs_depend_on_and_nothing_else(tree, change):
+    write_notebook(tree, "01-first", TITLE, PARAMETERS, IMPORTS, NAMES)
+    write_profile(tree, "01-first: {corpus: prepared.bin}\n")
+    before = key(tree)
+    {**CHANGES, **NO_CHANGES}[change](tree)
+    assert (key(tree) != before) == (change in CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("source", "rooms"),
+    [
+        ("import numpy", set()),
+        ("import emo_ssl.utils.io", {"utils"}),
+        ("def later():\n    from emo_ssl import figures", {"figures"}),
+        ("from emo_ssl.core.corpus import Corpus", {"core", "utils"}),
+        ("from emo_ssl import Corpus", {"__init__", "core", "utils"}),
+        ("import emo_ssl", {"__init__", "core", "utils"}),
+        ("from emo_ssl import Corpus, figures", {"__init__", "core", "figures", "utils"}),
+        ("%time 1", {"__init__", "core", "figures", "utils"}),
+    ],
+)
+def test_rooms_behind_a_cell(tree, source, rooms):
+    assert set(notebooks.rooms_behind(tree, ["x = 1", source])) == rooms
+
+
+# Execution
+
+
+def run(tree: Path, only: str = "") -> tuple[list[str], list[str]]:
+    return notebooks.execute_all(notebooks.find(tree, "demo"), tree, only)
+
+
+def printed(tree: Path, name: str = "01-first") -> str:
+    cells = nbformat.read(tree / "build" / "executed" / "demo" / f"{name}.ipynb", 4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def test_a_notebook_runs_once_in_the_root_with_its_parameters(tree, monkeypatch, capsys):
+    write_notebook(tree, "01-first", TITLE, PARAMETERS, SHOW, code("import os\nprint(os.getcwd())"))
+    write_notebook(tree, "02-second", code("print('second')"))
+    assert run(tree, only="01") == ([], ["02-second"])
+    shown, place = printed(tree).splitlines()
+    assert shown == "videos 7 seed 0" and Path(place).samefile(tree)
+    assert run(tree) == ([], [])
+    monkeypatch.setattr(papermill, "execute_notebook", None)  # nothing is left to be done
+    capsys.readouterr()
+    assert run(tree) == ([], [])
+    assert capsys.readouterr().out.count("unchanged") == 2
+    for damaged in ("half a page", "", "{}"):
+        (found,) = (notebook for notebook in notebooks.find(tree, "demo") if notebook.name == "01-first")
+        found.executed.write_text(damaged)
+        assert not notebooks.is_fresh(found)
+    with pytest.raises(UserError, match="no notebook begins with 03"):
+        run(tree, only="03")
+
+
+FAILURES = {
+    "raises": ("1 / 0", "ZeroDivisionError: division by zero"),
+    "hangs": ("import time\ntime.sleep(60)", "CellTimeoutError: A cell timed out"),
+    "is killed": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "DeadKernelError: Kernel died"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("way", FAILURES)
+def test_a_notebook_that(way, tree, monkeypatch, capsys):
+    """It costs its own page: the others are executed and kept; nothing is published; once mended, it goes on."""
+    source, reason = FAILURES[way]
+    write_profile(tree, "cell_limit: 2\n")
+    write_notebook(tree, "01-first", PARAMETERS, code(source))
+    write_notebook(tree, "02-second", code("print('second')"))
+    write_contents(tree, "01-first", "02-second")
+    monkeypatch.chdir(tree)
+    assert book.main([]) == 1
+    said = capsys.readouterr().err
+    assert reason in said and "Not rendered, for 01-first failed." in said
+    assert str(tree / "build" / "logs" / "01-first.ipynb") in said and "\x1b" not in said
+    assert not (tree / "build" / "site").exists() and not (tree / "build/executed/demo/01-first.ipynb").exists()
+    assert printed(tree, "02-second") == "second\n"
+    write_notebook(tree, "01-first", PARAMETERS, code("print('mended')"))
+    assert run(tree) == ([], []) and printed(tree) == "mended\n"
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_an_interrupt_takes_the_kernel_along_and_keeps_what_is_done(tree):
+    write_notebook(
+        tree, "02-second", code("import os, time\nopen('pid', 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)")
+    )
+    write_contents(tree, "01-first", "02-second")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+    command = [sys.executable, "-m", "tools.book"]
+    with subprocess.Popen(command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        pid = tree / "pid"
+        wait_for(lambda: pid.exists() and pid.read_text())
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "book: interrupted; run the same command again to continue"
+    assert printed(tree) == "videos 7 seed 0\n" and not (tree / "build/executed/demo/02-second.ipynb").exists()
+    wait_for(lambda: not is_alive(int(pid.read_text())))

@@ -1,0 +1,47 @@
+"""The cell that installs the project where a notebook comes alone, as on Colab."""
+
+import importlib.util
+
+import nbformat
+import pytest
+from book_tree import ROOT, load
+
+set_up = load("set_up_cells")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_have_the_set_up_cell_of_this_repository_after_their_title(path):
+    cells = nbformat.read(path, 4).cells
+    places = [i for i, cell in enumerate(cells) if "setup" in cell.metadata.get("tags", [])]
+    assert places == [1] and cells[1].source == set_up.source(ROOT), "run make format"
+
+
+class Shell:
+    def __init__(self):
+        self.commands = []
+
+    def system(self, command: str) -> None:
+        self.commands.append(command)
+
+    def run_line_magic(self, name: str, line: str) -> None:
+        self.commands.append(f"%{name} {line}")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_it_installs_only_where_nothing_is_there(there, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if there and name == "emo_ssl" else None)
+    shell = Shell()
+    exec(compile(set_up.source(ROOT), "cell", "exec"), {"get_ipython": lambda: shell})
+    commands = [command.split(" ")[0] for command in shell.commands]
+    assert commands == ([] if there else ["git", "%cd"])
+
+
+def test_it_is_put_in_once_and_replaced():
+    title, code = nbformat.v4.new_markdown_cell("# T", id="t"), nbformat.v4.new_code_cell("1", id="c")
+    bare = nbformat.writes(nbformat.v4.new_notebook(cells=[title, code]))
+    once = set_up.with_set_up(bare, "old")
+    again = set_up.with_set_up(once, "new")
+    assert [cell.source for cell in nbformat.reads(once, 4).cells] == ["# T", "old", "1"]
+    assert [cell.source for cell in nbformat.reads(again, 4).cells] == ["# T", "new", "1"]
+    assert set_up.with_set_up(again, "new") == again
