@@ -18,8 +18,6 @@ from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
-from emo_ssl.utils.progress import to_terminal, tracked
-
 WIDTHS = {"desk": 1280, "phone": 390}
 SCHEMES = ("light", "dark")
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa")
@@ -36,9 +34,6 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-
-# (rule, part of the element's selector) -> why it stands although it is not as it should be
-EXCEPTIONS: dict[tuple[str, str], str] = {}
 
 WHEN_SET = "async () => { if (window.MathJax && MathJax.startup) await MathJax.startup.promise; }"
 SIDEWAYS = """() => {
@@ -71,7 +66,6 @@ class Look:
     console: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     violations: list[dict] = field(default_factory=list)  # rule, target, html, why
-    excepted: list[dict] = field(default_factory=list)
     sideways: int = 0
     too_wide: list[str] = field(default_factory=list)
 
@@ -96,20 +90,18 @@ def as_table(looks: list[Look]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def split_violations(found: list[dict], exceptions: dict[tuple[str, str], str]) -> tuple[list[dict], list[dict]]:
-    """What axe-core returned -> one entry an element: those that are ours, and those that are excepted."""
-    ours, excepted = [], []
-    for violation in found:
-        for node in violation["nodes"]:
-            target = " ".join(str(part) for part in node["target"])
-            entry = {"rule": violation["id"], "target": target, "html": node["html"][:300]}
-            causes = (why for (rule, part), why in exceptions.items() if rule == entry["rule"] and part in target)
-            cause = next(causes, "")
-            if cause:
-                excepted.append({**entry, "why": cause})
-            else:
-                ours.append({**entry, "why": node.get("failureSummary", "")})
-    return ours, excepted
+def by_element(found: list[dict]) -> list[dict]:
+    """What axe-core returned -> one entry an element."""
+    return [
+        {
+            "rule": violation["id"],
+            "target": " ".join(str(part) for part in node["target"]),
+            "html": node["html"][:300],
+            "why": node.get("failureSummary", ""),
+        }
+        for violation in found
+        for node in violation["nodes"]
+    ]
 
 
 def invisible(undecided: list[dict]) -> list[dict]:
@@ -153,7 +145,7 @@ def look_at(page, look: Look, address: str, axe: str, picture: Path) -> None:
             route.continue_()
 
     page.set_default_timeout(PATIENCE)
-    page.on("console", lambda said: look.console.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("console", lambda line: look.console.append(line.text) if line.type in ("error", "warning") else None)
     page.on("pageerror", lambda problem: look.console.append(str(problem)))
     page.route("**/*", on_route)
     page.goto(address, wait_until="load")
@@ -165,7 +157,7 @@ def look_at(page, look: Look, address: str, axe: str, picture: Path) -> None:
     look.sideways, look.too_wide = found["pixels"], found["by"] if found["pixels"] else []
     page.evaluate(axe)
     found = page.evaluate(AXE, [list(TAGS), {rule: {"enabled": True} for rule in GOOD_PRACTICE}])
-    look.violations, look.excepted = split_violations(found["violations"] + invisible(found["incomplete"]), EXCEPTIONS)
+    look.violations = by_element(found["violations"] + invisible(found["incomplete"]))
 
 
 def audit(site: Path, pages: list[Path], out: Path, browser: str) -> Iterator[Look]:
@@ -176,6 +168,7 @@ def audit(site: Path, pages: list[Path], out: Path, browser: str) -> Iterator[Lo
         chromium = driver.chromium.launch(executable_path=browser, args=list(FLAGS), chromium_sandbox=False)
         for path in pages:
             name = path.relative_to(site).with_suffix("").as_posix()
+            print(name, file=sys.stderr)  # a page may take a minute
             for width, scheme in product(WIDTHS, SCHEMES):
                 look = Look(name, width, scheme)
                 size = {"width": WIDTHS[width], "height": 900}
@@ -189,8 +182,6 @@ def audit(site: Path, pages: list[Path], out: Path, browser: str) -> Iterator[Lo
 def report(looks: list[Look], out: Path) -> int:
     (out / "findings.json").write_text(json.dumps([asdict(look) for look in looks], indent=1), encoding="utf-8")
     print(as_table(looks))
-    for why, count in Counter(entry["why"] for look in looks for entry in look.excepted).items():
-        print(f"excepted {count} times: {why}")
     unclean = [look for look in looks if not look.is_clean]
     if unclean:
         print(f"{len(unclean)} of {len(looks)} looks found something: see {out / 'findings.json'}", file=sys.stderr)
@@ -215,16 +206,16 @@ def main(arguments: list[str]) -> int:
     out = site.parent / "audit"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    to_terminal()
     pages = [path for path in pages_of(site) if asked.only in path.relative_to(site).as_posix()]
-    total = len(pages) * len(WIDTHS) * len(SCHEMES)
     from playwright.sync_api import Error
 
     try:
-        return report(list(tracked(audit(site, pages, out, browser), "audit", total, "looks")), out)
+        return report(list(audit(site, pages, out, browser)), out)
     except Error as problem:
-        said = str(problem).splitlines()[0]
-        print(f"{browser} could not be led through the pages ({said}): run it again, or name another", file=sys.stderr)
+        reason = str(problem).splitlines()[0]
+        print(
+            f"{browser} could not be led through the pages ({reason}): run it again, or name another", file=sys.stderr
+        )
         return 2
 
 

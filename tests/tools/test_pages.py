@@ -1,4 +1,4 @@
-"""What a reader of the prose pages relies on: settings, arms, verdicts, sentences and commands are those of the code."""
+"""What a reader of the prose pages relies on: settings, arms, verdicts and commands are those of the code."""
 
 import ast
 import json
