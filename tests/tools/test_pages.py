@@ -48,11 +48,11 @@ def test_every_arm_is_on_the_page():
 
 
 def test_verdicts_on_null_corpora_are_those_recorded():
-    lines = (ROOT / "results" / "worlds" / "worlds.jsonl").read_text(encoding="utf-8").splitlines()
-    recorded = next(row for row in map(json.loads, lines) if "null_worlds" in row)
+    lines = (ROOT / "results" / "scenarios" / "scenarios.jsonl").read_text(encoding="utf-8").splitlines()
+    recorded = next(row for row in map(json.loads, lines) if "null_scenarios" in row)
     for claim, *counts in rows("protocol", "protocol-null"):
         found = Counter(dict(zip((HOLDS, REVERSED, NOT_SHOWN), map(int, counts), strict=True)))
-        assert +found == Counter(recorded["verdicts"][claim]) and found.total() == recorded["null_worlds"]
+        assert +found == Counter(recorded["verdicts"][claim]) and found.total() == recorded["null_scenarios"]
 
 
 def test_columns_of_a_table_of_recordings():
