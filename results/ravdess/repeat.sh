@@ -25,5 +25,6 @@ printf '%s\n' "${runs[@]}" | xargs -P "$processes" -I{} bash -c 'pretrain "$@"' 
 study=(emo-ssl study "$folder/corpus" --pretrained "${runs[@]}" --config "$here/study.toml" --device cpu -o "$folder/study")
 seq "$processes" | xargs -P "$processes" -I{} "${study[@]}" --shard "{}/$processes"
 "${study[@]}"
-emo-ssl evidence "$folder/study" --coding 0,1,1,2 --coding 0,1,1,3 --keep "$folder/kept" \
-    --corpus "$folder/corpus" --command-that-repeats "bash results/ravdess/repeat.sh ARCHIVE FOLDER"
+emo-ssl evidence "$folder/study" --keep "$folder/kept" --corpus "$folder/corpus" \
+    --command-that-repeats "bash results/ravdess/repeat.sh ARCHIVE FOLDER"
+python "$here/label_scales.py" "$folder/study" "$folder/kept/label_scales.json"

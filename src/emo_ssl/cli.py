@@ -152,12 +152,6 @@ def run_evidence(arguments: argparse.Namespace) -> int:
 
     found = report.evaluate(arguments.folder)
     print(as_json(found) if arguments.json else report.table(found))
-    if arguments.coding:
-        from emo_ssl.evidence.label_scales import verdicts
-
-        named = {",".join(f"{value:g}" for value in values): values for values in arguments.coding}
-        for name, claims in verdicts(arguments.folder, named).items():
-            print(f"\nwith the levels read as {name}: " + "; ".join(f"{c['claim']} {c['verdict']}" for c in claims))
     if arguments.keep:
         from emo_ssl.evidence.record import keep
 
@@ -181,16 +175,6 @@ def fold(text: str) -> int | str:
     if text != "all" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is neither the number of a fold nor all")
     return text if text == "all" else int(text)
-
-
-def four_values(text: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) != 4:
-        raise argparse.ArgumentTypeError(f"{text!r} is not four numbers such as 0,1,1,2")
-    return values
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
@@ -289,7 +273,6 @@ def add_training(commands: argparse._SubParsersAction) -> None:
     evidence = command(commands, "evidence", run_evidence, "what a finished study shows: effects, intervals, claims")
     evidence.add_argument("folder", type=Path, metavar="STUDY")
     add_json(evidence)
-    evidence.add_argument("--coding", type=four_values, action="append", metavar="A,B,C,D")
     evidence.add_argument("--keep", type=Path, metavar="DIR", help="copy what is small and lasting there")
     evidence.add_argument("--command-that-repeats", metavar="TEXT", help="stored with what is kept")
     evidence.add_argument("--corpus", type=Path, metavar="CORPUS", help="that was studied; what it holds is kept too")

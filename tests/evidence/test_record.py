@@ -1,7 +1,9 @@
 """What is kept of a study: the same table, nothing that names a place, and the same bytes every time."""
 
 import gzip
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,51 +11,44 @@ from training import STUDY, write_acted, write_acted_and_runs
 
 from emo_ssl.cli import main
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.evidence.record import TABLE, codings_of, commands, corpus_of, keep, relatives, results, seconds_taken
+from emo_ssl.evidence.claims import EvidenceConfig
+from emo_ssl.evidence.record import TABLE, ablations, commands, corpus_of, keep, results, seconds_taken
+from emo_ssl.evidence.report import evaluate
+from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.study.run import RESULTS, study
 from emo_ssl.utils.io import UserError, read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+SCRIPT = Path(__file__).parents[2] / "results" / "ravdess" / "label_scales.py"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("acted")
     prepared, runs = write_acted_and_runs(folder)
-    return study(prepared, runs, folder / "study", replace(STUDY, arms=("scratch", "pretrained", "constants")), "cpu")
+    arms = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "constants")
+    return study(prepared, runs, folder / "study", replace(STUDY, arms=arms, rates=(1e-1,)), "cpu")
 
 
 def test_what_is_kept(finished, tmp_path, capsys):
     with pytest.raises(UserError, match="finish the study"):
         keep(finished, tmp_path / "early", "")
     assert not (tmp_path / "early").exists()
-    words = ["evidence", str(finished), "--coding", "0,1,3,3"]
-    assert main([*words, "--keep", str(tmp_path / "a"), "--command-that-repeats", "again"]) == 0
-    assert main([*words, "--keep", str(tmp_path / "b"), "--command-that-repeats", "again"]) == 0
+    corpus = finished.parent / "corpus"
+    for name in ("a", "b"):
+        more = ["--command-that-repeats", "again", "--corpus", str(corpus)]
+        assert main(["evidence", str(finished), "--keep", str(tmp_path / name), *more]) == 0
     capsys.readouterr()
     names = sorted(p.name for p in (tmp_path / "a").iterdir())
-    assert names == ["codings.json", "evidence.json", "provenance.json", TABLE]
+    assert names == ["corpus.json", "evidence.json", "provenance.json", TABLE]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     assert gzip.decompress((tmp_path / "a" / TABLE).read_bytes()) == (finished / RESULTS).read_bytes()
+    assert results(finished).equals(results(tmp_path / "a")) and len(results(finished))
     story = read_json(tmp_path / "a" / "provenance.json")
-    assert story["command"] == "again" and story["seconds_of_all_chunks"] >= 0
+    assert story["command"] == "again" == commands(tmp_path / "a") and story["seconds_of_all_chunks"] >= 0
     assert str(finished.parent) not in (tmp_path / "a" / "provenance.json").read_text()
-
-
-def test_both_tables_are_read_alike(finished, tmp_path):
-    main(["evidence", str(finished), "--keep", str(tmp_path)])
-    assert results(finished).equals(results(tmp_path))
-    assert len(results(tmp_path)) > 0
-    with pytest.raises(UserError, match="no such file; expected the folder of a recorded or finished study"):
-        results(tmp_path / "nowhere")
-
-
-def test_what_the_corpus_holds_is_kept_in_numbers(finished, tmp_path, capsys):
-    corpus = finished.parent / "corpus"
-    assert main(["evidence", str(finished), "--keep", str(tmp_path / "kept"), "--corpus", str(corpus)]) == 0
-    capsys.readouterr()
-    found = corpus_of(tmp_path / "kept")
+    found = corpus_of(tmp_path / "a")
     # 6 speakers, 3 categories, 2 takes, dealt to 3 folds of 2 speakers each
     assert (found["speakers"], found["clips"]) == (6, 36) and set(found["categories"].values()) == {12}
     assert found["clips_of_folds"] == {"train": [12, 12, 12], "valid": [12, 12, 12], "test": [12, 12, 12]}
@@ -72,16 +67,30 @@ def test_another_corpus_is_refused_before_anything_is_written(finished, tmp_path
 
 
 def test_what_stands_beside_a_recorded_study(finished, tmp_path):
-    main(["evidence", str(finished), "--keep", str(tmp_path), "--command-that-repeats", "again"])
-    assert relatives(tmp_path) == {} and commands(tmp_path) == "again"
+    main(["evidence", str(finished)])
     for name in ("random", "compare"):
-        main(["evidence", str(finished), "--keep", str(tmp_path / name)])
+        keep(finished, tmp_path / name, "")
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "evidence.json").write_text("{}")
-    assert codings_of(tmp_path / "half") == {}
-    (tmp_path / "half" / "codings.json").write_text('{"0,1,1,2": []}')
-    assert codings_of(tmp_path / "half") == {"0,1,1,2": []}
-    assert list(relatives(tmp_path)) == ["compare", "random"]  # "half" has no table: it was not kept to the end
+    assert list(ablations(tmp_path)) == ["compare", "random"]  # "half" has no table: it was not kept to the end
     (tmp_path / "repeat.sh").write_text("#!/usr/bin/env bash\nstep one\n")
     assert commands(tmp_path) == "step one\n"
     assert seconds_taken({"seconds_of_all_chunks": 7}) == 7 and seconds_taken({"seconds_of_the_last_start": 3}) == 3
+    with pytest.raises(UserError, match="no such file; expected the folder of a recorded or finished study"):
+        results(tmp_path)
+
+
+def test_claims_on_another_label_scale(finished):
+    spec = importlib.util.spec_from_file_location("label_scales", SCRIPT)
+    scales = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scales)
+    few = EvidenceConfig(draws=200, least_budget=4)
+    ours = evaluate(finished, few)["ledger"]
+    assert scales.ledger(finished, (0, 1, 2, 3), few) == ours
+    assert scales.ledger(finished, (0, 1, 3, 3), few) != ours
+    opened = StudyPredictions.open(finished)
+    for key in opened.keys:
+        before = opened.cell(key)
+        after = scales.rescaled(before, (0, 2, 3, 3))  # the made-up corpus has levels 0, 1 and 2
+        assert after.intensity.ravel().tolist() == [(0, 2, 3, 3)[int(v)] for v in before.intensity.ravel()]
+        assert after.klass.ravel().tolist() == [(0, 2, 3, 3)[v] for v in before.klass.ravel()]

@@ -14,11 +14,10 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.container import ErrorbarContainer
 
-from emo_ssl.evidence import tables as readings
+from emo_ssl.evidence import lookup
 from emo_ssl.figures import pretraining as pictures
 from emo_ssl.figures import study as curves
 from emo_ssl.figures import style as figures
-from emo_ssl.study.grid import Chunk
 
 EMOTIONS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
 BUDGETS = [28, 56, 112, 300]
@@ -36,7 +35,7 @@ def made_up() -> dict:
     """An arm is better by its place, a budget by its own: every number can be told from every other."""
     levels, gains = [], []
     for a, arm in enumerate(ARMS):
-        emotions = ["overall", *EMOTIONS] if arm in readings.ARMS else ["overall"]
+        emotions = ["overall", *EMOTIONS] if arm in lookup.ARMS else ["overall"]
         for b, budget in enumerate(BUDGETS):
             for metric in METRICS:
                 for e, emotion in enumerate(emotions):
@@ -149,7 +148,7 @@ def undefined(evidence: dict) -> dict:
 
 DRAWN = {
     "budget_curves": lambda e: curves.budget_curves(e),
-    "arm_curves": lambda e: curves.arm_curves(e, readings.arm_groups(e)),
+    "arm_curves": lambda e: curves.arm_curves(e, lookup.arm_groups(e)),
     "paired_gains": lambda e: curves.paired_gains(e),
     "label_efficiency": lambda e: curves.label_efficiency(e),
     "controls": lambda e: curves.controls(e),
@@ -157,17 +156,6 @@ DRAWN = {
     "emotion_forest": lambda e: curves.emotion_forest(e),
     "skills": lambda e: curves.skills(e, made_up_results(), (28, 300)),
     "confusion": lambda e: curves.confusion(e, 28),
-}
-TWINS = {
-    "level_table": lambda e: readings.level_table(e, "mae"),
-    "gain_table": lambda e: readings.gain_table(e, METRICS),
-    "control_table": readings.control_table,
-    "efficiency_table": readings.efficiency_table,
-    "emotion_table": lambda e: readings.emotion_table(e, METRICS),
-    "skill_table": lambda e: readings.skill_table(e, made_up_results(), "pretrained", 28),
-    "recall_table": lambda e: readings.recall_table(e, "pretrained", 28),
-    "claim_table": lambda e: readings.claim_table(e, "C1", "C2"),
-    "ledger_table": lambda e: readings.ledger_table(e, "C1"),
 }
 STATES = {"whole": lambda e: e, "empty": emptied, "one seed": without_intervals, "undefined": undefined}
 
@@ -193,20 +181,12 @@ def test_figure_is_opaque_closed_and_fits_the_page_whatever_is_missing(name, sta
     assert len(stored.getvalue()) < 400_000
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("name", TWINS)
-def test_table_stands_whatever_is_missing(name, state):
-    twin = TWINS[name](STATES[state](made_up()))
-    html = figures.table(twin, "twin").to_html()
-    assert "nan" not in html.replace("<td", "").lower() or state != "whole"
-
-
 def test_curves_show_every_arm_every_budget_and_every_interval():
     headline, mae, acc4 = curves.budget_curves(made_up()).axes
     for axes, metric in ((headline, "auroc"), (mae, "mae"), (acc4, "acc4")):
         assert len(bars(axes)) == 2
-        for bar, arm in zip(bars(axes), readings.ARMS, strict=True):
-            found = readings.levels(made_up(), arm, metric)
+        for bar, arm in zip(bars(axes), lookup.ARMS, strict=True):
+            found = lookup.levels(made_up(), arm, metric)
             np.testing.assert_allclose(np.asarray(bar.lines[0].get_ydata(), float), found["estimate"])
             np.testing.assert_allclose(ends(bar), found[["low", "high"]])
             assert bar.lines[0].get_color() == figures.STYLE[arm]["color"]
@@ -280,118 +260,7 @@ def test_every_arm_of_a_study_has_a_look_of_its_own():
     looks = {arm: look for arm, look in curves.LOOKS.items() if arm != "constants"}
     for part in ("color", "linestyle", "marker"):
         assert len({str(look[part]) for look in looks.values()}) == len(looks), part
-    assert set(readings.NAMES) <= set(curves.LOOKS)
-
-
-# --- tables -----------------------------------------------------------------------------------------------------------
-
-
-def test_only_the_main_group_counts():
-    assert 99.0 not in readings.gains(made_up(), "auroc")["estimate"].tolist()
-    assert readings.gains(made_up(), "auroc")["budget"].tolist() == BUDGETS
-    assert readings.small_gain(made_up(), "auroc", "sad")["estimate"] == pytest.approx(0.03)
-    assert np.isnan(readings.small_gain(emptied(made_up()), "auroc")["low"])
-
-
-@pytest.mark.parametrize(
-    ("bounds", "word"),
-    [((0.1, 0.2), "better"), ((-0.2, -0.1), "worse"), ((-0.1, 0.1), "neither"), ((np.nan, np.nan), "not judged")],
-)
-def test_an_outcome_is_what_the_interval_says(bounds, word):
-    assert readings.outcome(pd.Series(dict(zip(("low", "high"), bounds, strict=True)))).startswith(word)
-
-
-def test_an_interval_in_words():
-    found = pd.Series({"estimate": 0.12345, "low": -0.00001, "high": 0.2})
-    assert readings.interval(found) == "0.123 (0.000 to 0.200)"
-    assert readings.interval(found, sign=True, digits=2) == "+0.12 (+0.00 to +0.20)"
-    assert readings.cell(found).split(" ") == ["0.123", "(0.000\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.200)"]
-    assert readings.interval(pd.Series({"estimate": 0.12345, "low": np.nan, "high": np.nan})) == "0.123"
-    assert readings.interval(pd.Series({"estimate": np.nan, "low": np.nan, "high": np.nan})) == "–"
-
-
-def test_floors_are_chance_or_the_best_constant():
-    evidence = made_up()
-    assert readings.floor(evidence, "auroc", "sad") == 0.5 and readings.floor(evidence, "mae", "sad") == 0.2
-    assert readings.floor({**evidence, "category_names": list("abcdefgh")}, "uar") == 0.125
-    assert np.isnan(readings.floor({**evidence, "floors": {}}, "mae"))
-
-
-def test_skill_is_the_way_from_the_constant_to_perfection_seed_by_seed():
-    found = readings.skills(made_up(), made_up_results(), "pretrained", "mae")
-    assert len(found) == len(EMOTIONS) * len(BUDGETS)
-    np.testing.assert_allclose(found[["estimate", "low", "high"]].iloc[0], [0.475, 0.45, 0.5])
-    accuracy = readings.skills(made_up(), made_up_results(), "pretrained", "acc4")
-    np.testing.assert_allclose(accuracy["high"].iloc[0], (0.11 - 0.9) / 0.1)
-    perfect = {**made_up(), "floors": {name: {"mae": 0.0, "acc4": 1.0} for name in EMOTIONS}}
-    assert readings.skills(perfect, made_up_results(), "pretrained", "mae")["estimate"].isna().all()
-
-
-def test_controls_stand_in_the_order_of_the_arms():
-    arms = readings.controls(made_up())["against"].tolist()
-    assert arms == [arm for arm in ARMS if arm != "pretrained"]
-
-
-def test_the_hardest_rival_is_that_over_which_least_is_gained():
-    evidence = made_up()
-    evidence["controls"][2] = {**evidence["controls"][2], "estimate": -0.2, "low": -0.3, "high": -0.1}
-    found = readings.hardest_rival(evidence)
-    assert found["rival"] == readings.NAMES[evidence["controls"][2]["against"]] and found["rival_is"] == "worse"
-    for nothing in (emptied(evidence), undefined(evidence)):
-        assert readings.hardest_rival(nothing)["rival"] == "none"
-    assert readings.ends(pd.Series({"a": 2.0, "b": np.nan, "c": 1.0})) == ("c", "a")
-    assert readings.ends(pd.Series({"a": np.nan})) == ("none", "none")
-
-
-def test_reasons_in_a_word():
-    assert readings.short_reason({"verdict": "not shown", "reason": "equivalent: not met is x"}) == "equivalent"
-    assert readings.short_reason({"verdict": "holds", "reason": "all 3 requirements are met"}).endswith("are met")
-    assert "below 0" in readings.short_reason({"verdict": "reversed", "reason": "the whole interval of x"})
-
-
-def test_effects_and_p_values_are_named_as_a_reader_would():
-    assert readings.in_words("mae gain, happy") == "gain in MAE, happy"
-    assert readings.in_words("acc4 over the best constant") == "accuracy ahead of the best constant"
-    assert readings.in_words("masked reconstruction below interpolation") == "masked reconstruction below interpolation"
-    said = [readings.p_value(p) for p in (0.0, 0.0004999, 0.0005, 0.04, 1.0, np.nan)]
-    assert said == ["< 0.001", "< 0.001", "0.001", "0.040", "1.000", "–"]
-
-
-def test_the_ledger_counts_what_is_met():
-    found = {"claim": "C1", "title": "t", "verdict": "not shown", "reason": "inconclusive: x"}
-    met = [{"met": True}, {"met": False}, {"met": None}]
-    ledger = {"ledger": [{**found, "effects": met}, {**found, "claim": "C2", "reason": "not run: x", "effects": []}]}
-    table = readings.ledger_table(ledger, "C1", "C2")
-    assert table["met"].tolist() == ["1 of 3", "–"] and table["why"].tolist() == ["inconclusive", "not run"]
-
-
-def test_arms_stand_in_two_groups_and_constants_in_neither():
-    whole, head = readings.arm_groups(made_up()).values()
-    assert {"scratch", "pretrained"} <= set(whole) and "frozen-random" in head
-    assert {*whole, *head} == set(readings.arms_of(made_up())) - {"constants"} and not {*whole} & {*head}
-    assert readings.unit({"category_names": ["calm"]}) == "clips" and readings.unit(made_up()) == "segments"
-
-
-def test_fairness_reads_the_rates_of_the_arm_asked_for():
-    rates = {
-        "fold0-blind-scratch-28-56": 0.1,
-        "fold1-blind-scratch-28-56": 0.2,
-        "fold0-blind-scratch-4x-28": 0.9,
-        "fold0-adapted-scratch-28": 0.7,
-        "fold0-blind-pretrained-28": 0.3,
-    }
-    provenance = {
-        "tuned_rates": rates,
-        "config": {"finetune": {"steps": 5, "batch": 2}, "rates": [0.1, 0.2]},
-        "fairness": {"parameters": [1234], "checked": []},
-        "pretraining": [{}, {}],
-    }
-    assert readings.rates_of(provenance, "scratch") == [0.1, 0.2]
-    assert readings.rates_of(provenance, "scratch", "adapted") == [0.7]
-    assert Chunk(0, "scratch", (28, 56), (0,)).name in rates  # as a study names its chunks
-    twin = readings.fairness_table(provenance)
-    assert twin.iloc[-1].tolist() == ["learning rate chosen on valid", "0.1, 0.2", "0.3"]
-    assert twin.iloc[0].tolist()[1:] == ["random numbers", "one of 2 pretraining runs"] and "1,234" in twin.iloc[1, 1]
+    assert set(lookup.NAMES) <= set(curves.LOOKS)
 
 
 # --- pretraining ------------------------------------------------------------------------------------------------------

@@ -31,8 +31,7 @@ PLACES = {
     "write_clips": ("emo_ssl.corpora.clips:write_clips",),
     "ClipsConfig": ("emo_ssl.corpora.clips:ClipsConfig",),
     "tables": ("emo_ssl.evidence.tables", "emo_ssl.readings"),
-    "acted": ("emo_ssl.evidence.acted", "emo_ssl.acted"),
-    "small_part": ("emo_ssl.evidence.repeated:small_part", "emo_ssl.repeated:small_part"),
+    "lookup": ("emo_ssl.evidence.lookup", "emo_ssl.readings"),
     "Corpus": ("emo_ssl.core.corpus:Corpus", "emo_ssl.segments:Segments"),
 }
 SYNTH, PREPARE, RECORD = ("corpus", "synth"), ("corpus", "prepare"), ("corpus", "record")
@@ -412,9 +411,9 @@ def shown(table) -> dict:
 
 def real_tables() -> dict[str, dict]:
     """The tables of notebooks/05-real-speech.ipynb that come out of the recorded evidence alone."""
-    tables, acted = get("tables"), get("acted")
+    tables, lookup = get("tables"), get("lookup")
     recorded = json.loads((RESULTS / "evidence.json").read_text(encoding="utf-8"))
-    metrics, claims = tables.metrics_of(recorded), [row["claim"] for row in recorded["ledger"]]
+    metrics, claims = lookup.metrics_of(recorded), [row["claim"] for row in recorded["ledger"]]
     found = {f"levels, {metric}": tables.level_table(recorded, metric) for metric in metrics}
     found |= {
         "gains": tables.gain_table(recorded, metrics),
@@ -422,8 +421,8 @@ def real_tables() -> dict[str, dict]:
         "controls": tables.control_table(recorded),
         "ledger": tables.ledger_table(recorded, *claims),
         "claims": tables.claim_table(recorded, *claims),
-        "arms": acted.arm_table(recorded, tables.models_of(recorded)),
-        "protocols": acted.protocol_table(recorded, ["scratch", "pretrained", "frozen-pretrained", "statistics"]),
+        "arms": tables.arm_table(recorded, [arm for arm in lookup.arms_of(recorded) if arm != "constants"]),
+        "protocols": tables.protocol_table(recorded, ["scratch", "pretrained", "frozen-pretrained", "statistics"]),
     }
     return {name: shown(table) for name, table in found.items()}
 

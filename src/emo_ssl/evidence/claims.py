@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emo_ssl.core.readout import OVERALL
 from emo_ssl.evidence.bootstrap import SEEDS_AND_UNITS, Interval, Sample, interval, mean, simultaneous
 from emo_ssl.evidence.effects import Effects, Group
-from emo_ssl.evidence.scores import OVERALL
 
 TRIO = ("happy", "sad", "anger")
 OTHERS = ("surprise", "disgust", "fear")
+SMALL = "small"  # the budget of a mean over the small ones
 HOLDS, REVERSED, NOT_SHOWN = "holds", "reversed", "not shown"
 TITLES = {
     "C1": "Pretraining improves every metric",

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emo_ssl.core.readout import Predictions
+from emo_ssl.core.readout import OVERALL, Predictions
 from emo_ssl.evidence.bootstrap import Draws, Sample, mean
-from emo_ssl.evidence.scores import LOWER_IS_BETTER, OVERALL, Score, Scorer
+from emo_ssl.evidence.scores import LOWER_IS_BETTER, Score, Scorer
 from emo_ssl.study.predictions import Key, StudyPredictions
 
 # arms without a backbone of their own may be stored under any backbone's name

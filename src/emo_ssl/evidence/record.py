@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.evidence.label_scales import CODINGS
 from emo_ssl.evidence.report import EVIDENCE
 from emo_ssl.study.chunks import CHUNKS
 from emo_ssl.study.run import PROVENANCE, RESULTS
@@ -40,10 +39,8 @@ def keep(study: Path | str, folder: Path | str, command: str, corpus: Corpus | N
         write_json(folder / CORPUS, corpus_numbers(corpus))
     # no name and no time inside, so that the same table is the same file
     write_bytes(folder / TABLE, gzip.compress((study / RESULTS).read_bytes(), mtime=0))
-    for name in (EVIDENCE, CODINGS):
-        if (study / name).is_file():
-            with atomic_path(folder / name) as temporary:
-                shutil.copyfile(study / name, temporary)
+    with atomic_path(folder / EVIDENCE) as temporary:
+        shutil.copyfile(study / EVIDENCE, temporary)
     story = {**read_json(study / PROVENANCE), "command": command, "seconds_of_all_chunks": seconds_of_chunks(study)}
     story.pop("seconds_of_the_last_start", None)
     write_json(folder / PROVENANCE, story)
@@ -52,8 +49,8 @@ def keep(study: Path | str, folder: Path | str, command: str, corpus: Corpus | N
 def corpus_numbers(prepared: Corpus) -> dict:
     """What a corpus holds, as numbers that say nothing about a single clip."""
     header, report = prepared.header, prepared.report
-    told = prepared.segments.category[prepared.segments.category >= 0]
-    counts = np.bincount(told, minlength=len(prepared.category_names)).tolist()
+    known = prepared.segments.category[prepared.segments.category >= 0]
+    counts = np.bincount(known, minlength=len(prepared.category_names)).tolist()
     seconds = prepared.segments.length / prepared.frame_rate
     of_folds = [prepared.of_fold(fold) for fold in prepared.folds]
     named = ("content_hash", "source", "folds", "convention", "front_end", "front_end_version")
@@ -77,12 +74,7 @@ def corpus_of(folder: Path | str) -> dict:
     return read_json(path) if path.is_file() else {}
 
 
-def codings_of(folder: Path | str) -> dict:
-    path = Path(folder) / CODINGS
-    return read_json(path) if path.is_file() else {}
-
-
-def relatives(folder: Path | str) -> dict[str, dict]:
+def ablations(folder: Path | str) -> dict[str, dict]:
     """Name -> evidence of the smaller studies that are kept in folders inside that of a recorded one."""
     inside = sorted(path.parent for path in Path(folder).glob(f"*/{EVIDENCE}") if (path.parent / TABLE).is_file())
     return {path.name: read_json(path / EVIDENCE) for path in inside}

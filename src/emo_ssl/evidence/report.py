@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core import metrics
+from emo_ssl.core.readout import OVERALL
 from emo_ssl.evidence.bootstrap import Interval, Sample, holm, interval
 from emo_ssl.evidence.claims import TITLES, Claim, EvidenceConfig, Ledger, main_group, small_budgets
 from emo_ssl.evidence.effects import MAIN, Effects, Group, cells_of, compute
 from emo_ssl.evidence.efficiency import label_efficiency
-from emo_ssl.evidence.scores import OVERALL
 from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.utils.io import write_json
 

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from emo_ssl.core import metrics
+from emo_ssl.core.readout import OVERALL
 
-OVERALL = "overall"
 PER_EMOTION = ("mae", "acc4", "auroc", "ccc", "balanced")
 LOWER_IS_BETTER = ("mae",)
 CHUNK = 1024  # draws at a time: the product of a chunk stays in the processor's cache

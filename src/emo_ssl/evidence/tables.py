@@ -1,119 +1,18 @@
-"""A study's evidence as tables: what figures draw and what stands beside them, from the evidence JSON alone.
-
-Every function takes what `evidence.evaluate` returned or what a recorded evidence.json holds, and looks at the main
-group: one protocol, one backbone, one read-out.
-"""
+"""Tables of a study's evidence in words: what stands beside its figures, on its pages and in the terminal."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from emo_ssl.study import grid
+from emo_ssl.core.baselines import BASELINES
+from emo_ssl.core.readout import OVERALL
+from emo_ssl.evidence import lookup
+from emo_ssl.evidence.lookup import ARMS, INTERVAL, NAMES, PAIR, SHORT
 
-ALL, SMALL = "overall", "small"
-ARMS = ("scratch", "pretrained")
-PAIR = ARMS[::-1]  # the first minus the second
-NAMES = {
-    "scratch": "from scratch",
-    "pretrained": "pretrained",
-    "permuted": "shuffled weights",
-    "scratch-4x": "from scratch, four times the steps",
-    "pretrained-4x": "pretrained, four times the steps",
-    "frozen-random": "frozen, random weights",
-    "frozen-pretrained": "frozen, pretrained",
-    "frozen-permuted": "frozen, shuffled weights",
-    "statistics": "plain statistics",
-    "pca": "principal components",
-    "length": "length alone",
-    "constants": "constants",
-}
-MEASURES = {
-    "auroc": "AUROC of presence",
-    "uar": "unweighted average recall",
-    "mae": "mean absolute error",
-    "acc4": "4-class accuracy",
-    "ccc": "concordance",
-    "balanced": "balanced accuracy",
-}
-SHORT = {
-    "auroc": "AUROC",
-    "uar": "UAR",
-    "mae": "MAE",
-    "acc4": "accuracy",
-    "ccc": "CCC",
-    "balanced": "balanced accuracy",
-}
-INTERVAL = ["estimate", "low", "high"]
-
-
-def pick(evidence: dict, part: str, **wanted: object) -> pd.DataFrame:
-    """The rows of `gains`, `levels`, `controls` or `label_efficiency` whose columns have the wanted values."""
-    wanted = {**evidence["main"], **wanted}
-    rows = [row for row in evidence.get(part, []) if all(row.get(name) == value for name, value in wanted.items())]
-    found = pd.DataFrame(rows, columns=list(dict.fromkeys([*(rows[0] if rows else ()), "budget", *INTERVAL])))
-    numbers = [name for name in (*INTERVAL, "p", "p_holm", "skill", "labels") if name in found]
-    found[numbers] = found[numbers].astype(float)
-    return found
-
-
-def levels(evidence: dict, arm: str, metric: str, emotion: str = ALL) -> pd.DataFrame:
-    """What an arm reaches, a row a budget."""
-    return pick(evidence, "levels", arm=arm, metric=metric, emotion=emotion).sort_values("budget", ignore_index=True)
-
-
-def gains(evidence: dict, metric: str, emotion: str = ALL, pair: Sequence[str] = PAIR) -> pd.DataFrame:
-    """Paired differences, a row a budget; positive = the first of the pair is better, whatever the measure."""
-    found = pick(evidence, "gains", arm=pair[0], against=pair[1], metric=metric, emotion=emotion)
-    return found[found["budget"] != SMALL].sort_values("budget", ignore_index=True)
-
-
-def small_gain(evidence: dict, metric: str, emotion: str = ALL, pair: Sequence[str] = PAIR) -> pd.Series:
-    """The mean paired difference over the small budgets; NaN where it was not run."""
-    found = pick(evidence, "gains", arm=pair[0], against=pair[1], metric=metric, emotion=emotion, budget=SMALL)
-    return found.iloc[0] if len(found) else pd.Series(dict.fromkeys([*INTERVAL, "p", "p_holm"], np.nan))
-
-
-def metrics_of(evidence: dict) -> list[str]:
-    """The headline, which no constant can win, and the paper's two."""
-    return [evidence["headline"], "mae", "acc4"]
-
-
-def arms_of(evidence: dict) -> list[str]:
-    """The arms that were run, in the order in which we name them."""
-    ran = {row["arm"] for row in evidence["levels"]}
-    return [*(arm for arm in NAMES if arm in ran), *sorted(ran - set(NAMES))]
-
-
-def models_of(evidence: dict) -> list[str]:
-    """The arms that hear something; what constants reach is drawn as the floor."""
-    return [arm for arm in arms_of(evidence) if arm != "constants"]
-
-
-def arm_groups(evidence: dict) -> dict[str, list[str]]:
-    """The models in two groups that are easier to look at than all of them in one panel."""
-    tuned = [name for name, arm in grid.ARMS.items() if arm.kind == "finetune"]
-    arms = models_of(evidence)
-    return {
-        "the whole network learns": [arm for arm in arms if arm in tuned],
-        "only a head learns": [arm for arm in arms if arm not in tuned],
-    }
-
-
-def unit(evidence: dict) -> str:
-    """What a label is given to: whole recordings where each has a category, stretches of a longer one elsewhere."""
-    return "clips" if evidence["category_names"] else "segments"
-
-
-def floor(evidence: dict, metric: str, emotion: str = ALL) -> float:
-    """What a constant reaches: chance for the headlines, the best constant for MAE and accuracy; NaN if unknown."""
-    if metric in ("auroc", "balanced"):
-        return 0.5
-    if metric == "uar":
-        return 1 / max(len(evidence["category_names"]), 1)
-    value = evidence.get("floors", {}).get(emotion, {}).get(metric)
-    return float("nan") if value is None else value
+GAIN = "pretrained − scratch"
+BELOW = f"below {BASELINES[-1]}"
 
 
 def number(value: float, sign: bool = False, digits: int = 3) -> str:
@@ -122,171 +21,131 @@ def number(value: float, sign: bool = False, digits: int = 3) -> str:
 
 
 def interval(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
-    """`0.612 (0.590 to 0.630)`, with a sign where it is a difference."""
+    """`0.612 (0.590 to 0.630)`, with a sign where it is a difference; a line breaks before the bracket only."""
     estimate, low, high = (number(row[name], sign, digits) for name in INTERVAL)
     if not np.isfinite(row["estimate"]):
         return "–"
-    return f"{estimate} ({low} to {high})" if np.isfinite(row["low"]) else estimate
+    bounds = f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{estimate} {bounds}" if np.isfinite(row["low"]) else estimate
 
 
-def cell(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
-    """An interval for a table: if its line has to break, then before the bracket."""
-    words = interval(row, sign, digits).split(" ", 1)
-    return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in words)
+def around(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
+    """An estimate ± half the length of its interval, which takes little room; our intervals are symmetric."""
+    half = (row["high"] - row["low"]) / 2
+    estimate = number(row["estimate"], sign, digits)
+    return f"{estimate} ±\N{NO-BREAK SPACE}{half:.{digits}f}" if np.isfinite(half) else estimate
 
 
-def outcome(row: pd.Series) -> str:
-    """What an interval of a paired difference says, in words that follow "pretraining is"."""
-    if not np.isfinite([row["low"], row["high"]]).all():
-        return "not judged, for want of replicates"
-    return "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "neither clearly better nor clearly worse"
+def p_value(p: float) -> str:
+    """Three decimals, for no p-value is 0."""
+    return "–" if not np.isfinite(p) else "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
-def level_table(evidence: dict, metric: str, arms: Sequence[str] = ARMS, emotion: str = ALL) -> pd.DataFrame:
-    """The twin of curves: a row a budget, a column an arm, and the floor."""
-    columns = {}
-    for arm in arms:
-        found = levels(evidence, arm, metric, emotion).set_index("budget")
-        columns[NAMES.get(arm, arm)] = found.apply(cell, axis=1) if len(found) else pd.Series(dtype=object)
-    table = pd.DataFrame(columns).reindex(evidence["budgets"])
-    table["floor"] = f"{floor(evidence, metric, emotion):.3f}"
+def column(found: pd.DataFrame, words=interval, **how: object) -> dict:
+    """Budget -> words, of rows with an interval."""
+    return {row["budget"]: words(row, **how) for _, row in found.iterrows()}
+
+
+def level_table(evidence: dict, metric: str, arms: Sequence[str] = ARMS, emotion: str = OVERALL) -> pd.DataFrame:
+    """Beside curves: a row a budget, a column an arm, and the constant baseline."""
+    columns = {NAMES.get(arm, arm): column(lookup.levels(evidence, arm, metric, emotion)) for arm in arms}
+    table = pd.DataFrame(columns, evidence["budgets"])
+    table["constant"] = f"{lookup.baseline(evidence, metric, emotion):.3f}"
     return table
 
 
+def arm_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
+    """The headline of many arms: a row an arm, a column a budget; ± reaches to the ends of the interval."""
+    found = {arm: lookup.levels(evidence, arm, evidence["headline"]) for arm in arms}
+    columns = {NAMES.get(arm, arm): column(rows, around, digits=2) for arm, rows in found.items()}
+    return pd.DataFrame(columns, evidence["budgets"]).T
+
+
+def protocol_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
+    """The headline under each protocol, and pretrained minus from scratch."""
+    parts = {}
+    for protocol in lookup.protocols_of(evidence):
+        part = lookup.under(evidence, protocol)
+        table = arm_table(part, arms).T
+        table[GAIN] = pd.Series(column(lookup.gains(part, part["headline"]), around, sign=True), dtype=object)
+        parts[protocol] = table
+    found = pd.concat(parts, names=["protocol", "labels"]) if parts else pd.DataFrame(columns=["protocol", "labels"])
+    return found.reset_index()
+
+
 def gain_table(evidence: dict, metrics: Sequence[str]) -> pd.DataFrame:
-    """The twin of paired differences: a row a budget and one for the small ones together."""
+    """Beside paired differences: a row a budget and one for the small ones together."""
     table = {}
     for metric in metrics:
-        found = gains(evidence, metric)
-        column = {row["budget"]: cell(row, sign=True) for _, row in found.iterrows()}
-        column["small ones"] = cell(small_gain(evidence, metric), sign=True)
-        table[SHORT[metric]] = column
-    return pd.DataFrame(table).reindex([*evidence["budgets"], "small ones"])
+        table[SHORT[metric]] = column(lookup.gains(evidence, metric), sign=True)
+        table[SHORT[metric]]["small ones"] = interval(lookup.small_gain(evidence, metric), sign=True)
+    return pd.DataFrame(table, [*evidence["budgets"], "small ones"])
 
 
-def controls(evidence: dict) -> pd.DataFrame:
-    """The pretrained arm over each other arm, small budgets, headline; in the order of the arms."""
-    found = pick(evidence, "controls")
-    order = {arm: i for i, arm in enumerate(arms_of(evidence))}
-    return found.sort_values("against", key=lambda arms: arms.map(order), ignore_index=True) if len(found) else found
+def gain_at(evidence: dict, budget: int, pair: Sequence[str] = PAIR) -> str:
+    """How far the first of two arms is ahead of the other at one budget, in words also where that was not run."""
+    gains = column(lookup.gains(evidence, evidence["headline"], pair=pair), sign=True)
+    return gains.get(budget, "unknown, not run")
 
 
 def control_table(evidence: dict) -> pd.DataFrame:
-    found = controls(evidence)
     rows = [
-        (NAMES.get(row["against"], row["against"]), cell(row, sign=True), p_value(row["p_holm"]), outcome(row))
-        for _, row in found.iterrows()
+        (row["name"], interval(row, sign=True), p_value(row["p_holm"]), row["outcome"])
+        for _, row in lookup.controls(evidence).iterrows()
     ]
     return pd.DataFrame(rows, columns=["pretrained against", "difference", "p (Holm)", "pretrained is"])
 
 
-def hardest_rival(evidence: dict) -> dict[str, str]:
-    """Over which arm the pretrained one gains least: its name, the difference, and what its interval says."""
-    found = controls(evidence).dropna(subset="estimate")
-    if not len(found):
-        return {"rival": "none", "rival_by": "–", "rival_is": "not judged, for want of small budgets"}
-    least = found.loc[found["estimate"].idxmin()]
-    name = NAMES.get(least["against"], least["against"])
-    return {"rival": name, "rival_by": interval(least, sign=True), "rival_is": outcome(least)}
-
-
-def efficiency(evidence: dict) -> pd.DataFrame:
-    """budget, labels, low, high, each with `…_beyond` = "less", "more" or None where it lies outside the study."""
-    found = pick(evidence, "label_efficiency").drop(columns="estimate")
-    return found.sort_values("budget", ignore_index=True)
-
-
 def efficiency_table(evidence: dict) -> pd.DataFrame:
-    found = efficiency(evidence)
-    rows = zip(found["budget"], found["text"], strict=True) if len(found) else []
-    return pd.DataFrame(rows, columns=["labels, pretrained", "labels from scratch for the same (interval)"])
-
-
-def emotion_levels(evidence: dict, arm: str, budget: int, metric: str) -> pd.DataFrame:
-    """What an arm reaches at one budget, a row an emotion; NaN where it was not run."""
-    rows = {}
-    for emotion in evidence["target_names"]:
-        found = levels(evidence, arm, metric, emotion)
-        found = found[found["budget"] == budget]
-        rows[emotion] = found.iloc[0][INTERVAL] if len(found) else dict.fromkeys(INTERVAL, np.nan)
-    return pd.DataFrame(rows).T.astype(float)
-
-
-def emotion_gains(evidence: dict, metric: str) -> pd.DataFrame:
-    """The mean paired difference over the small budgets, a row an emotion."""
-    rows = {emotion: small_gain(evidence, metric, emotion) for emotion in evidence["target_names"]}
-    return pd.DataFrame(rows).T.reindex(columns=[*INTERVAL, "p", "p_holm"]).astype(float)
+    found = lookup.efficiency(evidence)[["budget", "text"]]
+    return found.set_axis(["labels, pretrained", "labels from scratch for the same (interval)"], axis=1)
 
 
 def emotion_table(evidence: dict, metrics: Sequence[str]) -> pd.DataFrame:
-    """The twin of the forest plot."""
-    columns = {SHORT[m]: emotion_gains(evidence, m).apply(cell, axis=1, sign=True) for m in metrics}
+    """Beside the forest plot."""
+    columns = {SHORT[m]: lookup.emotion_gains(evidence, m).apply(interval, axis=1, sign=True) for m in metrics}
     return pd.DataFrame(columns)
 
 
-def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
-    """emotion, budget, estimate, low, high: the share of the way from the best constant (0) to perfection (1).
-
-    Out of results.csv, for arm and constant are scored on the same segments: what one seed has over the constant does
-    not waver with the choice of test videos as the arm's own level does. So `low` and `high` are the extreme seeds.
-    """
-    of_arm = (table["arm"] == arm) & (table["metric"] == metric)
-    group = [table[name] == evidence["main"][name] for name in ("protocol", "backbone", "readout")]
-    found = table[np.logical_and.reduce([of_arm, *group])]
-    by_seed = found.groupby(["emotion", "budget", "seed"])["value"].mean()
-    best = by_seed.index.get_level_values("emotion").map(lambda emotion: floor(evidence, metric, emotion))
-    room, sign = (best, -1) if metric == "mae" else (1 - best, 1)
-    skill = (sign * (by_seed - best) / np.where(room > 0, room, np.nan)).groupby(["emotion", "budget"])
-    ends = pd.DataFrame({"estimate": skill.mean(), "low": skill.min(), "high": skill.max()}).reset_index()
-    return ends[ends["emotion"].isin(evidence["target_names"])]
-
-
-def ends(values: pd.Series) -> tuple[str, str]:
-    """The names of the least and the largest value; "none" where no value is known."""
-    known = values.dropna()
-    return (str(known.idxmin()), str(known.idxmax())) if len(known) else ("none", "none")
-
-
 def skill_table(evidence: dict, table: pd.DataFrame, arm: str, budget: int) -> pd.DataFrame:
-    """The twin of the plot of skills: an emotion's floor and skill in both of the paper's measures."""
-    columns = {}
+    """Beside the plot of skills: an emotion's best constant and skill in both of the paper's measures."""
+    names, columns = evidence["target_names"], {}
     for metric in ("mae", "acc4"):
-        found = skills(evidence, table, arm, metric)
-        found = found[found["budget"] == budget].set_index("emotion")
-        columns[f"best constant, {SHORT[metric]}"] = {
-            e: f"{floor(evidence, metric, e):.3f}" for e in evidence["target_names"]
-        }
-        columns[f"skill, {SHORT[metric]}"] = found.apply(cell, axis=1, sign=True, digits=2)
-    return pd.DataFrame(columns).reindex(evidence["target_names"])
-
-
-def confusion(evidence: dict, arm: str, budget: int) -> np.ndarray:
-    """Counts over all seeds (E, 4, 4), rows true; zeros where the arm was not run there."""
-    found = [row for row in evidence["confusion"] if (row["arm"], row["budget"]) == (arm, budget)]
-    return np.array(found[0]["four_classes"]) if found else np.zeros((len(evidence["target_names"]), 4, 4), int)
+        found = lookup.skills(evidence, table, arm, metric)
+        found = found[found["budget"] == budget].set_index("emotion").reindex(names)
+        columns[f"best constant, {SHORT[metric]}"] = [f"{lookup.baseline(evidence, metric, e):.3f}" for e in names]
+        columns[f"skill, {SHORT[metric]}"] = [interval(row, sign=True, digits=2) for _, row in found.iterrows()]
+    return pd.DataFrame(columns, names)
 
 
 def recall_table(evidence: dict, arm: str, budget: int) -> pd.DataFrame:
-    """The twin of the confusions: how many of each true class were recognised."""
-    counts = confusion(evidence, arm, budget)
+    """Beside the confusions: how many of each true class were recognised."""
+    counts = lookup.confusion(evidence, arm, budget)
     totals, hits = counts.sum(2), np.diagonal(counts, axis1=1, axis2=2)
     cells = [[f"{h} of {n}" for h, n in zip(*rows, strict=True)] for rows in zip(hits, totals, strict=True)]
     return pd.DataFrame(cells, evidence["target_names"], [f"class {c}" for c in range(4)])
 
 
-def claim(evidence: dict, name: str) -> dict:
-    return next(row for row in evidence["ledger"] if row["claim"] == name)
+def category_table(evidence: dict, arm: str, budgets: Sequence[int]) -> pd.DataFrame:
+    """Of each category the share that was recognised, and for what the rest was taken most often."""
+    names, columns = evidence["category_names"], {}
+    for budget in budgets:
+        wrong, shares = lookup.confusion(evidence, arm, budget, "categories"), lookup.recognised(evidence, arm, budget)
+        np.fill_diagonal(wrong, 0)
+        columns[f"recognised, {budget} labels"] = [f"{s:.0%}" if np.isfinite(s) else "–" for s in shares]
+        columns[f"else mostly, {budget} labels"] = [names[row.argmax()] if row.any() else "–" for row in wrong]
+    return pd.DataFrame(columns, names)
 
 
 def claim_table(evidence: dict, *names: str) -> pd.DataFrame:
     """What each claim required and what was found."""
     rows = []
     for name in names:
-        for part in claim(evidence, name)["effects"]:
-            row = pd.Series({key: np.nan if part[key] is None else part[key] for key in INTERVAL})
-            found = "not computable" if part["met"] is None else "yes" if part["met"] else "no"
+        for part in lookup.claim(evidence, name)["effects"]:
+            row = pd.Series({key: part[key] for key in INTERVAL}, dtype=float)
+            met = {None: "not computable", True: "yes", False: "no"}[part["met"]]
             required = part["required"].replace(">=", "≥")
-            rows.append((name, in_words(part["name"]), cell(row, sign=True), required, found))
+            rows.append((name, in_words(part["name"]), interval(row, sign=True), required, met))
     return pd.DataFrame(rows, columns=["claim", "effect", "found", "required", "met"])
 
 
@@ -303,49 +162,76 @@ def in_words(effect: str) -> str:
 def ledger_table(evidence: dict, *names: str) -> pd.DataFrame:
     """A line a claim: the verdict, its reason, and how many of its requirements are met; `claim_table` lists them."""
     rows = []
-    for found in (claim(evidence, name) for name in names):
+    for found in (lookup.claim(evidence, name) for name in names):
         met = [bool(part["met"]) for part in found["effects"]]
         count = f"{sum(met)} of {len(met)}" if met else "–"
         rows.append((found["claim"], found["title"], found["verdict"], short_reason(found), count))
     return pd.DataFrame(rows, columns=["claim", "what it says", "verdict", "why", "met"])
 
 
-def p_value(p: float) -> str:
-    """Three decimals, for no p-value is 0."""
-    return "–" if not np.isfinite(p) else "< 0.001" if p < 0.0005 else f"{p:.3f}"
-
-
-def short_reason(found: dict) -> str:
+def short_reason(claim: dict) -> str:
     """Why a claim got its verdict, in a word or two: the rest stands in its table."""
-    if found["verdict"] == "reversed":
+    if claim["verdict"] == "reversed":
         return "the whole interval lies below 0"
-    return found["reason"].split(":")[0]
+    return claim["reason"].split(":")[0]
 
 
-def rates_of(provenance: dict, arm: str, protocol: str = "blind") -> list[float]:
+def loss_table(provenance: dict) -> pd.DataFrame:
+    """Beside the plot of losses: means over a fold's runs."""
+    runs = lookup.losses(provenance).groupby(["protocol", "fold"], sort=False)
+    table = runs[["model", *BASELINES, "below"]].mean().rename(columns={"below": BELOW})
+    table.insert(0, "runs", runs.size())
+    return table.reset_index()
+
+
+def ablation_table(evidence: dict, ablations: Mapping[str, tuple[dict, Sequence[str]]]) -> pd.DataFrame:
+    """This study and those that changed one thing, at the budgets that all of them have: a row a study and budget.
+
+    ablations: name -> its evidence, and which two of its arms are compared.
+    """
+    studies = {"this study": (evidence, PAIR), **ablations}
+    shared = sorted(set.intersection(*(set(found["budgets"]) for found, _ in studies.values())))
+    rows = []
+    for name, (found, (pretrained, scratch)) in studies.items():
+        headline = found["headline"]
+        gains = column(lookup.gains(found, headline, pair=(pretrained, scratch)), around, sign=True)
+        arms = {"scratch": scratch, "pretrained": pretrained, "statistics": "statistics"}
+        rows += [
+            {
+                **{"study": name, "labels": budget},
+                **{NAMES[place]: lookup.level(found, arm, headline, budget) for place, arm in arms.items()},
+                GAIN: gains.get(budget, "–"),
+                f"{SHORT['mae']}, pretrained": lookup.level(found, pretrained, "mae", budget),
+            }
+            for budget in shared
+        ]
+    return pd.DataFrame(rows)
+
+
+def rates_of(provenance: dict, arm: str, protocol: str) -> list[float]:
     """The learning rates that tuning chose for an arm, in all of its chunks and folds."""
     chunks, wanted = provenance["tuned_rates"].items(), rf"fold\d+-{protocol}-{re.escape(arm)}(-\d+)+"
     return sorted({rate for name, rate in chunks if re.fullmatch(wanted, name)})
 
 
-def fairness_table(provenance: dict) -> pd.DataFrame:
+def fairness_table(provenance: dict, protocol: str = "blind") -> pd.DataFrame:
     """What two arms have in common and where they differ, as it was run."""
-    settings, fairness = provenance["config"], provenance["fairness"]
-    tuned = settings["finetune"]
-    tried = ", ".join(f"{rate:g}" for rate in settings["rates"])
+    settings, tuned = provenance["config"], provenance["config"]["finetune"]
     count = len(provenance["pretraining"])
     runs = "the pretraining run" if count == 1 else f"one of {count} pretraining runs"
     same = {
-        "numbers to learn": f"{max(fairness['parameters'], default=0):,}",
+        "numbers to learn": f"{max(provenance['fairness']['parameters'], default=0):,}",
         "steps": f"{tuned['steps']:,}",
         "segments a step": f"{tuned['batch']:,}",
-        "learning rates tried": tried,
+        "learning rates tried": ", ".join(f"{rate:g}" for rate in settings["rates"]),
         "labelled segments": "the same, seed by seed",
         "head at the start": "the same, seed by seed",
         "scale of the input": "the same",
     }
-    rows = [("backbone at the start", "random numbers", runs)]
-    rows += [(what, value, value) for what, value in same.items()]
-    chosen = [", ".join(f"{rate:g}" for rate in rates_of(provenance, arm)) for arm in ARMS]
-    rows.append(("learning rate chosen on valid", *chosen))
+    chosen = [", ".join(f"{rate:g}" for rate in rates_of(provenance, arm, protocol)) for arm in ARMS]
+    rows = [
+        ("backbone at the start", "random numbers", runs),
+        *((what, value, value) for what, value in same.items()),
+        ("learning rate chosen on valid", *chosen),
+    ]
     return pd.DataFrame(rows, columns=["", *(NAMES[arm] for arm in ARMS)])

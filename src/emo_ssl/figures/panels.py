@@ -7,13 +7,14 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from emo_ssl.core.baselines import BASELINES as FLOORS
-from emo_ssl.evidence import acted
-from emo_ssl.evidence.tables import ALL, MEASURES
+from emo_ssl.core.baselines import BASELINES
+from emo_ssl.core.readout import OVERALL
+from emo_ssl.evidence import lookup
+from emo_ssl.evidence.lookup import MEASURES
 from emo_ssl.figures.study import arm_handles, draw_curves, draw_shares, dress
 from emo_ssl.figures.style import BLUE, GREEN, GREY, ORANGE, PAPER, WIDTH, styled
 
-RUNGS = dict(zip(FLOORS, ((GREY, ":"), (ORANGE, "--"), (GREEN, "-")), strict=True))
+RUNGS = dict(zip(BASELINES, ((GREY, ":"), (ORANGE, "--"), (GREEN, "-")), strict=True))
 TITLES = {
     "blind": "BLIND\nnothing of a speaker was heard",
     "adapted": "ADAPTED\nunlabelled clips were heard",
@@ -24,7 +25,7 @@ TINTS = {"blind": PAPER, "adapted": "#f3efe2"}  # nobody shall read one panel fo
 @styled
 def recovery(provenance: dict) -> Figure:
     """Loss on hidden frames of held-out speakers: a dot a pretraining run, a rung a floor, a panel a protocol."""
-    found = acted.losses(provenance)
+    found = lookup.losses(provenance)
     protocols = list(dict.fromkeys(found["protocol"])) or ["blind"]
     figure, panels = plt.subplots(1, len(protocols), figsize=(WIDTH, 3.3), sharey=True, squeeze=False)
     for axes, protocol in zip(panels.flat, protocols, strict=True):
@@ -48,12 +49,12 @@ def recovery(provenance: dict) -> Figure:
 @styled
 def protocols(evidence: dict, arms: Sequence[str]) -> Figure:
     """The headline under each protocol, in panels of different grounds and with their meaning in words."""
-    names = acted.protocols_of(evidence)
+    names = lookup.protocols_of(evidence)
     figure, panels = plt.subplots(1, max(len(names), 1), figsize=(WIDTH, 3.9), sharey=True, squeeze=False)
     drawn: list[str] = []
     for axes, name in zip(panels.flat, names, strict=False):
-        part = acted.under(evidence, name)
-        drawn += [arm for arm in draw_curves(axes, part, part["headline"], ALL, arms) if arm not in drawn]
+        part = lookup.under(evidence, name)
+        drawn += [arm for arm in draw_curves(axes, part, part["headline"], OVERALL, arms) if arm not in drawn]
         dress(axes, part, TITLES[name])
         axes.set_facecolor(TINTS[name])
     panels[0, 0].set_ylabel(MEASURES[evidence["headline"]])
@@ -67,7 +68,7 @@ def mistaken(evidence: dict, budgets: Sequence[int], arm: str = "pretrained") ->
     names = evidence["category_names"]
     figure, panels = plt.subplots(1, len(budgets), figsize=(WIDTH, 3.6), sharey=True, squeeze=False)
     for axes, budget in zip(panels.flat, budgets, strict=True):
-        counts = acted.mistaken(evidence, arm, budget)
+        counts = lookup.confusion(evidence, arm, budget, "categories")
         totals = counts.sum(1, keepdims=True)
         shares = counts / np.where(totals > 0, totals, np.nan)
         draw_shares(axes, shares)

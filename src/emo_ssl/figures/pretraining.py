@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from emo_ssl.evidence.tables import NAMES
+from emo_ssl.evidence.lookup import NAMES
 from emo_ssl.figures.study import FLOOR, whisker
 from emo_ssl.figures.style import BLUE, GREY, INK, ORANGE, PALE, PAPER, WIDTH, spread_out, styled
 

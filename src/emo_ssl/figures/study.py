@@ -16,8 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from emo_ssl.evidence import tables as readings
-from emo_ssl.evidence.tables import ALL, ARMS, INTERVAL, MEASURES, NAMES, SHORT
+from emo_ssl.core.readout import OVERALL
+from emo_ssl.evidence import lookup
+from emo_ssl.evidence.lookup import ARMS, INTERVAL, MEASURES, NAMES, SHORT
 from emo_ssl.figures.style import BLUE, GREY, INK, PAPER, SKY, STYLE, WIDTH, styled
 
 LOOKS = {
@@ -93,11 +94,11 @@ def draw_curves(axes: Axes, evidence: dict, metric: str, emotion: str, arms: Seq
     """Every arm that was run, and the floor; returns the arms drawn."""
     drawn = []
     for i, arm in enumerate(arms):
-        found = readings.levels(evidence, arm, metric, emotion)
+        found = lookup.levels(evidence, arm, metric, emotion)
         if len(found):
             draw_arm(axes, found, arm, DODGE ** (i - (len(arms) - 1) / 2))
             drawn.append(arm)
-    floor = readings.floor(evidence, metric, emotion)
+    floor = lookup.baseline(evidence, metric, emotion)
     if np.isfinite(floor):
         axes.axhline(floor, **FLOOR)
     enough_room(axes)
@@ -111,7 +112,7 @@ def arm_handles(arms: Sequence[str], floor: str) -> list[Line2D]:
 
 def three_panels(evidence: dict, height: float) -> tuple[Figure, dict[str, Axes]]:
     """The headline over the whole width, the paper's two measures below it."""
-    headline, *others = readings.metrics_of(evidence)
+    headline, *others = lookup.metrics_of(evidence)
     figure, panels = plt.subplot_mosaic([[headline] * 2, others], figsize=(WIDTH, height), height_ratios=[1.25, 1])
     return figure, panels
 
@@ -122,7 +123,7 @@ def budget_curves(evidence: dict, arms: Sequence[str] = ARMS) -> Figure:
     figure, panels = three_panels(evidence, 5.4)
     drawn: list[str] = []
     for metric, axes in panels.items():
-        drawn += draw_curves(axes, evidence, metric, ALL, arms)
+        drawn += draw_curves(axes, evidence, metric, OVERALL, arms)
         budget_axis(axes, evidence["budgets"], 0.07 if metric == evidence["headline"] else 0.14)
         axes.set_title(f"{MEASURES[metric]}, {'lower' if metric == 'mae' else 'higher'} is better")
         axes.set_xlabel(labelled(evidence))
@@ -139,7 +140,7 @@ def arm_curves(evidence: dict, groups: Mapping[str, Sequence[str]]) -> Figure:
     figure, panels = plt.subplots(1, len(groups), figsize=(WIDTH, 4.4), sharey=True, squeeze=False)
     drawn: list[str] = []
     for axes, (title, arms) in zip(panels.flat, groups.items(), strict=True):
-        drawn += [arm for arm in draw_curves(axes, evidence, evidence["headline"], ALL, arms) if arm not in drawn]
+        drawn += [arm for arm in draw_curves(axes, evidence, evidence["headline"], OVERALL, arms) if arm not in drawn]
         dress(axes, evidence, title)
     panels[0, 0].set_ylabel(MEASURES[evidence["headline"]])
     figure.legend(handles=arm_handles(drawn, "chance"), loc="outside upper left", ncols=2)
@@ -154,7 +155,7 @@ def dress(axes: Axes, evidence: dict, title: str) -> None:
 
 def labelled(evidence: dict) -> str:
     """What a budget counts."""
-    return f"labelled {readings.unit(evidence)}"
+    return f"labelled {lookup.unit(evidence)}"
 
 
 @styled
@@ -162,14 +163,14 @@ def paired_gains(evidence: dict) -> Figure:
     """Pretrained minus from scratch at every budget, a dot a seed, and the mean over the small budgets as a bar."""
     figure, panels = three_panels(evidence, 5.2)
     for metric, axes in panels.items():
-        found = readings.gains(evidence, metric)
+        found = lookup.gains(evidence, metric)
         for _, row in found.iterrows():
             each = np.array(row.get("by_seed") or [], float)
             axes.plot(np.full(len(each), row["budget"] / DODGE), each, ".", color=GREY, markersize=4)
         axes.axhline(0, color=INK, linewidth=0.8)
         if len(found):
             draw_arm(axes, found, "pretrained", DODGE)
-        small, whole = evidence["small_budgets"], readings.small_gain(evidence, metric)
+        small, whole = evidence["small_budgets"], lookup.small_gain(evidence, metric)
         if small and np.isfinite(whole["low"]):
             ends = (min(small) / DODGE**2, max(small) * DODGE**2)
             axes.fill_between(ends, whole["low"], whole["high"], color=SKY, alpha=0.25, linewidth=0)
@@ -190,7 +191,7 @@ def paired_gains(evidence: dict) -> Figure:
 def label_efficiency(evidence: dict) -> Figure:
     """How many labels scratch needs (up) for what the pretrained arm reaches (across); arrows leave the study."""
     figure, axes = plt.subplots(figsize=(WIDTH, 4.0))
-    found, budgets = readings.efficiency(evidence), evidence["budgets"]
+    found, budgets = lookup.efficiency(evidence), evidence["budgets"]
     axes.plot([min(budgets), max(budgets)], [min(budgets), max(budgets)], color=INK, linewidth=0.9)
     axes.fill_between([min(budgets), max(budgets)], [min(budgets), max(budgets)], max(budgets), color=SKY, alpha=0.12)
     for _, row in found.iterrows():
@@ -223,7 +224,7 @@ def label_efficiency(evidence: dict) -> Figure:
 @styled
 def controls(evidence: dict) -> Figure:
     """The pretrained arm minus each other one, over the small budgets."""
-    found = readings.controls(evidence)
+    found = lookup.controls(evidence)
     figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.4 * max(len(found), 1)))
     for height, (_, row) in enumerate(found.iterrows()):
         whisker(axes, row, height, row["against"])
@@ -272,9 +273,9 @@ def emotion_forest(evidence: dict, metrics: Sequence[str] = ("auroc", "mae", "ac
     names = evidence["target_names"]
     figure, panels = plt.subplots(1, len(metrics), figsize=(WIDTH, 1.2 + 0.32 * len(names)), sharey=True, squeeze=False)
     for axes, metric in zip(panels.flat, metrics, strict=True):
-        for height, (_, row) in enumerate(readings.emotion_gains(evidence, metric).iterrows()):
+        for height, (_, row) in enumerate(lookup.emotion_gains(evidence, metric).iterrows()):
             whisker(axes, row, height, "pretrained")
-        whisker(axes, readings.small_gain(evidence, metric), len(names) + 0.3, "length")
+        whisker(axes, lookup.small_gain(evidence, metric), len(names) + 0.3, "length")
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_title(f"gain in {SHORT[metric]}")
         axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
@@ -290,7 +291,7 @@ def skills(evidence: dict, results: pd.DataFrame, budgets: Sequence[int], arm: s
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 1.3 + 0.36 * len(names)), sharey=True)
     shades = dict(zip(budgets, (SKY, BLUE, INK), strict=False))
     for axes, metric in zip(panels, ("mae", "acc4"), strict=True):
-        found = readings.skills(evidence, results, arm, metric)
+        found = lookup.skills(evidence, results, arm, metric)
         for i, (budget, colour) in enumerate(shades.items()):
             chosen = found[found["budget"] == budget]
             heights = [names.index(name) + 0.25 * (i - (len(shades) - 1) / 2) for name in chosen["emotion"]]
@@ -336,7 +337,7 @@ def draw_shares(axes: Axes, shares: np.ndarray) -> None:
 @styled
 def confusion(evidence: dict, budget: int, arm: str = "pretrained") -> Figure:
     """Of each true class (a row, with its count) the share that was given each class; all seeds together."""
-    counts = readings.confusion(evidence, arm, budget)
+    counts = lookup.confusion(evidence, arm, budget)
     totals = counts.sum(2)
     names = evidence["target_names"]
     rows = -(-len(names) // 3)

@@ -1,0 +1,217 @@
+"""The numbers of a study's evidence, looked up by arm, label budget, measure and emotion.
+
+Every function takes what `report.evaluate` returned, or the JSON of a recorded study, and looks at the main group: one
+protocol, one backbone, one read-out.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from emo_ssl.core.baselines import BASELINES
+from emo_ssl.core.normalise import PROTOCOLS
+from emo_ssl.core.readout import OVERALL
+from emo_ssl.evidence.claims import SMALL
+from emo_ssl.study import grid
+
+ARMS = ("scratch", "pretrained")
+PAIR = ARMS[::-1]  # the first minus the second
+NAMES = {
+    "scratch": "from scratch",
+    "pretrained": "pretrained",
+    "permuted": "shuffled weights",
+    "scratch-4x": "from scratch, four times the steps",
+    "pretrained-4x": "pretrained, four times the steps",
+    "frozen-random": "frozen, random weights",
+    "frozen-pretrained": "frozen, pretrained",
+    "frozen-permuted": "frozen, shuffled weights",
+    "statistics": "plain statistics",
+    "pca": "principal components",
+    "length": "length alone",
+    "constants": "constants",
+}
+MEASURES = {
+    "auroc": "AUROC of presence",
+    "uar": "unweighted average recall",
+    "mae": "mean absolute error",
+    "acc4": "4-class accuracy",
+    "ccc": "concordance",
+    "balanced": "balanced accuracy",
+}
+SHORT = {**MEASURES, "auroc": "AUROC", "uar": "UAR", "mae": "MAE", "acc4": "accuracy", "ccc": "CCC"}
+INTERVAL = ["estimate", "low", "high"]
+ADJUSTED = [*INTERVAL, "p", "p_holm"]
+BETTER, WORSE, NEITHER = "better", "worse", "neither clearly better nor clearly worse"
+UNKNOWN = "not decided: too few replicates"
+SIGNIFICANT = 0.05
+
+
+def pick(evidence: dict, part: str, **wanted: object) -> pd.DataFrame:
+    """The rows of `gains`, `levels`, `controls` or `label_efficiency` whose columns have the wanted values."""
+    wanted = {**evidence["main"], **wanted}
+    rows = [row for row in evidence.get(part, []) if all(row.get(name) == value for name, value in wanted.items())]
+    always = ["against", "budget", "emotion", *ADJUSTED]
+    found = pd.DataFrame(rows, columns=list(dict.fromkeys([*(rows[0] if rows else ()), *always])))
+    numbers = [name for name in (*ADJUSTED, "skill", "labels") if name in found]
+    return found.astype(dict.fromkeys(numbers, float))
+
+
+def levels(evidence: dict, arm: str, metric: str, emotion: str = OVERALL) -> pd.DataFrame:
+    """What an arm reaches, a row a budget."""
+    return pick(evidence, "levels", arm=arm, metric=metric, emotion=emotion).sort_values("budget", ignore_index=True)
+
+
+def level(evidence: dict, arm: str, metric: str, budget: int) -> float:
+    """What an arm reaches with one budget; NaN where it was not run."""
+    return float(levels(evidence, arm, metric).set_index("budget")["estimate"].get(budget, np.nan))
+
+
+def gains(evidence: dict, metric: str, emotion: str = OVERALL, pair: Sequence[str] = PAIR) -> pd.DataFrame:
+    """Paired differences, a row a budget; positive = the first of the pair is better, whatever the measure."""
+    found = pick(evidence, "gains", arm=pair[0], against=pair[1], metric=metric, emotion=emotion)
+    return found[found["budget"] != SMALL].sort_values("budget", ignore_index=True)
+
+
+def small_gain(evidence: dict, metric: str) -> pd.Series:
+    """Pretrained minus from scratch, mean over the small budgets; NaN where it was not run."""
+    found = pick(evidence, "gains", arm=PAIR[0], against=PAIR[1], metric=metric, emotion=OVERALL, budget=SMALL)
+    return found.iloc[0] if len(found) else pd.Series(np.nan, ADJUSTED)
+
+
+def emotion_levels(evidence: dict, arm: str, budget: int, metric: str) -> pd.DataFrame:
+    """What an arm reaches with one budget, a row an emotion; NaN where it was not run."""
+    found = pick(evidence, "levels", arm=arm, budget=budget, metric=metric)
+    return found.set_index("emotion").reindex(evidence["target_names"])[INTERVAL]
+
+
+def emotion_gains(evidence: dict, metric: str) -> pd.DataFrame:
+    """Pretrained minus from scratch, mean over the small budgets, a row an emotion."""
+    found = pick(evidence, "gains", arm=PAIR[0], against=PAIR[1], metric=metric, budget=SMALL)
+    return found.set_index("emotion").reindex(evidence["target_names"])[ADJUSTED]
+
+
+def outcome(row: pd.Series) -> str:
+    """Whether the first of a pair is better, by the p-value that is adjusted for its family (Holm): the only rule."""
+    if not np.isfinite(row["p_holm"]):
+        return UNKNOWN
+    if row["p_holm"] >= SIGNIFICANT:
+        return NEITHER
+    return BETTER if row["estimate"] > 0 else WORSE
+
+
+def controls(evidence: dict) -> pd.DataFrame:
+    """Pretrained minus each other arm, small budgets, headline: a row an arm, with its name and the outcome."""
+    found = pick(evidence, "controls")
+    order = {arm: i for i, arm in enumerate(arms_of(evidence))}
+    found = found.sort_values("against", key=lambda arms: arms.map(order), ignore_index=True)
+    found["name"] = [NAMES.get(arm, arm) for arm in found["against"]]
+    found["outcome"] = [outcome(row) for _, row in found.iterrows()]
+    return found
+
+
+def efficiency(evidence: dict) -> pd.DataFrame:
+    """budget, labels, low, high, each with `…_beyond` = "less", "more" or None where it lies outside the study."""
+    found = pick(evidence, "label_efficiency").sort_values("budget", ignore_index=True)
+    return found if len(found) else found.assign(text=pd.Series(dtype=object))
+
+
+def metrics_of(evidence: dict) -> list[str]:
+    """The headline, which no constant can win, and the paper's two."""
+    return [evidence["headline"], "mae", "acc4"]
+
+
+def arms_of(evidence: dict) -> list[str]:
+    """The arms that were run, in the order in which we name them."""
+    ran = {row["arm"] for row in evidence["levels"]}
+    return [*(arm for arm in NAMES if arm in ran), *sorted(ran - set(NAMES))]
+
+
+def arm_groups(evidence: dict) -> dict[str, list[str]]:
+    """The arms in two groups, since one panel cannot show all of them; constants are drawn as a line."""
+    tuned = [name for name, arm in grid.ARMS.items() if arm.kind == "finetune"]
+    arms = [arm for arm in arms_of(evidence) if arm != "constants"]
+    return {
+        "the whole network learns": [arm for arm in arms if arm in tuned],
+        "only a head learns": [arm for arm in arms if arm not in tuned],
+    }
+
+
+def unit(evidence: dict) -> str:
+    """What a label is given to: whole recordings where each has a category, stretches of a longer one elsewhere."""
+    return "clips" if evidence["category_names"] else "segments"
+
+
+def baseline(evidence: dict, metric: str, emotion: str = OVERALL) -> float:
+    """What a constant reaches: chance for the headlines, the best constant for MAE and accuracy; NaN if unknown."""
+    if metric in ("auroc", "balanced"):
+        return 0.5
+    if metric == "uar":
+        return 1 / max(len(evidence["category_names"]), 1)
+    value = evidence.get("floors", {}).get(emotion, {}).get(metric)
+    return float("nan") if value is None else value
+
+
+def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
+    """emotion, budget, estimate, low, high: the share of the way from the best constant (0) to perfection (1).
+
+    Out of results.csv, for arm and constant are scored on the same segments: what one seed has over the constant does
+    not waver with the choice of test videos as the arm's own level does. So `low` and `high` are the extreme seeds.
+    """
+    wanted = {**evidence["main"], "arm": arm, "metric": metric}
+    found = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    by_seed = found.groupby(["emotion", "budget", "seed"])["value"].mean()
+    best = by_seed.index.get_level_values("emotion").map(lambda emotion: baseline(evidence, metric, emotion))
+    room, sign = (best, -1) if metric == "mae" else (1 - best, 1)
+    skill = (sign * (by_seed - best) / np.where(room > 0, room, np.nan)).groupby(["emotion", "budget"])
+    found = pd.DataFrame({"estimate": skill.mean(), "low": skill.min(), "high": skill.max()}).reset_index()
+    return found[found["emotion"].isin(evidence["target_names"])]
+
+
+def ends(values: pd.Series) -> tuple[str, str]:
+    """The names of the least and the largest value; "none" where no value is known."""
+    known = values.dropna()
+    return (str(known.idxmin()), str(known.idxmax())) if len(known) else ("none", "none")
+
+
+def confusion(evidence: dict, arm: str, budget: int, of: str = "four_classes") -> np.ndarray:
+    """Counts over all seeds, rows true, zeros where the arm was not run: (E, 4, 4), or (C, C) of "categories"."""
+    found = [row[of] for row in evidence["confusion"] if (row["arm"], row["budget"]) == (arm, budget)]
+    emotions, categories = len(evidence["target_names"]), len(evidence["category_names"])
+    shape = (emotions, 4, 4) if of == "four_classes" else (categories, categories)
+    return np.array(found[0] if found else np.zeros(shape), np.int64).reshape(shape)
+
+
+def recognised(evidence: dict, arm: str, budget: int) -> pd.Series:
+    """Category -> the share of its clips that was recognised; NaN where none was scored."""
+    counts = confusion(evidence, arm, budget, "categories")
+    totals = counts.sum(1)
+    return pd.Series(np.diag(counts) / np.where(totals > 0, totals, np.nan), evidence["category_names"], dtype=float)
+
+
+def claim(evidence: dict, name: str) -> dict:
+    return next(row for row in evidence["ledger"] if row["claim"] == name)
+
+
+def under(evidence: dict, protocol: str) -> dict:
+    """The evidence with another protocol as the main one, so that any table and figure shows that."""
+    main = {**evidence["main"], "protocol": protocol}
+    ran = {row["budget"] for row in evidence["levels"] if all(row[name] == value for name, value in main.items())}
+    small = evidence["small_budgets"] if ran.issuperset(evidence["small_budgets"]) else []
+    return {**evidence, "main": main, "budgets": sorted(ran), "small_budgets": small}
+
+
+def protocols_of(evidence: dict) -> list[str]:
+    return [name for name in PROTOCOLS if under(evidence, name)["budgets"]]
+
+
+def losses(provenance: dict) -> pd.DataFrame:
+    """A row a pretraining run: protocol, fold, seed, the model's loss on hidden frames, that of the reconstruction
+    baselines, and by which share the model stays below interpolation."""
+    rows = [
+        {"protocol": run.get("protocol", PROTOCOLS[0]), "fold": run["fold"], "seed": run["seed"], **run["held_out"]}
+        for run in provenance["pretraining"]
+    ]
+    found = pd.DataFrame(rows, columns=["protocol", "fold", "seed", "model", *BASELINES])
+    found["below"] = 1 - found["model"] / found[BASELINES[-1]]
+    return found.sort_values(["protocol", "fold", "seed"], ascending=[False, True, True], ignore_index=True)
