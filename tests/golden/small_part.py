@@ -7,8 +7,8 @@ import pandas as pd
 
 from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Task
-from emo_ssl.core.model import BackboneConfig
+from emo_ssl.core.finetune import LabelledSegments
+from emo_ssl.core.model import EncoderConfig
 from emo_ssl.core.normalise import PROTOCOLS, under
 from emo_ssl.core.readout import scores_of
 from emo_ssl.evidence import record
@@ -34,9 +34,9 @@ def small_part(prepared: Corpus, folder: Path | str, device: str | None = None) 
     budgets = sorted(table["budget"][there].unique().tolist())[:3:2]  # the smallest and the third smallest
     ran = table[there & table["seed"].isin(SEEDS) & table["budget"].isin(budgets)]
     seen, normaliser = under(PROTOCOL, prepared.of_fold(FOLD), config.enrolment)
-    task = Task.build(seen, normaliser, pretrain.device_named(device), config.head)
-    unused, no_run = BackboneConfig(features=len(prepared.feature_names)), (0, {})  # these arms have no backbone
-    fold = Fold(FOLD, seen, normaliser, task, unused, (no_run,), PROTOCOL)
+    data = LabelledSegments.build(seen, normaliser, pretrain.device_named(device), config.head)
+    unused, no_run = EncoderConfig(features=len(prepared.feature_names)), (0, {})  # these arms have no backbone
+    fold = Fold(FOLD, seen, normaliser, data, unused, (no_run,), PROTOCOL)
     again = [row for arm in ARMS for row in rows(fold, arm, tuple(budgets), config, story["tuned_rates"])]
     found = ran[[*WHERE, "value"]].rename(columns={"value": "recorded"})
     return found.merge(pd.DataFrame(again, columns=[*WHERE, "recomputed"]), on=WHERE, how="left")

@@ -1,6 +1,6 @@
 """Figures of a study: label-budget curves, paired differences, label efficiency, emotions one by one.
 
-They draw what `readings` takes out of an evidence JSON, so a recorded study goes through the same code.
+They draw what `lookup` takes out of an evidence JSON, so a recorded study goes through the same code.
 Style and palette are those of `figures`: an arm has one colour, dash and marker everywhere, and intervals are always
 drawn as whiskers, which a grey print keeps.
 """
