@@ -9,23 +9,7 @@ from packaging.requirements import Requirement
 
 from emo_ssl import cli, doctor
 
-BOUNDS = ">=3.11,<3.14"
 LINES = ["numpy>=2.1", "papermill>=2.6; extra == 'book'", "jupyter-book<2; extra == 'book'"]
-
-
-@pytest.mark.parametrize(
-    ("version", "bits", "ok", "words"),
-    [
-        ("3.11.0", 64, True, "3.11.0"),
-        ("3.13.0rc1", 64, True, "3.13.0rc1"),
-        ("3.10.13", 64, False, BOUNDS),
-        ("3.14.0", 64, False, BOUNDS),
-        ("3.12.0", 32, False, "32-bit"),
-    ],
-)
-def test_python(version, bits, ok, words):
-    check = doctor.check_python(version, BOUNDS, bits)
-    assert check.ok == ok and words in check.text
 
 
 @pytest.mark.parametrize(

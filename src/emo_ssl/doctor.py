@@ -3,14 +3,12 @@
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 PACKAGE = "emo-ssl"
 NEEDED = 2e9  # bytes of memory, and of disk, for the demonstration: its corpus, training, notebooks and pages
@@ -25,14 +23,6 @@ class Check:
 
     def line(self) -> str:
         return f"{'OK ' if self.ok else 'FIX'}  {self.name}: {self.text}"
-
-
-def check_python(version: str, requires: str, bits: int) -> Check:
-    if not SpecifierSet(requires).contains(version, prereleases=True):
-        return Check("Python", False, f"{version} is here, {requires} is needed; install one and make .venv anew")
-    if bits != 64:
-        return Check("Python", False, "this is a 32-bit build and torch has none; install a 64-bit Python")
-    return Check("Python", True, version)
 
 
 def check_package(requirement: Requirement, installed: str | None) -> Check:
@@ -73,13 +63,12 @@ def installed_version(name: str) -> str | None:
 
 
 def check_installation() -> list[Check]:
-    """Python and the packages, against what the installed emo-ssl asks for."""
+    """The packages, against what the installed emo-ssl asks for; pip has refused any Python that does not fit."""
     if installed_version(PACKAGE) is None:
         return [Check(PACKAGE, False, "the package itself is not installed; run: pip install -e . in the repository")]
-    about = metadata.metadata(PACKAGE)
-    python = check_python(platform.python_version(), about["Requires-Python"], 64 if sys.maxsize > 2**32 else 32)
-    lines, extras = metadata.requires(PACKAGE) or [], about.get_all("Provides-Extra") or []
-    return [python, *check_packages(lines, extras, installed_version)]
+    python = Check("Python", True, platform.python_version())
+    extras = metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
+    return [python, *check_packages(metadata.requires(PACKAGE) or [], extras, installed_version)]
 
 
 def check_device(device: str | None = None) -> Check:
@@ -111,14 +100,10 @@ def container_memory(folder: Path = CGROUP) -> float:
 
 def free_memory() -> float | None:
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):  # Windows and macOS do not say
-        try:
-            import psutil
-        except ImportError:
-            return None
-        free = psutil.virtual_memory().available
-    return min(free, container_memory())
+        import psutil
+    except ImportError:
+        return None
+    return min(psutil.virtual_memory().available, container_memory())
 
 
 def check_room(name: str, free: float | None, advice: str) -> Check:
