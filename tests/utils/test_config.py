@@ -25,10 +25,6 @@ clip = 2
 """
 
 
-def test_no_file_is_the_defaults():
-    assert read_config(None, PretrainConfig) == PretrainConfig()
-
-
 def test_toml_and_json_say_the_same(tmp_path):
     (tmp_path / "a.toml").write_text(TOML)
     content = {"kind": "gru", "window": 2, "rate": 1e-3, "mask": {"share": 0.4, "span": 3}, "adam": {"clip": 2}}
@@ -50,9 +46,9 @@ def test_tuples_and_what_lies_two_levels_down(tmp_path):
     assert config.probe == StudyConfig().probe
 
 
-def test_an_empty_file_is_the_defaults(tmp_path):
+def test_without_settings_the_defaults_hold(tmp_path):
     (tmp_path / "a.toml").write_text("")
-    assert read_config(tmp_path / "a.toml", FinetuneConfig) == FinetuneConfig()
+    assert read_config(tmp_path / "a.toml", FinetuneConfig) == FinetuneConfig() == read_config(None, FinetuneConfig)
 
 
 @pytest.mark.parametrize(

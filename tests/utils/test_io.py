@@ -1,3 +1,5 @@
+"""Files that are whole or absent, and output folders that know their configuration."""
+
 import errno
 import json
 import os
@@ -49,30 +51,21 @@ def test_a_failure_leaves_what_was_there(tmp_path, problem, before):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_said_in_one_sentence(tmp_path, number):
-    with pytest.raises(UserError, match=r"a: the disk is full, nothing was kept"), atomic_path(tmp_path / "a"):
-        raise OSError(number, os.strerror(number))
+def test_a_full_disk_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="a: the disk is full, nothing was kept"), atomic_path(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert contents(tmp_path) == {}
-
-
-@pytest.mark.parametrize("kind", [OSError, RuntimeError])
-def test_a_full_disk_is_known_from_the_words_of_hdf5(kind):
-    assert files.is_disk_full(kind(f"Can't flush (file write failed: errno = {errno.ENOSPC}, offset = 3)"))
-    assert not files.is_disk_full(kind(f"Can't flush (file write failed: errno = {errno.EIO}, offset = 3)"))
+    assert files.is_disk_full(OSError(f"Can't flush (errno = {errno.ENOSPC}, offset = 3)"))  # how HDF5 words it
+    assert not files.is_disk_full(OSError(f"Can't flush (errno = {errno.EIO}, offset = 3)"))
 
 
 def test_small_files(tmp_path):
     write_bytes(tmp_path / "empty", b"")
     write_json(tmp_path / "a.json", {"é": [1, None, 0.5]})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "b.json", float("nan"))
     assert contents(tmp_path) == {"a.json": '{\n "é": [\n  1,\n  null,\n  0.5\n ]\n}\n'.encode(), "empty": b""}
     assert read_json(tmp_path / "a.json") == {"é": [1, None, 0.5]}
-
-
-def test_json_that_others_could_not_read_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "a.json", float("nan"))
-    assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
@@ -93,39 +86,25 @@ def test_require_space_looks_at_the_nearest_folder_that_exists(tmp_path):
         require_space(tmp_path / "not" / "yet", 10**18)
 
 
-@pytest.mark.parametrize("size", [0, 1, 100, 1 << 16, (1 << 16) + 1, 64 << 16])
-def test_fingerprint_sees_every_byte_of_a_small_file(tmp_path, size):
+@pytest.mark.parametrize("size", [0, 1, 64 << 16])
+def test_fingerprint_sees_every_byte_of_a_small_file_and_the_size(tmp_path, size):
     path = tmp_path / "a"
     path.write_bytes(bytes(size))
-    prints = {fingerprint(path)}
-    assert fingerprint(path) in prints
-    for position in {0, size // 2, size - 1} if size else ():
+    prints = [fingerprint(path)]
+    assert fingerprint(path) == prints[0]
+    for position in sorted({0, size // 2, size - 1}) if size else ():
         changed = bytearray(size)
         changed[position] = 1
         path.write_bytes(changed)
-        prints.add(fingerprint(path))
+        prints.append(fingerprint(path))
     path.write_bytes(bytes(size + 1))
-    prints.add(fingerprint(path))
-    assert len(prints) == 2 + len({0, size // 2, size - 1} if size else ())
-
-
-def test_fingerprint_reads_both_ends_of_a_large_file(tmp_path):
-    path = tmp_path / "a"
-    prints = set()
-    for position in (None, 0, 2**30 - 1):
-        with path.open("wb") as stream:
-            stream.truncate(2**30)  # a hole: takes no room
-            if position is not None:
-                stream.seek(position)
-                stream.write(b"x")
-        prints.add(fingerprint(path))
-    assert len(prints) == 3
+    prints.append(fingerprint(path))
+    assert len(set(prints)) == len(prints)
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours", "words"),
     [
-        ({"seed": 1}, {"seed": 2}, "seed is 1 there, 2 here"),
         ({"a": 1, "b": "x"}, {"a": 2, "b": None}, "a is 1 there, 2 here; b is 'x' there, None here"),
         ({}, {"half": True}, "half is None there, True here"),
         ({"a": 1}, {"a": 1}, "another kind"),
@@ -150,6 +129,7 @@ def make(path, config=CONFIG, kind="corpus"):
 
 def test_a_finished_folder_is_returned_at_once(tmp_path):
     path = tmp_path / "deep" / "out"
+    path.mkdir(parents=True)  # one that is there and empty is as good as none
     assert make(path) is False
     before = contents(path)
     assert before.keys() == {"data", STATE}
@@ -157,11 +137,6 @@ def test_a_finished_folder_is_returned_at_once(tmp_path):
     assert make(path) is True
     assert make(path, dict(reversed(CONFIG.items()))) is True
     assert contents(path) == before
-
-
-def test_an_empty_folder_that_exists_is_fine(tmp_path):
-    assert make(tmp_path) is False
-    assert contents(tmp_path)["data"] == b"result"
 
 
 def test_an_unfinished_folder_is_resumed(tmp_path):
@@ -187,12 +162,8 @@ def test_a_failure_that_kept_nothing_leaves_no_trace(tmp_path, problem):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("finished", [True, False])
-def test_another_configuration_is_refused_by_name(tmp_path, finished):
-    with OutputFolder(tmp_path, "corpus", CONFIG) as out:
-        write_bytes(tmp_path / "data", b"result")
-        if finished:
-            out.finish()
+def test_another_configuration_is_refused_by_name(tmp_path):
+    make(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(UserError, match=r"corpus of another configuration \(seed is 1 there, 2 here\); choose another"):
         make(tmp_path, {**CONFIG, "seed": 2})
@@ -225,7 +196,6 @@ def test_a_file_in_the_way_is_refused(tmp_path, where):
 
 
 def test_a_second_writer_is_refused_and_harms_nothing(tmp_path):
-    pytest.importorskip("fcntl")
     path = tmp_path / "out"
     with OutputFolder(path, "corpus", CONFIG) as first:
         (path / "data.partial").write_bytes(b"half")
@@ -238,7 +208,10 @@ def test_a_second_writer_is_refused_and_harms_nothing(tmp_path):
 
 
 def test_a_lock_whose_file_the_last_owner_removed_counts_for_nothing(tmp_path, monkeypatch):
-    """Opened before the other run ended, locked after: two newcomers could otherwise both hold a lock."""
+    """Opened before the other run ended, locked after: two newcomers could otherwise both hold a lock.
+
+    filelock looks for that; we rely on it, since a finished folder keeps no lock.
+    """
     fcntl = pytest.importorskip("fcntl")
     real = fcntl.flock
 
@@ -251,16 +224,6 @@ def test_a_lock_whose_file_the_last_owner_removed_counts_for_nothing(tmp_path, m
         make(tmp_path / "out")
     monkeypatch.undo()
     assert make(tmp_path / "out") is False
-
-
-def test_a_disk_that_is_full_from_the_start_leaves_no_trace(tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(files, "sync", full)
-    with pytest.raises(UserError, match=f"{STATE}: the disk is full"):
-        make(tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
 
 
 STOP_IN_THE_MIDDLE = """
