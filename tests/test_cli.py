@@ -166,7 +166,7 @@ def calls(monkeypatch):
 
     def pretrain(corpora, output, config, seed, fold, device):
         seen.setdefault("pretrain", []).append((len(corpora), str(output), seed, fold, device))
-        return fold
+        return f"run {fold}"
 
     stand_in(monkeypatch, "emo_ssl.corpora.mosei", prepare=prepare)
     stand_in(
@@ -183,9 +183,7 @@ def calls(monkeypatch):
         describe=lambda summary: f"happy {summary['auroc']['happy']}",
     )
     stand_in(monkeypatch, "emo_ssl.core.corpus", Corpus=SimpleNamespace(open=opened))
-    stand_in(
-        monkeypatch, "emo_ssl.core.pretrain", pretrain=pretrain, PretrainConfig=dict, card=lambda run: f"run {run}"
-    )
+    stand_in(monkeypatch, "emo_ssl.core.pretrain", pretrain=pretrain, PretrainConfig=dict)
     return seen
 
 

@@ -231,6 +231,7 @@ def execute(notebook: Notebook, root: Path) -> None:
     unfinished = root / UNFINISHED / notebook.path.name
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     notebook.executed.parent.mkdir(parents=True, exist_ok=True)
+    os.environ["TQDM_DISABLE"] = "1"  # the kernel inherits it: pages show results, not the bars on the way there
     started = time.monotonic()
     content = papermill.execute_notebook(
         copy.deepcopy(notebook.content),
