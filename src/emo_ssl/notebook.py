@@ -167,6 +167,3 @@ def notice(header: Mapping[str, str]) -> str:
     mark = f' data-corpus="{html.escape(known)}"' if known else ""  # which the stamp at the foot of the page repeats
     body = f'<p class="admonition-title">{title}</p><p>{html.escape(text)}</p>'
     return f'<div class="admonition {kind}"{mark}>{body}</div>'
-
-
-notice_of = notice

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emo_ssl import notebook as workspace
+from emo_ssl import notebook
 from emo_ssl.core import pretrain
 from emo_ssl.core.batches import MaskConfig
 from emo_ssl.study import probes
@@ -22,8 +22,8 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     (folder / "pyproject.toml").write_text('[project]\nname = "emo-ssl"\n')
     patch.chdir(folder)
-    prepared = workspace.corpus(videos=12, seed=1)
-    run = workspace.run(prepared, seed=3, config=TINY)
+    prepared = notebook.corpus(videos=12, seed=1)
+    run = notebook.run(prepared, seed=3, config=TINY)
     patch.undo()
     return prepared, run
 
