@@ -1,10 +1,11 @@
-"""What a saved model hears in recordings: in the whole of each, and over time.
+"""What a saved model predicts for recordings: for the whole of each, and over time.
 
-The model is speaker-blind: its frames are normalised by statistics of its training speakers, and nothing is learnt
-about who speaks here, however many recordings of one person are given.
+The model is speaker-independent: its frames are normalised by statistics of its training speakers, and nothing is
+learnt about who speaks here, however many recordings of one person are given.
 
-Over time means windows of WINDOW seconds, one every STEP, the last of them ending with the sound. The whole is judged
-as a clip of the corpus is, in one go; beyond LONGEST seconds, which no clip has, it is the mean over equal parts.
+Over time means windows of WINDOW seconds, one every STEP, the last of them ending with the sound. The whole is
+predicted as a clip of the corpus is, in one go; beyond LONGEST seconds, which no clip has, it is the mean over equal
+parts.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,11 +17,9 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.core.predictor import EmotionModel, load_model
-from emo_ssl.core.readout import Predictions, concatenate
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import BadRecording
-from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
-from emo_ssl.corpora.stretches import Stretch, stretches
+from emo_ssl.corpora.front_ends import FrontEnd, Stretch
 from emo_ssl.utils.io import UserError
 from emo_ssl.utils.progress import Progress
 
@@ -29,12 +28,11 @@ OVERALL, OF_WINDOW = "overall", "window"
 INTENSITY, PRESENCE = "_intensity", "_presence"
 WIDE = 100  # letters in a line on a terminal
 SHOWN = 12  # windows of a recording on a terminal
-AGAIN = "fine-tune it again"
-RECORD_AGAIN = "fine-tune a model on a corpus made by `emo-ssl corpus record`"
+RECORD_AGAIN = "record the corpus with `emo-ssl corpus record` and fine-tune again"
 
 
 @dataclass(frozen=True)
-class Heard:
+class Prediction:
     """Rows of all recordings that could be used, and why the others could not."""
 
     table: pd.DataFrame  # file, part, start, end, <emotion>_intensity …, <emotion>_presence …, category where known
@@ -49,46 +47,36 @@ class Heard:
         yield from self.table.groupby("file", sort=False)
 
 
-def predict(model: Path | str, files: Sequence[Path | str]) -> Heard:
-    """Listen to each file once, in the order given."""
+def predict(model: Path | str, files: Sequence[Path | str]) -> Prediction:
+    """Read each file once, in the order given."""
     audio.soundfile_module()  # rather refused now than once for every file
     saved = load_model(model)
-    maker = ear_of(saved.description, model)
+    maker = front_end_of(saved.description, model)
     rows, left_out = [], []
     paths = list(dict.fromkeys(str(file) for file in files))
-    with Progress("listening", len(paths), "files") as bar:
+    with Progress("predicting", len(paths), "files") as bar:
         for path in paths:
             try:
-                rows += listen(saved, maker, path)
+                rows += predict_one(saved, maker, path)
             except BadRecording as problem:
                 left_out.append({"file": path, "reason": str(problem)})
             bar.advance(1, f"{len(left_out)} left out" if left_out else "")
-    return Heard(pd.DataFrame(rows, columns=columns(saved.description)), left_out, warning(saved.description))
+    return Prediction(pd.DataFrame(rows, columns=columns(saved.description)), left_out, warning(saved.description))
 
 
-def ear_of(description: dict, folder: Path | str) -> FrontEnd:
+def front_end_of(description: dict, folder: Path | str) -> FrontEnd:
     """What makes frames as they were made for the model; refused where nothing does."""
     name, version = description["front_end"], description.get("front_end_version")
-    if "front_end_version" not in description:
-        raise UserError(f"{folder}: made by an earlier emo-ssl, which did not note the front end's version; {AGAIN}.")
-    if version is None:
-        raise UserError(
-            f"{folder}: its corpus was not made from recordings, so nothing is known that turns sound into its "
-            f"features; {RECORD_AGAIN}."
-        )
-    if name not in FRONT_ENDS:
-        raise UserError(f"{folder}: its front end {name} is unknown to this emo-ssl; {RECORD_AGAIN}.")
+    if version is None or name not in front_ends.FRONT_ENDS:
+        raise UserError(f"{folder}: its features are not made from sound by a known front end; {RECORD_AGAIN}.")
     try:
         maker = front_ends.front_end(name)
     except UserError as problem:
-        licence = "; its licence forbids commercial use" if name in front_ends.OPENSMILE_SETS else ""
-        raise UserError(
-            f"{folder}: it hears by the front end {name}, which is not installed{licence}; {audio.INSTALL}"
-        ) from problem
+        raise UserError(f"{folder}: {problem}") from problem
     if (maker.version, list(maker.feature_names)) != (version, description["feature_names"]):
         raise UserError(
-            f"{folder}: it learnt from frames of the front end {name} version {version}, and here is version "
-            f"{maker.version}; install that version, or record the corpus and fine-tune again."
+            f"{folder}: trained on frames of the front end {name} version {version}, and here is version "
+            f"{maker.version}; install that version, or {RECORD_AGAIN}."
         )
     return maker
 
@@ -98,32 +86,44 @@ def columns(description: dict) -> list[str]:
     return ["file", "part", "start", "end", *values, *["category"] * bool(description["category_names"])]
 
 
-def listen(model: EmotionModel, maker: FrontEnd, path: str) -> list[dict]:
+def predict_one(model: EmotionModel, maker: FrontEnd, path: str) -> list[list]:
     """The rows of one recording: the whole first, then its windows in the order of time."""
-    rate, names = maker.frame_rate, columns(model.description)
-    edges, weights, parts, rows = [], [], [], []
+    rate = maker.frame_rate
+    edges, weights, of_parts, times, of_windows = [], [], [], [], []
 
-    def heard_whole(found: Iterable[Stretch]) -> Iterator[np.ndarray]:
+    def predicted_parts(found: Iterable[Stretch]) -> Iterator[np.ndarray]:
         for frames, start, end in found:
             frames[~np.isfinite(frames)] = np.nan
             edges.append((start, end))
             if len(frames):
                 runs = np.array_split(frames, -(-len(frames) // round(LONGEST * rate)))
-                parts.append(model.predict(runs))
+                of_parts.append(outputs(model, runs))
                 weights.extend(map(len, runs))
             yield frames
 
-    found = heard_whole(stretches(path, maker, bool(model.description["keep_silence"])))
-    for ready in windows(found, round(WINDOW * rate), round(STEP * rate)):
-        cell = model.predict([frames for _, frames in ready])
-        for i, (first, frames) in enumerate(ready):
-            start = edges[0][0] + first / rate
-            rows.append([path, OF_WINDOW, start, start + len(frames) / rate, *said(model, one(cell, i))])
-    if not rows:
+    found = front_ends.stretches(path, maker, bool(model.description["keep_silence"]))
+    for ready in windows(predicted_parts(found), round(WINDOW * rate), round(STEP * rate)):
+        times += [(edges[0][0] + first / rate, edges[0][0] + (first + len(frames)) / rate) for first, frames in ready]
+        of_windows.append(outputs(model, [frames for _, frames in ready]))
+    if not times:
         raise BadRecording("too short for a single frame")
-    rows[-1][3] = edges[-1][1]  # frames end a little earlier than the sound that the last one looked at
-    whole = [path, OVERALL, edges[0][0], edges[-1][1], *said(model, mean(parts, np.array(weights)))]
-    return [dict(zip(names, row, strict=True)) for row in [whole, *rows]]
+    began, ended = edges[0][0], edges[-1][1]
+    times[-1] = (times[-1][0], ended)  # frames end a little earlier than the sound that the last one looked at
+    whole = np.average(np.concatenate(of_parts), axis=0, weights=weights)
+    parts = [OVERALL] + [OF_WINDOW] * len(times)
+    rows = []
+    for part, time, values in zip(parts, [(began, ended), *times], [whole, *np.concatenate(of_windows)], strict=True):
+        emotions, scores = np.split(values, [2 * len(model.description["target_names"])])
+        category = [model.description["category_names"][scores.argmax()]] if len(scores) else []
+        rows.append([path, part, *time, *emotions.tolist(), *category])
+    return rows
+
+
+def outputs(model: EmotionModel, runs: Sequence[np.ndarray]) -> np.ndarray:
+    """Frames (T_i, D) of n runs -> (n, 2 E + C): intensities, presences, scores of categories."""
+    found = model.predict(runs)
+    scores = [] if found.category is None else [found.category[0]]
+    return np.concatenate([found.intensity[0], found.presence[0], *scores], axis=1)
 
 
 def windows(found: Iterable[np.ndarray], size: int, step: int) -> Iterator[list[tuple[int, np.ndarray]]]:
@@ -143,25 +143,8 @@ def windows(found: Iterable[np.ndarray], size: int, step: int) -> Iterator[list[
         yield [(begun, kept)]
 
 
-def one(cell: Predictions, i: int) -> Predictions:
-    return cell.map(lambda values: values[0, i])
-
-
-def mean(cells: Sequence[Predictions], weights: np.ndarray) -> Predictions:
-    """Over the runs of all cells, each as long as its weight."""
-    share = weights / weights.sum()
-    return concatenate(cells, axis=1).map(lambda values: share @ values[0])
-
-
-def said(model: EmotionModel, cell: Predictions) -> list:
-    """Intensities, presences and, where the model has categories, the likeliest of them."""
-    names = model.description["category_names"]
-    values = [float(value) for value in (*cell.intensity, *cell.presence)]
-    return values + [names[int(np.argmax(cell.category))]] * bool(names)
-
-
 def warning(description: dict) -> str:
-    """What the model cannot know, in words for whoever sees its answers."""
+    """What the model cannot know, in words for whoever sees its predictions."""
     test, names = description["test"], description["category_names"]
     measured = [f"a mean absolute error of {test['mae']:.2f}"] if test.get("mae") is not None else []
     if test.get("uar") is not None:
@@ -170,18 +153,18 @@ def warning(description: dict) -> str:
         measured.insert(0, f"an AUROC of {test['auroc']:.2f} (guessing: 0.50)")
     reached = f"reached {' and '.join(measured)} on that corpus's test recordings" if measured else "were never tested"
     return (
-        "This model has heard only the voices, the language, the recording conditions and the acted or real manner of "
-        f"its training corpus ({description['corpus']['source']}); it says what listeners of that corpus would call a "
-        f"voice, and cannot know what a person feels. Its numbers were learnt from {description['labels']:,} labelled "
-        f"segments and {reached}. Do not use them for decisions about people."
+        "This model knows only the voices, the language, the recording conditions and the acted or real manner of "
+        f"its training corpus ({description['corpus']['source']}); it predicts which labels a voice would get in that "
+        "corpus, and cannot know what a person feels. Its predictions were learnt from "
+        f"{description['labels']:,} labelled segments and {reached}. Do not use them for decisions about people."
     )
 
 
-def in_words(heard: Heard) -> str:
+def in_words(found: Prediction) -> str:
     """For a terminal: a table for each recording, presence and intensity side by side, and the warning."""
-    parts = [recording_in_words(name, rows, heard.emotions) for name, rows in heard.recordings()]
+    parts = [recording_in_words(name, rows, found.emotions) for name, rows in found.recordings()]
     legend = ["In each cell: how likely the emotion is present, and how strong it is from 0 to 3."] * bool(parts)
-    return "\n\n".join([*parts, *legend, fill(heard.warning, WIDE)])
+    return "\n\n".join([*parts, *legend, fill(found.warning, WIDE)])
 
 
 def recording_in_words(name: str, rows: pd.DataFrame, emotions: Sequence[str]) -> str:
@@ -198,5 +181,5 @@ def recording_in_words(name: str, rows: pd.DataFrame, emotions: Sequence[str]) -
     return "\n".join([f"{name}: {rows['start'].min():.1f} to {rows['end'].max():.1f} s", *lines])
 
 
-def as_json(heard: Heard) -> dict:
-    return {"warning": heard.warning, "left_out": heard.left_out, "rows": heard.table.to_dict("records")}
+def as_json(found: Prediction) -> dict:
+    return {"warning": found.warning, "left_out": found.left_out, "rows": found.table.to_dict("records")}

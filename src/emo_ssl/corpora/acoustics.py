@@ -10,16 +10,17 @@ every power spectrum instead, so that digital silence has a finite logarithm and
 The pitch is missing (NaN) where a frame is unvoiced; nothing else is ever missing.
 """
 
+import contextlib
+from collections.abc import Iterator
 from functools import cache
-from math import gcd
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 from scipy.fft import dct
-from scipy.signal import resample_poly
 from torch import Tensor
 
+from emo_ssl.corpora.audio import resampled
 from emo_ssl.utils.io import UserError
 
 VERSION = 1  # part of a corpus's header: raise it whenever a number changes
@@ -39,7 +40,7 @@ VOICED_FROM = 0.45  # strength at which voiced and unvoiced are equally good
 SHORTER_LAG = 0.02  # an octave up is worth this much strength: half of a frequency fits a periodic sound just as well
 OCTAVE_JUMP, VOICE_SWITCH = 0.35, 0.14  # the price in strength of a jump by an octave, of starting or ending a voice
 AUDIBLE = 3e-8  # mean square below which nothing counts as voiced: the hum of a quiet room
-REACH = 10  # frames to either side that have a say in where the pitch is
+REACH = 10  # frames to either side that decide where the pitch is
 
 BLOCK = 512  # frames worked on together; an hour then takes a few hundred megabytes
 
@@ -54,11 +55,6 @@ NAMES = (
 )
 
 
-def frame_count(samples: int) -> int:
-    """Frames of a signal of so many samples at 16 kHz."""
-    return max(0, 1 + (samples - WINDOW) // HOP)
-
-
 def frames(signal: np.ndarray, rate: int) -> np.ndarray:
     """Mono sound (n,) in [-1, 1] at any rate -> (T, len(NAMES)) float32; NaN = missing."""
     if signal.ndim != 1:
@@ -67,14 +63,11 @@ def frames(signal: np.ndarray, rate: int) -> np.ndarray:
         raise UserError(f"the sample rate is {rate}; a whole number of samples a second is wanted")
     if not np.issubdtype(signal.dtype, np.floating) or not np.abs(signal).max(initial=0) <= LOUDEST:
         raise UserError("the signal is not a sequence of numbers in [-1, 1]; read it as floating point, full scale = 1")
-    signal = np.ascontiguousarray(signal, dtype=np.float32)
-    if rate != SAMPLE_RATE and len(signal):
-        common = gcd(int(rate), SAMPLE_RATE)
-        signal = resample_poly(signal, SAMPLE_RATE // common, int(rate) // common)
-    count = frame_count(len(signal))
+    signal = resampled(signal, int(rate), SAMPLE_RATE)
+    count = max(0, 1 + (len(signal) - WINDOW) // HOP)
     if not count:
         return np.empty((0, len(NAMES)), np.float32)
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         parts = []
         for first in range(0, count, BLOCK):
             here = min(BLOCK, count - first)
@@ -82,6 +75,17 @@ def frames(signal: np.ndarray, rate: int) -> np.ndarray:
             parts.append(one_block(piece.unfold(0, WINDOW, HOP)))
         still, bands, candidates = (torch.cat(part) for part in zip(*parts, strict=True))
         return assemble(still, bands, candidates).numpy()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in another order would be other numbers, and often a process on each core does the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache
@@ -129,7 +133,7 @@ def regression(hertz: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def one_block(sound: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows of sound (n, WINDOW) -> what a frame alone tells (n, 39), loudness bands (n, BANDS), pitch candidates."""
+    """Windows of sound (n, WINDOW) -> columns of a frame alone (n, 39), loudness bands (n, BANDS), pitch candidates."""
     table = tables()
     edge = (WINDOW - SHORT) // 2
     middle = sound[:, edge : edge + SHORT]
@@ -236,7 +240,7 @@ def best_path(worth: Tensor, octaves: Tensor) -> Tensor:
 
 
 def assemble(still: Tensor, bands: Tensor, candidates: Tensor) -> Tensor:
-    """All columns (T, len(NAMES)): what frames tell alone, what changes from frame to frame, pitch."""
+    """All columns (T, len(NAMES)): of frames alone, of the change from frame to frame, pitch."""
     worth, octaves, harmonics = candidates.unbind(1)
     chosen = best_path(worth, octaves)
     voiced = chosen < CANDIDATES

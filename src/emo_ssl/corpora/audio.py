@@ -1,7 +1,9 @@
-"""A recording as one row of numbers, or the reason why it cannot be one."""
+"""A recording as samples of one channel, or the reason why it cannot be used."""
 
 import io
 import re
+from collections.abc import Iterator
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ UNKNOWN_LENGTH = 0x7FFF_0000  # what is recorded into a pipe promises about this
 BESIDE_THE_VOICE = 35.0  # dB below the loudest moment: quieter edges of a recording are room, not voice
 MOMENT, MARGIN = 0.025, 0.15  # seconds: what loudness is measured over, and what is left standing before and after
 BLOCK = 1 << 20  # samples read at once, so that an hour is never in memory with all of its channels
+MINUTE = 60  # seconds
 INSTALL = 'install it with: pip install "emo-ssl[audio]"'
 
 
@@ -42,28 +45,74 @@ def soundfile_module():
 
 def read(recording: Path | str | bytes) -> tuple[np.ndarray, int]:
     """A file, or its content -> samples (T,) float32 with the channels averaged, and their rate in Hz."""
+    parts = list(pieces(recording, MINUTE))
+    return np.concatenate([samples for samples, _ in parts]), parts[0][1]
+
+
+def pieces(recording: Path | str | bytes, seconds: int) -> Iterator[tuple[np.ndarray, int]]:
+    """The same, so many seconds at a time. The last piece is shorter, which may mean empty.
+
+    What is wrong with the whole of a recording can only be known after its last piece.
+    """
     soundfile = soundfile_module()
-    content = isinstance(recording, bytes)
     try:
-        refuse_what_is_no_audio(recording[:512] if content else opening(recording))
-        with soundfile.SoundFile(io.BytesIO(recording) if content else recording) as sound:
-            rate = sound.samplerate
+        refuse_what_is_no_audio(recording)
+        with soundfile.SoundFile(io.BytesIO(recording) if isinstance(recording, bytes) else recording) as sound:
+            rate, count, peak, ended = sound.samplerate, 0, 0.0, False
             if not RATES[0] <= rate <= RATES[1]:
                 raise BadRecording("a sampling rate outside 4 kHz to 768 kHz", f"{rate} Hz")
-            blocks = []
-            while len(block := sound.read(BLOCK // sound.channels, dtype="float32", always_2d=True)):
-                with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is judged below
-                    blocks.append(block.mean(1, dtype=np.float32))
-            signal = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
-            refuse_what_is_cut_off(len(signal), sound.frames, sound.extra_info)
-    except TypeError as problem:  # a headerless format such as .raw, which has to be told what it holds
+            while not ended:
+                samples = mono(sound, seconds * rate)
+                if not np.isfinite(samples).all():
+                    raise BadRecording("samples that are not finite numbers")
+                count, peak = count + len(samples), max(peak, float(np.abs(samples).max(initial=0)))
+                ended = len(samples) < seconds * rate
+                yield samples, rate
+            refuse_what_is_cut_off(count, sound.frames, sound.extra_info)
+    except TypeError as problem:  # a format without a header, such as .raw: soundfile asks what it holds
         raise BadRecording("a format without a header", str(problem)) from problem
     except soundfile.SoundFileError as problem:
         raise BadRecording("corrupt or not audio", str(problem).rpartition(": ")[2].strip(" .")) from problem
     except OSError as problem:
         raise BadRecording("the file cannot be read", problem.strerror or str(problem)) from problem
-    judge(signal, rate)
-    return signal, rate
+    if count < SHORTEST * rate:
+        raise BadRecording(f"shorter than {SHORTEST} s", f"{count / rate:.3f} s")
+    if peak <= QUIETEST:
+        raise BadRecording("silent: no sample above -90 dB of full scale")
+
+
+def mono(sound, most: int) -> np.ndarray:
+    """The next samples of an open file, up to `most` of them, with the channels averaged."""
+    blocks = [np.empty(0, np.float32)]
+    while most and len(block := sound.read(min(most, BLOCK // sound.channels), "float32", always_2d=True)):
+        with np.errstate(invalid="ignore", over="ignore"):  # the caller refuses what is not finite
+            blocks.append(block.mean(1, dtype=np.float32))
+        most -= len(block)
+    return np.concatenate(blocks)
+
+
+def refuse_what_is_no_audio(recording: Path | str | bytes) -> None:
+    """What a failed download leaves under the name of a recording."""
+    if isinstance(recording, bytes):
+        head = recording[:512]
+    else:
+        with Path(recording).open("rb") as stream:
+            head = stream.read(512)
+    text = head.lstrip().lower()
+    if not head:
+        raise BadRecording("an empty file")
+    if text.startswith(b"version https://git-lfs"):
+        raise BadRecording("a Git-LFS pointer, not audio: fetch the file itself, for instance by git lfs pull")
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
+        raise BadRecording("a web page saved under the name of a recording: download the file again")
+
+
+def refuse_what_is_cut_off(read: int, promised: int, header: str) -> None:
+    """Fewer samples than the file promises; libsndfile only mentions in its log that a wav ends early."""
+    if match := SHORT_OF.search(header):
+        promised, read = map(int, match.groups())
+    if read < WHOLE * promised and promised < UNKNOWN_LENGTH:
+        raise BadRecording("cut off before its end", f"{read / promised:.0%} of it is there")
 
 
 def voiced_part(signal: np.ndarray, rate: int) -> slice:
@@ -81,34 +130,12 @@ def voiced_part(signal: np.ndarray, rate: int) -> slice:
     return slice(max(0, first - margin), min(len(signal), last + margin))
 
 
-def opening(path: Path | str) -> bytes:
-    with Path(path).open("rb") as stream:
-        return stream.read(512)
+def resampled(signal: np.ndarray, rate: int, to: int) -> np.ndarray:
+    """signal (T,) at `rate` -> (ceil(T * to / rate),) float32."""
+    from scipy.signal import resample_poly  # takes a third of a second to import
 
-
-def refuse_what_is_no_audio(head: bytes) -> None:
-    """What a failed download leaves under the name of a recording."""
-    text = head.lstrip().lower()
-    if not head:
-        raise BadRecording("an empty file")
-    if text.startswith(b"version https://git-lfs"):
-        raise BadRecording("a Git-LFS pointer, not audio: fetch the file itself, for instance by git lfs pull")
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
-        raise BadRecording("a web page saved under the name of a recording: download the file again")
-
-
-def refuse_what_is_cut_off(read: int, promised: int, header: str) -> None:
-    """Fewer samples than the file promises; libsndfile says nothing where a wav ends early but in its log."""
-    if match := SHORT_OF.search(header):
-        promised, read = map(int, match.groups())
-    if read < WHOLE * promised and promised < UNKNOWN_LENGTH:
-        raise BadRecording("cut off before its end", f"{read / promised:.0%} of it is there")
-
-
-def judge(signal: np.ndarray, rate: int) -> None:
-    if len(signal) < SHORTEST * rate:
-        raise BadRecording(f"shorter than {SHORTEST} s", f"{len(signal) / rate:.3f} s")
-    if not np.isfinite(signal).all():
-        raise BadRecording("samples that are not finite numbers")
-    if np.abs(signal).max() <= QUIETEST:
-        raise BadRecording("silent: no sample above -90 dB of full scale")
+    signal = np.ascontiguousarray(signal, np.float32)
+    if rate == to or not len(signal):
+        return signal
+    common = gcd(rate, to)
+    return resample_poly(signal, to // common, rate // common).astype(np.float32, copy=False)

@@ -1,20 +1,21 @@
-"""How sound becomes frames: our own acoustics, or openSMILE's low-level descriptors.
+"""How recordings become frames: by our own acoustics, or by openSMILE's low-level descriptors.
 
-openSMILE writes 0 where a feature of the voice has no value because nobody speaks, and -201 for the logarithm of 0.
-What has no value is missing (NaN) for us. In the eGeMAPS set these are, in frames without F0, the features whose name
-ends in `nz` where they are 0, and those that are relative to F0, whatever they hold. In the ComParE set it is F0
-alone; its jitter, shimmer and harmonics-to-noise ratio stay as openSMILE writes them.
+A clip of a corpus is read whole, without the silence at its edges. A longer recording is read in pieces, so that a day
+of sound needs no more memory than ten minutes. Each piece is given to the front end with a second of sound to either
+side whose frames are thrown away. The frames are then those of the whole, as far as the front end looks no further.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
-from math import gcd
+from pathlib import Path
 
 import numpy as np
 
+from emo_ssl.corpora import audio
+from emo_ssl.corpora.audio import BadRecording, resampled
 from emo_ssl.utils.io import UserError
 
 FRONT_ENDS = ("acoustics", "egemaps", "compare")
@@ -22,6 +23,8 @@ OPENSMILE_SETS = {"egemaps": "eGeMAPSv02", "compare": "ComParE_2016"}
 OPENSMILE_LICENCE = "openSMILE, for private, research and educational use only: no commercial use"
 OPENSMILE_RATE = 16_000  # one rate for all recordings, or the same voice would have other spectra at another rate
 FRAME_RATE = 100.0
+STRETCH, CONTEXT = 600, 1  # seconds, whole ones: every piece then begins on a frame at any sampling rate
+Stretch = tuple[np.ndarray, float, float]  # frames (T, D), and from which second of the recording to which
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,7 @@ class FrontEnd:
     frame_rate: float
     version: str
     licence: str
-    frames: Callable[
-        [np.ndarray, int], np.ndarray
-    ]  # samples (T,), their rate -> (frames, features) float32, NaN = missing
+    frames: Callable[[np.ndarray, int], np.ndarray]  # samples (n,), their rate -> (T, D) float32, NaN = missing
 
 
 def front_end(name: str) -> FrontEnd:
@@ -47,6 +48,62 @@ def front_end(name: str) -> FrontEnd:
         version = f"opensmile {metadata.version('opensmile')}"
         return FrontEnd(name, names, FRAME_RATE, version, OPENSMILE_LICENCE, partial(opensmile_frames, name))
     raise UserError(f"{name}: no such front end; choose one of {', '.join(FRONT_ENDS)}.")
+
+
+# Recordings
+
+
+def frames_of(
+    maker: FrontEnd, recording: Path | str | bytes, keep_silence: bool
+) -> tuple[np.ndarray, float, float, float]:
+    """Frames (T, D) of a clip; from which second to which they were made; how many seconds it has."""
+    signal, rate = audio.read(recording)
+    part = slice(0, len(signal)) if keep_silence else audio.voiced_part(signal, rate)
+    frames = made_by(maker, signal[part], rate)
+    if not np.isfinite(frames).any():
+        raise BadRecording(f"the front end {maker.name} finds nothing in it")
+    return frames, part.start / rate, part.stop / rate, len(signal) / rate
+
+
+def made_by(maker: FrontEnd, signal: np.ndarray, rate: int) -> np.ndarray:
+    """Frames (T, D); one odd recording must not cost the work on all others, whatever the front end says of it."""
+    try:
+        return np.asarray(maker.frames(signal, rate), np.float32)
+    except MemoryError:
+        raise
+    except UserError as problem:
+        raise BadRecording(str(problem)) from problem
+    except Exception as problem:
+        failed = f"the front end {maker.name} failed"
+        raise BadRecording(failed, f"{type(problem).__name__}: {problem}") from problem
+
+
+def stretches(path: Path | str, maker: FrontEnd, keep_silence: bool = False) -> Iterator[Stretch]:
+    """Frames of a recording of any length, one stretch after the other without a gap."""
+    if seconds_of(path) <= STRETCH:
+        yield frames_of(maker, path, keep_silence)[:3]
+        return
+    signal, skipped, began = np.empty(0, np.float32), 0, 0.0
+    for piece, rate in audio.pieces(path, STRETCH):
+        ended = len(piece) < STRETCH * rate
+        signal = np.concatenate((signal, piece))
+        frames = made_by(maker, signal, rate)
+        seconds = len(signal) / rate - skipped / maker.frame_rate - (0 if ended else CONTEXT)
+        until = len(frames) if ended else skipped + round(seconds * maker.frame_rate)
+        yield frames[skipped:until], began, began + seconds
+        signal, skipped, began = signal[-2 * CONTEXT * rate :], round(CONTEXT * maker.frame_rate), began + seconds
+
+
+def seconds_of(path: Path | str) -> float:
+    """As the file's own header has it; 0 where that cannot be read, for which `audio.read` finds the words."""
+    soundfile = audio.soundfile_module()
+    try:
+        return soundfile.info(path).duration
+    except (soundfile.SoundFileError, OSError, TypeError, ZeroDivisionError):
+        return 0.0
+
+
+# openSMILE
 
 
 @cache
@@ -64,7 +121,7 @@ def extractor(name: str):
 
 
 def opensmile_frames(name: str, signal: np.ndarray, rate: int) -> np.ndarray:
-    """signal (T,) -> (frames, features) float32."""
+    """signal (n,) -> (T, D) float32."""
     smile = extractor(name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Segment too short")  # a row of NaN says the same
@@ -73,18 +130,13 @@ def opensmile_frames(name: str, signal: np.ndarray, rate: int) -> np.ndarray:
 
 
 def without_markers(frames: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """What stands for "no value" in frames without F0, turned into NaN; see the head of this file."""
-    unvoiced = frames[:, [name.startswith("F0") for name in names]] == 0  # (frames, 1)
+    """openSMILE's marks for "no value" turned into NaN.
+
+    It writes 0 where a feature of the voice has no value because nobody speaks, and -201 for the logarithm of 0. In the
+    eGeMAPS set, in frames without F0, what has no value are the features whose name ends in `nz` where they are 0, and
+    those relative to F0 whatever they hold. In the ComParE set it is F0 alone.
+    """
+    unvoiced = frames[:, [name.startswith("F0") for name in names]] == 0  # (T, 1)
     of_voice = np.array([name.endswith("nz") or name.startswith("F0") for name in names])
     relative = np.array(["logrelf0" in name.lower() for name in names])
     return np.where(unvoiced & (relative | of_voice & (frames == 0)), np.float32(np.nan), frames)
-
-
-def resampled(signal: np.ndarray, rate: int, to: int) -> np.ndarray:
-    """signal (T,) at `rate` -> (ceil(T * to / rate),) float32."""
-    from scipy.signal import resample_poly
-
-    if rate == to:
-        return signal.astype(np.float32, copy=False)
-    common = gcd(rate, to)
-    return resample_poly(signal, to // common, rate // common).astype(np.float32)

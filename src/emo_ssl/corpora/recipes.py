@@ -1,7 +1,6 @@
-"""What a folder of recordings says: who speaks in each clip, which emotions, and in which fold it is tested."""
+"""What a folder of recordings contains: who speaks in each clip, which emotions, and in which fold it is tested."""
 
 import csv
-import math
 import re
 import zipfile
 from collections import defaultdict
@@ -19,12 +18,11 @@ from emo_ssl.utils.io import UserError
 RECIPES = ("ravdess", "folder")
 MOST_CATEGORIES = 100
 FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained on
-ZIP_MAGIC = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording, or a stretch of one, with what is known about it."""
+    """A recording, or a part of one, with what is known about it."""
 
     path: str  # of its file, relative to the source, with forward slashes
     name: str  # of its file, in the corpus
@@ -47,13 +45,24 @@ class Listing:
     clips: tuple[Clip, ...]
     category_names: tuple[str, ...]
     folds: str  # how they were made, in words
-    convention: str  # how what the source says became intensities, in words
+    convention: str  # how the source's labels became intensities, in words
     notes: dict[str, list[str]] = field(default_factory=dict)  # what was met -> of which files
+
+
+def read_recipe(recipe: str, source: Path | str, table: Path | str | None) -> Listing:
+    if recipe not in RECIPES:
+        raise UserError(f"{recipe}: no such recipe; choose one of {', '.join(RECIPES)}.")
+    if recipe == "ravdess":
+        if table is not None:
+            raise UserError(f"{table}: the recipe ravdess reads file names, not a table; leave --table out.")
+        return ravdess(source)
+    if table is None:
+        raise UserError(f"{source}: the recipe folder needs a table of what is in it; give one with --table.")
+    return folder(source, table)
 
 
 # RAVDESS
 
-RAVDESS_NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")
 RAVDESS_CATEGORIES = ("neutral", *EMOTIONS)
 RAVDESS_EMOTIONS = dict(enumerate(("neutral", "neutral", "happy", "sad", "anger", "fear", "disgust", "surprise"), 1))
 RAVDESS_INTENSITY = {1: 2.0, 2: 3.0}  # normal, strong
@@ -63,7 +72,7 @@ RAVDESS_CONVENTION = (
     "an emotion acted at normal intensity is 2, a strong one 3, all others 0; neutral and calm are 0 throughout and "
     "one category. This is emo-ssl's convention: the corpus itself gives no scale from 0 to 3."
 )
-RAVDESS_FOLDS_SAID = "by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5"
+RAVDESS_FOLDS_IN_WORDS = "by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5"
 ODD_NAME, DUPLICATE = "name is not one of the corpus, left out", "the same clip again, left out"
 NOT_SPEECH = "not audio-only speech but video or song, left out"
 
@@ -71,38 +80,34 @@ NOT_SPEECH = "not audio-only speech but video or song, left out"
 def ravdess(source: Path | str) -> Listing:
     """The archive's zip, of which nothing is unpacked, or a folder with the clips anywhere below it."""
     root, notes, clips = Path(source), defaultdict(list), {}
+    names = set(ravdess_names())
     for path in audio_members(root):
-        parts = PurePosixPath(path).parts
-        match = RAVDESS_NAME.fullmatch(PurePosixPath(path).stem)
-        code = [int(number) for number in match.groups()] if match else []
-        if not code or ".." in parts or path.startswith("/") or not is_ravdess(code):
-            notes[ODD_NAME].append(path)
-        elif code[:2] != [3, 1]:
-            notes[NOT_SPEECH].append(path)
-        elif match[0] in clips:
+        name = PurePosixPath(path).stem
+        if name in clips:
             notes[DUPLICATE].append(path)
+        elif name in names and is_below(path):
+            clips[name] = ravdess_clip(path, name)
         else:
-            clips[match[0]] = ravdess_clip(path, match[0], code)
+            speech = name.startswith("03-01-") or not re.fullmatch(r"\d\d(-\d\d){6}", name)
+            notes[ODD_NAME if speech else NOT_SPEECH].append(path)
     if not clips:
         raise UserError(
             f"{root}: holds no speech clip of RAVDESS (such as 03-01-05-01-02-01-12.wav); give the zip of its "
             "audio-only speech, or the folder it was unpacked into."
         )
-    absent = [name for name in ravdess_names() if name not in clips]
-    if absent:
-        notes["of the corpus, but not in the source"] = absent
-    unheard = {actor_name(a) for a in range(1, RAVDESS_ACTORS + 1)} - {clip.speaker for clip in clips.values()}
-    if unheard:
-        notes["actors without any clip"] = sorted(unheard)
-    ordered = tuple(clips[name] for name in sorted(clips))
-    said = (RAVDESS_CATEGORIES, RAVDESS_FOLDS_SAID, RAVDESS_CONVENTION)
-    return Listing(root, "ravdess", RAVDESS_SOURCE, ordered, *said, dict(notes))
-
-
-def is_ravdess(code: list[int]) -> bool:
-    """Whether each number of a name is one that the corpus uses; channel 2 is song."""
-    highest = (3, 2, len(RAVDESS_EMOTIONS), 2, 2, 2, RAVDESS_ACTORS)
-    return all(1 <= number <= most for number, most in zip(code, highest, strict=True))
+    actors = {actor_name(actor) for actor in range(1, RAVDESS_ACTORS + 1)}
+    notes["of the corpus, but not in the source"] = sorted(names - set(clips))
+    notes["actors without any clip"] = sorted(actors - {clip.speaker for clip in clips.values()})
+    return Listing(
+        root,
+        "ravdess",
+        RAVDESS_SOURCE,
+        tuple(clips[name] for name in sorted(clips)),
+        RAVDESS_CATEGORIES,
+        RAVDESS_FOLDS_IN_WORDS,
+        RAVDESS_CONVENTION,
+        {what: paths for what, paths in notes.items() if paths},
+    )
 
 
 def ravdess_names() -> list[str]:
@@ -118,22 +123,22 @@ def actor_name(actor: int) -> str:
     return f"actor-{actor:02d}"
 
 
-def ravdess_clip(path: str, name: str, code: list[int]) -> Clip:
-    _, _, emotion, intensity, _, _, actor = code
+def ravdess_clip(path: str, name: str) -> Clip:
+    _, _, emotion, intensity, _, _, actor = map(int, name.split("-"))
     category = RAVDESS_EMOTIONS[emotion]
-    targets = tuple(RAVDESS_INTENSITY[intensity] * (name == category) for name in EMOTIONS)
+    targets = tuple(RAVDESS_INTENSITY[intensity] * (other == category) for other in EMOTIONS)
     return Clip(path, name, actor_name(actor), targets, category, fold=(actor - 1) // 2 % RAVDESS_FOLDS)
 
 
 def audio_members(root: Path) -> list[str]:
     """The audio files of a folder or an archive, in the order of their names."""
+    if not root.exists():
+        raise UserError(f"{root}: no such file or folder; give the archive's zip or the folder it was unpacked into.")
     if root.is_dir():
         found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    elif not root.exists():
-        raise UserError(f"{root}: no such file or folder; give the archive's zip or the folder it was unpacked into.")
     else:
         with open_archive(root) as archive:
-            found = [member.filename for member in archive.infolist() if not member.is_dir()]
+            found = archive.namelist()
     return sorted(path for path in found if PurePosixPath(path).suffix.lower() in FORMATS)
 
 
@@ -141,13 +146,15 @@ def open_archive(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile as problem:
-        begun = "an unfinished or damaged download" if is_zip_like(path) else "not a zip archive"
-        raise UserError(f"{path}: {begun} ({problem}); download it again or give a folder.") from problem
+        raise UserError(
+            f"{path}: an unfinished download, or not a zip archive ({problem}); download it again or give a folder."
+        ) from problem
 
 
-def is_zip_like(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+def is_below(path: str) -> bool:
+    """Whether it is the name of a file that lies in the folder it is relative to."""
+    parsed = PurePosixPath(path)
+    return bool(parsed.name) and not parsed.is_absolute() and ".." not in parsed.parts
 
 
 # Any folder, described by a table
@@ -192,11 +199,10 @@ def read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
         raise UserError(
             f"{table}: not readable as a CSV table ({problem}); save it as UTF-8, with commas."
         ) from problem
-    known = {*NEEDED, *EMOTIONS, *OPTIONAL}
     faults = ["semicolons between its columns instead of commas"] if len(names) == 1 and ";" in names[0] else []
     faults += [f"no column {name}" for name in NEEDED if name not in names]
-    faults += [f"an unknown column {name!r}" for name in names if name not in known]
-    faults += [f"two columns {name}" for name in sorted({name for name in names if names.count(name) > 1})]
+    faults += [f"an unknown column {name!r}" for name in names if name not in {*NEEDED, *EMOTIONS, *OPTIONAL}]
+    faults += [f"two columns {name}" for name in names if names.count(name) > 1]
     if not {*EMOTIONS, "category"} & set(names):
         faults.append("no emotion and no category")
     if {"fold", "split"} <= set(names):
@@ -213,58 +219,58 @@ def read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     return [(line, dict(zip(names, row, strict=True))) for line, row in rows]
 
 
+def is_number(text: str, most: float) -> bool:
+    try:
+        return 0 <= float(text) <= most
+    except ValueError:
+        return False
+
+
+A_DAY = 86_400.0  # seconds
+EXPECTED = {  # column -> what its values are, in code and in words
+    "path": (is_below, "the name of a file below the source"),
+    "category": (bool, "a name; without categories leave the whole column out"),
+    "start": (lambda text: not text or is_number(text, A_DAY), "a number of seconds from 0 on, or nothing"),
+    "end": (lambda text: not text or is_number(text, A_DAY), "a number of seconds from 0 on, or nothing"),
+    "fold": (str.isdecimal, "a whole number from 0 on"),
+    "split": (SPLITS.__contains__, f"one of {', '.join(SPLITS)}"),
+    **dict.fromkeys(EMOTIONS, (lambda text: is_number(text, CEILING), f"a number from 0 to {CEILING:g}")),
+}
+
+
 def table_clip(place: str, row: dict[str, str]) -> Clip:
-    """One row as a clip; `place` says where it stands, for what has to be mended."""
-    path = PurePosixPath(row["path"])
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        raise UserError(f"{place}: path {row['path']!r} is not the name of a file below the source; mend this line.")
-    for name in ("category", "split", "fold"):
-        if row.get(name) == "":
-            raise UserError(f"{place}: no {name}; fill it in, or leave the whole column out.")
+    """One row as a clip; `place` names it, for what has to be mended."""
+    for name, text in row.items():
+        fits, wanted = EXPECTED.get(name, (lambda _: True, ""))
+        if not fits(text):
+            raise UserError(f"{place}: {name} is {text!r}, expected {wanted}; mend this line.")
     if not row["speaker"] and "fold" not in row and "split" not in row:
         raise UserError(f"{place}: no speaker, by which the folds are made; name one, or add a column fold.")
-    if row.get("split", SPLITS[0]) not in SPLITS:
-        raise UserError(f"{place}: split {row['split']!r}; use one of {', '.join(SPLITS)}.")
-    if not row.get("fold", "0").isdecimal():
-        raise UserError(f"{place}: fold {row['fold']!r} is not a whole number from 0 on; mend this line.")
-    targets = tuple(number(place, name, row.get(name, "0"), CEILING) for name in EMOTIONS)
-    start, end = (number(place, name, row[name]) if row.get(name) else None for name in ("start", "end"))
+    start, end = (float(row[name]) if row.get(name) else None for name in ("start", "end"))
     if end is not None and end <= (start or 0.0):
         raise UserError(f"{place}: end {row['end']} is not after its start; mend this line.")
-    said = (row["speaker"], targets, row.get("category", ""), start, end)
-    return Clip(path.as_posix(), path.as_posix(), *said, int(row.get("fold", -1)), row.get("split", ""))
-
-
-def number(place: str, name: str, text: str, most: float = math.inf) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= most or math.isinf(value):
-        wanted = f"a number from 0 to {most:g}" if most < math.inf else "a number of seconds from 0 on"
-        raise UserError(f"{place}: {name} is {text!r}, expected {wanted}; mend this line.")
-    return value
+    path = PurePosixPath(row["path"]).as_posix()
+    targets = tuple(float(row.get(name, 0)) for name in EMOTIONS)
+    fold, split = int(row.get("fold", -1)), row.get("split", "")
+    return Clip(path, path, row["speaker"], targets, row.get("category", ""), start, end, fold, split)
 
 
 def refuse_contradictions(table: Path, lines: list[int], clips: list[Clip]) -> None:
-    """A stretch labelled twice, a file of two speakers, a speaker (or file) on both sides of a split."""
+    """A part labelled twice, a file of two speakers, a speaker (or file) on both sides of a split."""
     seen: dict[tuple, tuple[int, object]] = {}
-    stretches: dict[tuple, int] = {}
     for line, clip in zip(lines, clips, strict=True):
-        stretch, side = (clip.path, clip.start, clip.end), (clip.fold, clip.split)
-        if stretches.setdefault(stretch, line) != line:
-            raise UserError(
-                f"{table}, line {line}: the same stretch as in line {stretches[stretch]}; delete one of them."
-            )
-        claims = [
-            (("another speaker for", clip.path), clip.speaker),
-            (("another fold or split for", clip.path), side),
-            *[(("another fold or split for the speaker", clip.speaker), side)] * bool(clip.speaker),
+        part, side = (clip.path, clip.start, clip.end), (clip.fold, clip.split)
+        facts = [
+            ("part of a recording again", part, line),
+            (f"speaker for {clip.path}", clip.path, clip.speaker),
+            (f"fold or split for {clip.path}", clip.path, side),
+            *[(f"fold or split for the speaker {clip.speaker}", clip.speaker, side)] * bool(clip.speaker),
         ]
-        for key, value in claims:
-            earlier, said = seen.setdefault(key, (line, value))
-            if said != value:
-                raise UserError(f"{table}, line {line}: {key[0]} {key[1]} than in line {earlier}; mend one of them.")
+        for what, key, value in facts:
+            earlier, known = seen.setdefault((what, key), (line, value))
+            if known != value:
+                again = "the same" if value == line else "another"
+                raise UserError(f"{table}, line {line}: {again} {what}, after line {earlier}; mend one of them.")
 
 
 def check_folds(table: Path, folds: set[int]) -> None:
@@ -281,18 +287,6 @@ def deal_speakers(table: Path, clips: list[Clip]) -> dict[str, int]:
     if len(names) < FEWEST_FOLDS:
         raise UserError(
             f"{table}: too few speakers ({len(names)}) for folds that keep them apart; record at least {FEWEST_FOLDS}, "
-            "or say in a column split which clips are train, valid and test, naming no speaker."
+            "or give in a column split which clips are train, valid and test, naming no speaker."
         )
     return {name: i % min(MOST_FOLDS, len(names)) for i, name in enumerate(names)}
-
-
-def read_recipe(recipe: str, source: Path | str, table: Path | str | None) -> Listing:
-    if recipe not in RECIPES:
-        raise UserError(f"{recipe}: no such recipe; choose one of {', '.join(RECIPES)}.")
-    if recipe == "ravdess":
-        if table is not None:
-            raise UserError(f"{table}: the recipe ravdess reads file names, not a table; leave --table out.")
-        return ravdess(source)
-    if table is None:
-        raise UserError(f"{source}: the recipe folder needs a table of what is in it; give one with --table.")
-    return folder(source, table)

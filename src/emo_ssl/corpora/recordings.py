@@ -1,7 +1,7 @@
-"""Recordings -> frames -> Segments: a file is a video, a clip of it a segment, a bad file a line of the report.
+"""Recordings -> frames -> a corpus: a file is a recording, a clip of it a segment, a bad file a line of the report.
 
-Silence before the voice and after it is left out unless it is asked for, or unless the table names a stretch of that
-recording: half of an acted clip is the quiet of the studio, which tells nothing and takes half of every batch. Times
+Silence before the voice and after it is left out unless it is asked for, or unless the table names a part of that
+recording: half of an acted clip is the quiet of the studio, which takes half of every batch and carries nothing. Times
 are seconds of the whole recording all the same.
 
 Files are worked on by several processes and stored in the order of their names, so the number of processes changes
@@ -9,31 +9,33 @@ nothing but the time. An interrupted run begins anew: all of RAVDESS takes a min
 """
 
 import contextlib
+import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
+from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
-from emo_ssl.corpora import audio, front_ends, parallel
+from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import SHORTEST, BadRecording
 from emo_ssl.corpora.csd import EMOTIONS
+from emo_ssl.corpora.fetch import UNREADABLE
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
 from emo_ssl.corpora.recipes import Clip, Listing, open_archive, read_recipe
 from emo_ssl.corpora.report import describe
-from emo_ssl.corpora.unpack import UNREADABLE
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.progress import Progress
 
 LARGEST_MEMBER = 100_000_000  # bytes; a clip of RAVDESS is below one million
+AHEAD = 3  # files a process that are read before their turn, so that memory does not grow with the corpus
 CLIPPED = "end beyond the recording clipped"
 SILENCE = "dropped: silence before and after the voice"
-Content = Path | bytes | BadRecording
-Frames = tuple[np.ndarray, float, float, float]  # (T, D) float32; from which second to which; of how many
+Framed = tuple[np.ndarray, float, float, float]  # what `front_ends.frames_of` returns
 
 
 def record(
@@ -47,9 +49,11 @@ def record(
 ) -> Corpus:
     """Read every clip of `source` into a corpus. Returns at once where `output` already holds it."""
     audio.soundfile_module()  # rather refused now than once for every file
+    import joblib
+
     maker = front_ends.front_end(front_end) if isinstance(front_end, str) else front_end
     listing = read_recipe(recipe, source, table)
-    jobs = parallel.cores() if jobs is None else jobs
+    jobs = joblib.cpu_count() if jobs is None else jobs
     if jobs < 1:
         raise UserError(f"{jobs} jobs: at least one process has to do the work; leave --jobs out to use every core.")
     config = {
@@ -82,15 +86,10 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
     files = [list(clips) for _, clips in groupby(listing.clips, key=lambda clip: clip.name)]
     folds = max(clip.fold for clip in listing.clips) + 1
     tally, fates, kept, skipped, recordings, silent = Tally(), Counter(), [], [], 0, 0
-    # where the table says which stretches count, it says so in seconds of the whole recording
-    whole = [keep_silence or any(clip.start is not None or clip.end is not None for clip in clips) for clips in files]
     with (
         CorpusWriter(folder, maker.feature_names, maker.frame_rate) as writer,
         Progress("recording", len(files), "files") as bar,
-        contextlib.closing(contents(listing, [clips[0].path for clips in files])) as sounds,
-        contextlib.closing(
-            parallel.in_order(partial(frames_of, maker), zip(sounds, whole, strict=True), min(jobs, len(files)))
-        ) as results,
+        contextlib.closing(in_order(listing, files, maker, min(jobs, len(files)), keep_silence)) as results,
     ):
         for clips, result in zip(files, results, strict=True):
             if isinstance(result, BadRecording):
@@ -103,18 +102,19 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
                 mark_missing(frames, maker.feature_names, tally)
                 offset = writer.add_recording(clips[0].name, frames, split_of(clips[0], folds), clips[0].speaker)
                 for row, clip in enumerate(clips):
-                    stretch = judge(clip, len(frames), began, ended, maker.frame_rate, fates)
-                    if stretch:
-                        kept.append((clip, recordings, row, offset, *stretch))
+                    place = place_of(clip, len(frames), began, ended, maker.frame_rate, fates)
+                    if place:
+                        start, end, first, length = place
+                        kept.append((clip, (recordings, row, start, end, offset + first, length)))
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
         refuse_too_little(listing.root, len(files), skipped, fates, len(kept))
-        report = make_report(listing, tally, fates, [row[0] for row in kept], folds, recordings, writer.frame_count)
-        report["frames"] |= {"in": writer.frame_count + silent, SILENCE: silent}
+        report = make_report(listing, tally, fates, [clip for clip, _ in kept], folds, recordings)
+        report["frames"] = {"in": writer.frame_count + silent, "kept": writer.frame_count, SILENCE: silent}
         report |= {"skipped": skipped, "convention": listing.convention}
         writer.seal(
-            cut_table(kept, folds, listing.category_names),
-            np.array([row[0].targets for row in kept], np.float32),
+            segment_table(kept, folds, listing.category_names),
+            np.array([clip.targets for clip, _ in kept], np.float32),
             EMOTIONS,
             report,
             source=f"{listing.source}; front end {maker.name}",
@@ -129,53 +129,73 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
         )
 
 
-def contents(listing: Listing, paths: list[str]) -> Iterator[Content]:
-    """Each file as its path, or as the bytes of a member of the archive, of which nothing is written to the disk."""
-    if listing.root.is_dir():
-        yield from (listing.root / path for path in paths)
-        return
-    with open_archive(listing.root) as archive:
-        for path in paths:
-            try:
-                size = archive.getinfo(path).file_size
-                yield (
-                    archive.read(path)
-                    if size <= LARGEST_MEMBER
-                    else BadRecording("too large for a clip", f"{size} bytes")
-                )
-            except UNREADABLE as problem:
-                yield BadRecording("damaged or locked in the archive", str(problem))
+# Files
 
 
-def frames_of(maker: FrontEnd, work: tuple[Content, bool]) -> Frames | BadRecording:
-    content, whole = work
-    if isinstance(content, BadRecording):
-        return content
+def in_order(
+    listing: Listing, files: list[list[Clip]], maker: FrontEnd, jobs: int, keep_silence: bool
+) -> Iterator[Framed | BadRecording]:
+    """What becomes of each file, in the order of the files."""
+    import joblib
+
+    # one thread a process: those of several processes would wait for each other
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        pool = joblib.Parallel(jobs, return_as="generator", batch_size=1, pre_dispatch=AHEAD * jobs)
+    with contextlib.nullcontext() if listing.root.is_dir() else open_archive(listing.root) as archive:
+        results = pool(
+            # where the table says which part counts, it says so in seconds of the whole recording
+            joblib.delayed(frames_or_reason)(
+                maker,
+                content_of(clips[0].path, listing.root, archive),
+                keep_silence or any((clip.start, clip.end) != (None, None) for clip in clips),
+            )
+            for clips in files
+        )
+        try:
+            yield from results
+        except BrokenProcessPool as problem:
+            raise UserError(
+                "a working process ended before its work, most likely for want of memory; run again with fewer --jobs."
+            ) from problem
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # joblib complains where the caller stops early
+                results.close()
+
+
+def content_of(path: str, root: Path, archive: zipfile.ZipFile | None) -> Path | bytes | BadRecording:
+    """A file as its path, or as the bytes of a member of the archive, of which nothing is written to the disk."""
+    if archive is None:
+        return root / path
+    size = archive.getinfo(path).file_size
+    if size > LARGEST_MEMBER:
+        return BadRecording("too large for a clip", f"{size} bytes")
     try:
-        signal, rate = audio.read(content)
-        part = slice(0, len(signal)) if whole else audio.voiced_part(signal, rate)
-        frames = np.asarray(maker.frames(signal[part], rate), np.float32)
+        return archive.read(path)
+    except UNREADABLE as problem:
+        return BadRecording("damaged or locked in the archive", str(problem))
+
+
+def frames_or_reason(
+    maker: FrontEnd, content: Path | bytes | BadRecording, keep_silence: bool
+) -> Framed | BadRecording:
+    try:
+        return content if isinstance(content, BadRecording) else front_ends.frames_of(maker, content, keep_silence)
     except BadRecording as problem:
         return problem
-    except MemoryError:
-        raise
-    except UserError as problem:
-        return BadRecording(str(problem))
-    except Exception as problem:  # one odd recording must not cost the work on all others; it is named in the report
-        return BadRecording(f"the front end {maker.name} failed", f"{type(problem).__name__}: {problem}")
-    if not np.isfinite(frames).any():
-        return BadRecording(f"the front end {maker.name} finds nothing in it")
-    return frames, part.start / rate, part.stop / rate, len(signal) / rate
+
+
+# Clips
 
 
 def split_of(clip: Clip, folds: int) -> int:
-    """What the clip is in fold 0, or what the table says it is; as in `Segments.of_fold`."""
+    """What the clip is in fold 0, or what the table says it is; as in `Corpus.of_fold`."""
     if clip.fold < 0:
         return SPLITS.index(clip.split)
     return SPLITS.index("test" if clip.fold == 0 else "valid" if clip.fold == 1 % folds else "train")
 
 
-def judge(
+def place_of(
     clip: Clip, frames: int, began: float, ended: float, rate: float, fates: Counter
 ) -> tuple[float, float, int, int] | None:
     """The clip's start and end, its first frame in its file and how many, or None and a fate counted.
@@ -195,6 +215,27 @@ def judge(
     return None
 
 
+def segment_table(kept: list[tuple[Clip, tuple]], folds: int, category_names: tuple[str, ...]) -> SegmentTable:
+    """kept: a clip and its (recording, row, start, end, first frame in the store, frames) for each segment."""
+    clips, places = zip(*kept, strict=True)
+    recording, row, start, end, first, length = zip(*places, strict=True)
+    code = {name: i for i, name in enumerate(category_names)} | {"": -1}
+    return SegmentTable(
+        recording=np.array(recording, np.int32),
+        row=np.array(row, np.int32),
+        start=np.array(start),
+        end=np.array(end),
+        first=np.array(first, np.int64),
+        length=np.array(length, np.int32),
+        split=np.array([split_of(clip, folds) for clip in clips], np.int8),
+        fold=np.array([clip.fold for clip in clips], np.int8),
+        category=np.array([code[clip.category] for clip in clips], np.int8),
+    )
+
+
+# What became of everything
+
+
 def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counter, kept: int) -> None:
     if 2 * len(skipped) > files:
         first = skipped[0]
@@ -206,38 +247,18 @@ def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counte
         raise UserError(f"{root}: no clip can be used ({', '.join(fates)}); mend start and end in the table.")
 
 
-def cut_table(kept: list[tuple], folds: int, category_names: tuple[str, ...]) -> SegmentTable:
-    """kept: a row (clip, video, row, offset of the video, start, end, first frame, frames) for each segment."""
-    clips, recording, row, offset, start, end, first, length = zip(*kept, strict=True)
-    code = {name: i for i, name in enumerate(category_names)} | {"": -1}
-    return SegmentTable(
-        recording=np.array(recording, np.int32),
-        row=np.array(row, np.int32),
-        start=np.array(start),
-        end=np.array(end),
-        first=np.array(offset, np.int64) + np.array(first, np.int64),
-        length=np.array(length, np.int32),
-        split=np.array([split_of(clip, folds) for clip in clips], np.int8),
-        fold=np.array([clip.fold for clip in clips], np.int8),
-        category=np.array([code[clip.category] for clip in clips], np.int8),
-    )
-
-
-def make_report(
-    listing: Listing, tally: Tally, fates: Counter, kept: list[Clip], folds: int, recordings: int, frames: int
-) -> dict:
+def make_report(listing: Listing, tally: Tally, fates: Counter, kept: list[Clip], folds: int, recordings: int) -> dict:
     """Every number a reader needs to check that nothing vanished: in = kept + dropped."""
-    dropped = {fate: n for fate, n in sorted(fates.items()) if fate != CLIPPED}
     of_split = [Counter(split_of(clip, folds) for clip in clips) for clips in (listing.clips, kept)]
     notes = {what: len(names) for what, names in listing.notes.items()}
-    idle = sorted({clip.fold for clip in listing.clips} - {clip.fold for clip in kept})
+    idle = {clip.fold for clip in listing.clips} - {clip.fold for clip in kept}
     notes |= {"folds left without a clip": len(idle)} if idle else {}
+    dropped = {fate: n for fate, n in sorted(fates.items()) if fate != CLIPPED}
     return {
         "segments": {"in": len(listing.clips), "kept": len(kept), "dropped": dropped},
         "by_split": {name: {"in": of_split[0][code], "kept": of_split[1][code]} for code, name in enumerate(SPLITS)},
         "mended": {CLIPPED: fates[CLIPPED]},
         "videos": {"kept": recordings, **dict(sorted(tally.recordings.items())), **notes},
-        "frames": {"in": frames, "kept": frames},
         "missing_values": dict(tally.missing.most_common()),
         "files": {},
         "label_columns_not_used": [],
@@ -246,7 +267,7 @@ def make_report(
 
 
 def summary_in_words(prepared: Corpus, most: int = 10) -> str:
-    """What `emo-ssl corpus show` says, and the first of the recordings that were left out, each with its reason."""
+    """As `emo-ssl corpus show` prints it, and the first of the recordings that were left out, each with its reason."""
     skipped = prepared.report["skipped"]
     lines = [f"  {one['path']}: {one['reason']}" for one in skipped[:most]]
     if skipped:

@@ -1,4 +1,4 @@
-"""What a model heard, as a folder: one table, and for each recording a figure with its words beside it."""
+"""What a model predicts, as a folder: one table, and for each recording a figure with its words beside it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS
 from emo_ssl.figures.style import BLUE, INK, WIDTH, styled
-from emo_ssl.predict import INTENSITY, OVERALL, PRESENCE, STEP, WINDOW, Heard, predict
+from emo_ssl.predict import INTENSITY, OVERALL, PRESENCE, STEP, WINDOW, Prediction, predict
 from emo_ssl.utils.io import OutputFolder, atomic_path, fingerprint, write_bytes
 
 TABLE = "predictions.csv"
@@ -22,7 +22,7 @@ MINUTES = 300  # seconds from which the axis counts minutes
 
 @styled
 def over_time(rows: pd.DataFrame, emotions: Sequence[str]) -> Figure:
-    """Rows of one recording, as in `Heard.table`: a panel an emotion, its presence in each window and in the whole."""
+    """Rows of one recording, as in `Prediction.table`: a panel an emotion, its presence in windows and in the whole."""
     windows, whole = rows[rows["part"] != OVERALL], rows[rows["part"] == OVERALL].iloc[0]
     unit, seconds = ("minutes", 60) if whole["end"] > MINUTES else ("seconds", 1)
     middle = (windows["start"] + windows["end"]) / 2 / seconds
@@ -54,29 +54,29 @@ def over_time(rows: pd.DataFrame, emotions: Sequence[str]) -> Figure:
     return figure
 
 
-def predict_into(model: Path | str, files: Sequence[Path | str], output: Path | str) -> Heard:
-    """Listen, and keep what was heard in a folder that only this model and these recordings may fill."""
+def predict_into(model: Path | str, files: Sequence[Path | str], output: Path | str) -> Prediction:
+    """Predict, and keep it in a folder that only this model and these recordings may fill."""
     plt.switch_backend("agg")  # nothing is shown, so no screen is asked for
     paths = {str(file): fingerprint(Path(file)) if Path(file).is_file() else None for file in files}
     there = [Path(model) / name for name in (WEIGHTS, DESCRIPTION)]
     setting = {"model": [fingerprint(path) for path in there if path.exists()], "recordings": paths}
     with OutputFolder(output, "set of predictions", setting) as out:
-        heard = predict(model, files)
-        if len(heard.table) and not out.complete:
-            write(heard, out.path)
+        found = predict(model, files)
+        if len(found.table) and not out.complete:
+            write(found, out.path)
             out.finish()
-    return heard
+    return found
 
 
-def write(heard: Heard, folder: Path) -> None:
+def write(found: Prediction, folder: Path) -> None:
     taken = set()
-    for file, rows in heard.recordings():
+    for file, rows in found.recordings():
         name = unused(Path(file).stem, taken)
         with atomic_path(folder / f"{name}.png") as temporary:
-            over_time(rows, heard.emotions).savefig(temporary, format="png")
-        write_bytes(folder / f"{name}.md", caption(name, file, rows, heard).encode())
+            over_time(rows, found.emotions).savefig(temporary, format="png")
+        write_bytes(folder / f"{name}.md", caption(name, file, rows, found).encode())
     with atomic_path(folder / TABLE) as temporary:
-        heard.table.round(6).to_csv(temporary, index=False)
+        found.table.round(6).to_csv(temporary, index=False)
 
 
 def unused(stem: str, taken: set[str]) -> str:
@@ -89,16 +89,16 @@ def unused(stem: str, taken: set[str]) -> str:
     return name
 
 
-def caption(name: str, file: str, rows: pd.DataFrame, heard: Heard) -> str:
+def caption(name: str, file: str, rows: pd.DataFrame, found: Prediction) -> str:
     whole = rows[rows["part"] == OVERALL].iloc[0]
-    presence = np.array([whole[emotion + PRESENCE] for emotion in heard.emotions])
-    first = heard.emotions[int(presence.argmax())]
-    lines = [f"| {e} | {whole[e + PRESENCE]:.2f} | {whole[e + INTENSITY]:.2f} |" for e in heard.emotions]
+    presence = np.array([whole[emotion + PRESENCE] for emotion in found.emotions])
+    first = found.emotions[int(presence.argmax())]
+    lines = [f"| {e} | {whole[e + PRESENCE]:.2f} | {whole[e + INTENSITY]:.2f} |" for e in found.emotions]
     return (
-        f"# {Path(file).name}\n\n![Presence of {len(heard.emotions)} emotions over time; in the whole recording "
+        f"# {Path(file).name}\n\n![Presence of {len(found.emotions)} emotions over time; in the whole recording "
         f"{first} is the likeliest, {presence.max():.2f}]({name}.png)\n\nHow likely each emotion is present: in "
         f"windows of {WINDOW:g} s, one every {STEP:g} s (line), and in the whole recording (dashed). The same with "
         f"intensities from 0 to 3: `{TABLE}`.\n\n| the whole recording | presence | intensity |\n|---|---|---|\n"
         + "\n".join(lines)
-        + f"\n\n{heard.warning}\n"
+        + f"\n\n{found.warning}\n"
     )
