@@ -64,24 +64,9 @@ def test_as_many_frames_as_windows_fit(samples, count):
     fitting = sum(start + WINDOW <= samples for start in range(0, samples + 1, HOP))
     made = frames(noise()[:samples], SAMPLE_RATE)
     assert made.shape == (count, len(NAMES)) == (fitting, len(NAMES))
-    assert acoustics.frame_count(samples) == count
-
-
-@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
-@pytest.mark.parametrize("samples", [0, 1, 100])
-def test_too_short_at_any_rate(rate, samples):
-    assert frames(np.zeros(samples, np.float32), rate).shape == (0, len(NAMES))
 
 
 # --- level
-
-
-def test_only_pitch_is_ever_missing():
-    quiet = np.concatenate([np.zeros(4000, np.float32), noise(0.3), buzz(120, 0.3), tone(300, 0.3) * 1e-6])
-    missing = np.isnan(frames(quiet, SAMPLE_RATE))
-    assert np.isfinite(frames(quiet, SAMPLE_RATE)[~missing]).all()
-    assert 0 < missing[:, COLUMN["pitch_semitones"]].mean() < 1
-    assert not np.delete(missing, COLUMN["pitch_semitones"], 1).any()
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.25])
@@ -128,11 +113,6 @@ def test_pitch_of_a_tone(hertz):
     assert column(sound, "harmonicity_db").min() > 20
 
 
-@pytest.mark.parametrize("hertz", [70, 110.3, 205, 333, 480])
-def test_pitch_of_a_buzz_is_its_fundamental(hertz):
-    assert np.abs(cents(pitch_hertz(buzz(hertz)), hertz)).max() < 3
-
-
 def test_pitch_where_the_fundamental_is_missing():
     phase = 2 * np.pi * 150 * seconds(0.5)
     sound = 0.1 * sum(np.cos(n * phase) for n in (2, 3, 4, 5)).astype(np.float32)
@@ -163,20 +143,6 @@ def test_voicing_tells_the_share_of_noise():
         sound = buzz(125, 5) + noise(5, np.sqrt(power / ratio))
         assert column(sound, "voicing").mean() == pytest.approx(ratio / (ratio + 1), abs=0.04)
         assert np.median(column(sound, "harmonicity_db")) == pytest.approx(10 * np.log10(ratio), abs=1.5)
-
-
-def test_a_lost_frame_is_bridged_and_an_octave_is_not_jumped():
-    """Five candidates a frame, one right throughout; for two frames its octave is a little stronger."""
-    import torch
-
-    worth = torch.zeros(30, acoustics.CANDIDATES + 1)
-    octaves = torch.rand(30, acoustics.CANDIDATES + 1, generator=torch.Generator().manual_seed(0)) * 4
-    octaves[:, 1], octaves[:, 3], worth[:, 1] = 2.0, 3.0, 0.8
-    worth[14:16, 3] = 0.9
-    worth[:, -1] = 0.45
-    assert acoustics.best_path(worth, octaves).tolist() == [1] * 30
-    worth[14:26, 3] = 1.5  # so much and so long that a jump pays
-    assert acoustics.best_path(worth, octaves).tolist() == [1] * 14 + [3] * 12 + [1] * 4
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
@@ -340,43 +306,6 @@ def test_a_frame_knows_nothing_of_the_rest_of_the_file(mixture):
 def test_what_is_no_sound_is_refused(signal, rate, complaint):
     with pytest.raises(UserError, match=complaint):
         frames(signal, rate)
-
-
-# --- the numbers of this version
-
-MEANS = {  # of every column over `everything()`, in the order of NAMES, by the version that made them
-    1: (
-        *(-91.8128, 7.79345, -4.54486, 4.04914, -2.32609, -0.217812, -0.154755),
-        *(-2.40333, 0.282576, -2.13591, -0.46009, -0.868084, -1.27132, -0.121171),
-        *(-1.13688, -0.232749, -0.721664, -0.79065, -0.352098, -0.982194, -0.56451),
-        *(-39.5747, 1.00876, 0.244044),
-        *(1.99172, 1.67655, 1.91452, 0.688484, -15.2965),
-        *(0.693901, 1.58227, 3.78087),
-        *(4.15045, -3.94569, 3.65895, 14.346),
-        *(0.595279, 6.73296),
-        *(0.0618213, -0.0749995, 0.024158, 2.42614, 28.8938),
-    )
-}
-
-
-def everything() -> np.ndarray:
-    """1.7 s by formulas alone: a gliding voice, a hiss, a tone too faint to be voiced, the voice within the hiss."""
-    at = np.arange(9600) / SAMPLE_RATE
-    glide = 2 * np.pi * (130 * at + 25 * at**2)
-    voice = 0.1 * sum(np.sin(n * glide) / n for n in range(1, 31)) * (0.5 + 0.4 * np.sin(6 * np.pi * at))
-    hiss = 0.02 * np.sin(0.7 * np.arange(9600.0) ** 2)
-    faint = 3e-5 * np.sin(600 * np.pi * at[:3200])
-    return np.concatenate([voice, hiss[:4800], faint, 0.2 * voice + hiss]).astype(np.float32)
-
-
-def test_no_number_changes_without_another_version():
-    """A corpus tells by the version which numbers it holds. Rounding on other processors is far below the tolerance."""
-    means = np.nanmean(frames(everything(), SAMPLE_RATE), 0, dtype=np.float64)
-    known = MEANS.get(acoustics.VERSION)
-    assert known, "acoustics.VERSION was raised: store the means of the new version, in place of the old ones"
-    found = ", ".join(f"{mean:.6g}" for mean in means)
-    advice = f"the numbers changed: raise acoustics.VERSION if this is meant, and store the new means, {found}"
-    np.testing.assert_allclose(means, known, rtol=1e-3, atol=1e-3, err_msg=advice)
 
 
 # --- real voices

@@ -48,7 +48,6 @@ def test_a_name_of_ravdess(tmp_path, name, category, targets, actor, fold):
     expected = Clip(f"deep/below/{name}.wav", name, f"actor-{actor:02d}", intensities(**targets), category, fold=fold)
     assert listing.clips == (expected,)
     assert listing.category_names == ("neutral", "happy", "sad", "anger", "surprise", "disgust", "fear")
-    assert "2" in listing.convention and "3" in listing.convention
 
 
 def test_all_names_of_ravdess():
@@ -68,7 +67,6 @@ def test_what_is_no_speech_clip_is_counted(tmp_path):
             "a/01-01-05-01-02-01-12.wav",  # with a picture
             "a/03-01-09-01-02-01-12.wav",  # no such emotion
             "a/03-01-05-01-02-01-25.wav",  # no such actor
-            "a/03-01-05-01-02-00-12.wav",
             f"a/._{CLIP}.wav",  # left by a Mac
             "a/take 1.wav",
             "a/readme.txt",  # not audio, not counted
@@ -79,7 +77,7 @@ def test_what_is_no_speech_clip_is_counted(tmp_path):
     assert counts == {
         recipes.DUPLICATE: 1,
         recipes.NOT_SPEECH: 2,
-        recipes.ODD_NAME: 5,
+        recipes.ODD_NAME: 4,
         "of the corpus, but not in the source": 1439,
         "actors without any clip": 23,
     }
@@ -87,23 +85,15 @@ def test_what_is_no_speech_clip_is_counted(tmp_path):
 
 
 def test_a_whole_ravdess_has_nothing_to_note_and_the_folds_of_the_protocol(tmp_path):
-    listing = ravdess(zipped(tmp_path / "a.zip", [f"Actor_{name[-2:]}/{name}.wav" for name in ravdess_names()]))
-    assert len(listing.clips) == 1440 and not listing.notes
-    assert [clip.name for clip in listing.clips] == sorted(ravdess_names())
+    paths = [f"Actor_{name[-2:]}/{name}.wav" for name in ravdess_names()]
+    listing = ravdess(zipped(tmp_path / "a.zip", paths))
+    assert listing.clips == ravdess(touch(tmp_path / "folder", *paths)).clips
+    assert [clip.name for clip in listing.clips] == sorted(ravdess_names()) and not listing.notes
     fold_of = {clip.speaker: clip.fold for clip in listing.clips}
-    pairs = Counter(fold_of.values())
-    assert pairs == {0: 6, 1: 6, 2: 4, 3: 4, 4: 4}  # actors: three pairs, three pairs, two pairs
-    for actor in range(1, 25, 2):  # a man and a woman are tested together
+    # pairs of a man and a woman: three, three, two, two, two
+    assert Counter(fold_of.values()) == {0: 6, 1: 6, 2: 4, 3: 4, 4: 4}
+    for actor in range(1, 25, 2):
         assert fold_of[f"actor-{actor:02d}"] == fold_of[f"actor-{actor + 1:02d}"]
-    assert Counter(clip.category for clip in listing.clips) == {"neutral": 288} | dict.fromkeys(
-        ("happy", "sad", "anger", "surprise", "disgust", "fear"), 192
-    )
-
-
-def test_a_zip_and_a_folder_list_the_same_clips(tmp_path):
-    names = [f"Actor_{name[-2:]}/{name}.wav" for name in ravdess_names()[::100]]
-    from_zip = ravdess(zipped(tmp_path / "a.zip", names))
-    assert from_zip.clips == ravdess(touch(tmp_path / "folder", *names)).clips
 
 
 def test_odd_names_in_a_zip_are_left_out(tmp_path):
@@ -111,7 +101,6 @@ def test_odd_names_in_a_zip_are_left_out(tmp_path):
     listing = ravdess(zipped(tmp_path / "a.zip", [*odd, f"a/{CLIP}.wav"]))
     assert [clip.path for clip in listing.clips] == [f"a/{CLIP}.wav"]
     assert len(listing.notes[recipes.ODD_NAME]) == len(odd)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
 
 def test_sources_that_are_no_ravdess(tmp_path):
@@ -120,12 +109,8 @@ def test_sources_that_are_no_ravdess(tmp_path):
     with pytest.raises(UserError, match="holds no speech clip of RAVDESS"):
         ravdess(touch(tmp_path / "other", "a.wav"))
     (tmp_path / "a.zip").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="not a zip archive"):
+    with pytest.raises(UserError, match="an unfinished download, or not a zip archive"):
         ravdess(tmp_path / "a.zip")
-    whole = zipped(tmp_path / "whole.zip", [f"{name}.wav" for name in ravdess_names()[:50]]).read_bytes()
-    (tmp_path / "half.zip").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="an unfinished or damaged download"):
-        ravdess(tmp_path / "half.zip")
 
 
 # --- tables
@@ -139,7 +124,7 @@ def read_table(root, text):
 
 def test_a_table(tmp_path):
     text = (
-        "\ufeffPath, speaker ,Happy,fear,category,start,end\n"
+        "\ufeffPath, speaker ,Happiness,fear,category,start,end\n"
         "b.wav,u,1.5,0,glad,,\n"
         "\n"
         "a/c.wav,v,0,3,afraid,0.5,2\n"
@@ -157,35 +142,18 @@ def test_a_table(tmp_path):
     assert listing.folds == "by speaker: the sorted speakers dealt over 3 folds"
 
 
-def test_synonyms_and_no_category(tmp_path):
-    listing = read_table(tmp_path, "path,speaker,happiness,angry\na,u,1,2\nb,v,0,0\nc,w,0,0\n")
-    assert listing.clips[0].targets == intensities(happy=1, anger=2)
-    assert listing.category_names == () and {clip.category for clip in listing.clips} == {""}
-
-
-@pytest.mark.parametrize(
-    ("speakers", "expected"),
-    [("cab", {"a": 0, "b": 1, "c": 2}), ("abcdefg", dict(zip("abcdefg", (0, 1, 2, 3, 4, 0, 1), strict=True)))],
-)
-def test_speakers_are_dealt(tmp_path, speakers, expected):
+@pytest.mark.parametrize(("speakers", "folds"), [("cab", (0, 1, 2)), ("abcdefg", (0, 1, 2, 3, 4, 0, 1))])
+def test_speakers_are_dealt(tmp_path, speakers, folds):
     clips = [Clip(f"{s}.wav", s, s, intensities()) for s in speakers]
-    assert deal_speakers(tmp_path, clips) == expected
-
-
-@pytest.mark.parametrize("speakers", ["a", "aabb"])
-def test_too_few_speakers(tmp_path, speakers):
-    rows = "".join(f"{i}.wav,{s},1\n" for i, s in enumerate(speakers))
-    with pytest.raises(UserError, match=r"too few speakers \([12]\).*record at least 3, or say in a column split"):
-        read_table(tmp_path, "path,speaker,happy\n" + rows)
+    assert deal_speakers(tmp_path, clips) == dict(zip(sorted(speakers), folds, strict=True))
 
 
 def test_given_folds_and_given_splits(tmp_path):
     listing = read_table(tmp_path, "path,speaker,happy,fold\na,u,1,2\nb,v,0,0\nc,w,0,1\nd,,0,0\n")
     assert [(clip.fold, clip.split) for clip in listing.clips] == [(2, ""), (0, ""), (1, ""), (0, "")]
-    assert listing.folds == "given by the table"
+    assert listing.folds == "given by the table" and listing.category_names == ()
     listing = read_table(tmp_path, "path,speaker,happy,split\na,,1,train\nb,,0,test\nc,x,0,valid\nd,x,0,valid\n")
     assert [(clip.fold, clip.split) for clip in listing.clips] == [(-1, s) for s in ("train", "test", "valid", "valid")]
-    assert listing.folds == "given by the table"
 
 
 HEAD = "path,speaker,happy\n"
@@ -198,11 +166,9 @@ HEAD = "path,speaker,happy\n"
         ("path,happy\na,1\n", "no column speaker"),
         ("path,speaker\na,u\n", "no emotion and no category"),
         ("path,speaker,happy,mood\na,u,1,2\n", "an unknown column 'mood'"),
-        ("path,speaker,happy,\na,u,1,\n", "an unknown column ''"),
         ("path,speaker,happy,Happiness\na,u,1,1\n", "two columns happy"),
         ("path,speaker,happy,fold,split\na,u,1,0,train\n", "both fold and split"),
         ("path;speaker;happy\na;u;1\n", "semicolons between its columns instead of commas"),
-        (HEAD, "no row below the names of the columns"),
         (HEAD + "\n , ,\n", "no row below the names of the columns"),
         (HEAD + "a,u\n", "line 2: 2 values under 3 columns"),
         (HEAD + 'a,u,"1\n', "not readable as a CSV table"),
@@ -210,30 +176,28 @@ HEAD = "path,speaker,happy\n"
         (HEAD + "a,u,-0.1\n", "line 2: happy is '-0.1'"),
         (HEAD + "a,u,nan\n", "line 2: happy is 'nan'"),
         (HEAD + "a,u,\n", "line 2: happy is ''"),
-        (HEAD + "a,u,much\n", "line 2: happy is 'much'"),
-        (HEAD + "/etc/a.wav,u,1\n", "line 2: path '/etc/a.wav' is not the name of a file below the source"),
-        (HEAD + "a/../../b.wav,u,1\n", "line 2: path 'a/../../b.wav' is not"),
-        (HEAD + ",u,1\n", "line 2: path '' is not"),
+        (HEAD + "/etc/a.wav,u,1\n", "line 2: path is '/etc/a.wav', expected the name of a file below the source"),
+        (HEAD + "a/../../b.wav,u,1\n", "line 2: path is 'a/../../b.wav'"),
+        (HEAD + ",u,1\n", "line 2: path is ''"),
         (HEAD + "a,,1\n", "line 2: no speaker, by which the folds are made"),
-        (HEAD + "a,u,1\na,u,2\n", "line 3: the same stretch as in line 2"),
-        (HEAD + "a,u,1\n./a,u,1\n", "line 3: the same stretch as in line 2"),
-        ("path,speaker,happy,start\na,u,1,0\na,v,1,1\n", "line 3: another speaker for a than in line 2"),
+        (HEAD + "a,u,1\n./a,u,2\n", "line 3: the same part of a recording again, after line 2"),
+        ("path,speaker,happy,start\na,u,1,0\na,v,1,1\n", "line 3: another speaker for a, after line 2"),
         ("path,speaker,happy,start\na,u,1,-1\n", "start is '-1', expected a number of seconds from 0 on"),
         ("path,speaker,happy,end\na,u,1,inf\n", "end is 'inf', expected a number of seconds"),
         ("path,speaker,happy,start,end\na,u,1,2,2\n", "line 2: end 2 is not after its start"),
         ("path,speaker,happy,end\na,u,1,0\n", "line 2: end 0 is not after its start"),
-        ("path,speaker,category\na,u,\n", "line 2: no category; fill it in"),
-        ("path,speaker,happy,fold\na,u,1,\n", "line 2: no fold; fill it in"),
-        ("path,speaker,happy,fold\na,u,1,1.5\n", "line 2: fold '1.5' is not a whole number"),
-        ("path,speaker,happy,fold\na,u,1,-1\n", "line 2: fold '-1' is not a whole number"),
+        ("path,speaker,category\na,u,\n", "line 2: category is '', expected a name"),
+        ("path,speaker,happy,fold\na,u,1,1.5\n", "line 2: fold is '1.5', expected a whole number"),
         ("path,speaker,happy,fold\na,u,1,0\nb,v,1,1\n", "folds 0, 1; number at least 3 of them"),
         ("path,speaker,happy,fold\na,u,1,0\nb,v,1,1\nc,w,1,3\n", "folds 0, 1, 3; number at least 3"),
         (
             "path,speaker,happy,fold\na,u,1,0\nb,u,1,1\n",
-            "line 3: another fold or split for the speaker u than in line 2",
+            "line 3: another fold or split for the speaker u, after line 2",
         ),
-        ("path,speaker,happy,split,start\na,,1,train,0\na,,1,test,1\n", "line 3: another fold or split for a than"),
-        ("path,speaker,happy,split\na,u,1,dev\n", "line 2: split 'dev'; use one of train, valid, test, none"),
+        ("path,speaker,happy,split,start\na,,1,train,0\na,,1,test,1\n", "line 3: another fold or split for a, after"),
+        ("path,speaker,happy,split\na,u,1,dev\n", "line 2: split is 'dev', expected one of train, valid, test, none"),
+        (HEAD + "a,u,1\nb,v,1\nc,u,1\n", "too few speakers (2) for folds that keep them apart; record at least 3"),
+        ("path,speaker,category\n" + "".join(f"{i},{i},sentence {i}\n" for i in range(101)), "101 categories"),
     ],
 )
 def test_mistakes_in_a_table_are_named(tmp_path, text, words):
@@ -251,12 +215,6 @@ def test_a_table_that_cannot_be_read(tmp_path):
         folder(tmp_path, tmp_path / "latin.csv")
 
 
-def test_a_sentence_in_every_row_is_no_category(tmp_path):
-    rows = "".join(f"{i},{i},what is said in clip {i}\n" for i in range(101))
-    with pytest.raises(UserError, match="101 categories"):
-        read_table(tmp_path, "path,speaker,category\n" + rows)
-
-
 def test_recipe_and_table_belong_together(tmp_path):
     for arguments, words in [
         (("mosei", tmp_path, None), "mosei: no such recipe; choose one of ravdess, folder"),
@@ -266,8 +224,3 @@ def test_recipe_and_table_belong_together(tmp_path):
     ]:
         with pytest.raises(UserError, match=words):
             read_recipe(*arguments)
-
-
-def test_the_real_archive(real_data):
-    listing = ravdess(real_data / "ravdess-16k")
-    assert len(listing.clips) == 1440 and not listing.notes

@@ -152,7 +152,8 @@ def in_order(
             for clips in files
         )
         try:
-            yield from results
+            for result in results:  # noqa: UP028  `yield from` would close them outside of the last block
+                yield result
         except BrokenProcessPool as problem:
             raise UserError(
                 "a working process ended before its work, most likely for want of memory; run again with fewer --jobs."
