@@ -14,7 +14,7 @@ from training import FINETUNE, PRETRAIN
 
 from emo_ssl import predict
 from emo_ssl.cli import main
-from emo_ssl.core.predictor import DESCRIPTION, finetune_one, load_model
+from emo_ssl.core.predictor import DESCRIPTION, finetune, load_model
 from emo_ssl.core.pretrain import pretrain
 from emo_ssl.corpora import front_ends
 from emo_ssl.corpora.acoustics import frames as acoustics
@@ -44,7 +44,7 @@ def model(tmp_path_factory) -> Path:
     (folder / "table.csv").write_text("\n".join(lines))
     corpus = record(folder / "in", folder / "corpus", "folder", folder / "table.csv", jobs=1)
     pretrain([corpus], folder / "run", PRETRAIN, device="cpu")
-    finetune_one(corpus, folder / "run", folder / "model", config=FINETUNE, device="cpu")
+    finetune(corpus, folder / "run", folder / "model", config=FINETUNE, device="cpu")
     return folder / "model"
 
 
