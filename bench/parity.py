@@ -16,12 +16,12 @@ from sklearn.linear_model import LogisticRegression
 
 from emo_ssl.core import metrics
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.study.vectors import segment_statistics, statistics
 from emo_ssl.utils.io import atomic_path
 
 EXPECTED = {  # UAR of the prototype, the mean of three to six subsets
-    "blind": {28: 0.247, 70: 0.358, 140: 0.416, 280: 0.463, 1080: 0.534},
+    "speaker-independent": {28: 0.247, 70: 0.358, 140: 0.416, 280: 0.463, 1080: 0.534},
     "standardised by speaker": {28: 0.317, 70: 0.397, 140: 0.468, 280: 0.518, 1080: 0.602},
 }
 TOLERANCE = 0.02
@@ -55,7 +55,7 @@ def tables_of(prepared: Corpus, train: np.ndarray) -> dict[str, np.ndarray]:
     raw = [statistics(np.nan_to_num(np.asarray(prepared.segment(i), np.float64))) for i in range(len(prepared))]
     return {
         "raw": np.stack(raw),
-        "clipped": segment_statistics(prepared, blind(prepared, prepared.segments.recording[train])),
+        "clipped": segment_statistics(prepared, speaker_independent(prepared, prepared.segments.recording[train])),
     }
 
 
@@ -65,7 +65,10 @@ def rows(prepared: Corpus) -> pd.DataFrame:
     train, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     found = []
     for frames, table in tables_of(prepared, train).items():
-        tables = {"blind": standardised(table, ~tested), "standardised by speaker": by_speaker(table, speaker)}
+        tables = {
+            "speaker-independent": standardised(table, ~tested),
+            "standardised by speaker": by_speaker(table, speaker),
+        }
         for name, labels, figure in [(n, b, f) for n, row in EXPECTED.items() for b, f in row.items()]:
             draws = [np.random.default_rng([s, labels]).permutation(train)[:labels] for s in range(SUBSETS)]
             draws = draws if labels < len(train) else draws[:1]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import backbone_shapes, initialise
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.pretrain import PretrainConfig, named, pretrain
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, write_corpus
@@ -62,7 +62,7 @@ def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
     prepared = make(folder, SynthConfig(videos=recordings, scenario="null", seed=seed))
     config = replace(StudyConfig(), rates=(1e-3,))
     shape = PretrainConfig().backbone(len(prepared.feature_names))
-    normaliser, device = blind(prepared), torch.device("cpu")
+    normaliser, device = speaker_independent(prepared), torch.device("cpu")
     weights = initialise(backbone_shapes(shape), seed)
     fold = Fold(0, prepared, normaliser, Task.build(prepared, normaliser, device), shape, ((0, weights),))
     test, budgets = prepared.where("test"), budgets_of(config, len(prepared.where("train")))
@@ -80,11 +80,13 @@ def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
         "full_budget": budgets[-1],
         "seeds": list(seeds),
         "corpus": named(prepared),
-        "main": {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"},
+        "main": {"protocol": "speaker-independent", "backbone": "transformer", "readout": "ordinal"},
         "pretraining": {"losses": []},
         "floors": {"overall": floors, **dict.fromkeys(prepared.target_names, floors)},
     }
-    write_predictions(folder, meta, items, assemble(outcomes, {(0, "blind"): test}, items, config, "transformer"))
+    write_predictions(
+        folder, meta, items, assemble(outcomes, {(0, "speaker-independent"): test}, items, config, "transformer")
+    )
     found = evidence.evaluate(folder, EvidenceConfig(draws=1000))
     return {row["claim"]: row["verdict"] for row in found["ledger"]}
 

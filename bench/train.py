@@ -25,7 +25,7 @@ from emo_ssl.core.batches import gather, label_order, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import backbone_shapes, initialise, parameter_count, stack_members
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.optim import Adam, schedule
 from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.mosei import prepare
@@ -61,7 +61,7 @@ def plain_pretraining(prepared, config: PretrainConfig, cut, tokens: int, held_o
     backbone = config.backbone(len(prepared.feature_names))
     model = PlainPretrainer(backbone)
     optimiser = torch.optim.AdamW(model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    pieces = Pieces(prepared, blind(prepared), *cut, config.stack)
+    pieces = Pieces(prepared, speaker_independent(prepared), *cut, config.stack)
     rng, seen, steps = np.random.default_rng(seed), 0, 0
     per_batch = config.batch * float(np.mean(-(-cut[2] // config.stack)))
     total = max(1, round(tokens / per_batch))
@@ -109,7 +109,7 @@ def our_pretraining(prepared, config: PretrainConfig, pool, held_out, seed: int)
 def bench_pretraining(prepared: Corpus, steps: int, repeats: int) -> list[dict]:
     """Ours on even windows; the plain loop on the same windows, and on pieces as uneven as segments are."""
     config = replace(PretrainConfig(), steps=steps)
-    normalised = [(prepared, blind(prepared))]
+    normalised = [(prepared, speaker_independent(prepared))]
     cpu = torch.device("cpu")
     pool = engine.make_pool(normalised, ("train", "none"), config, cpu)
     held_out = engine.make_pool(normalised, ("valid",), config, cpu)
@@ -181,7 +181,7 @@ def bench_lockstep(prepared: Corpus, repeats: int, members: int) -> list[dict]:
     """Members a second: in lockstep, the same code one after another, and torch.nn modules one after another."""
     config = StudyConfig()
     shape = PretrainConfig().backbone(len(prepared.feature_names))
-    normaliser = blind(prepared)
+    normaliser = speaker_independent(prepared)
     weights = initialise(backbone_shapes(shape), 0)
     fold = Fold(0, prepared, normaliser, Task.build(prepared, normaliser, torch.device("cpu")), shape, ((0, weights),))
     pool, test = prepared.where("train"), prepared.where("test")

@@ -52,7 +52,7 @@ def meta(seeds: int, categories: int = 0, budgets: tuple[int, ...] = BUDGETS, **
         "full_budget": budgets[-1],
         "seeds": list(range(seeds)),
         "corpus": {"name": "simulated"},
-        "main": {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"},
+        "main": {"protocol": "speaker-independent", "backbone": "transformer", "readout": "ordinal"},
         "pretraining": {"losses": [{"fold": 0, "pretrain_seed": 0, "masked": 0.8, "interpolation": 1.0}]},
         "floors": {"overall": {"mae": 5.0, "acc4": 0.0}},
         **extra,
@@ -60,7 +60,7 @@ def meta(seeds: int, categories: int = 0, budgets: tuple[int, ...] = BUDGETS, **
 
 
 def key(arm: str, budget: int) -> Key:
-    return Key("blind", "transformer", arm, "ordinal", budget)
+    return Key("speaker-independent", "transformer", arm, "ordinal", budget)
 
 
 def study(

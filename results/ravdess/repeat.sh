@@ -12,11 +12,12 @@ export OMP_NUM_THREADS=1  # processes side by side, one core each: faster than o
 emo-ssl corpus record "$archive" --recipe ravdess -o "$folder/corpus"
 
 runs=()
-for protocol in blind adapted; do for fold in 0 1 2 3 4; do for seed in 0 1 2; do
-    runs+=("$folder/runs/$protocol-$fold-$seed")
+for protocol in speaker-independent speaker-adapted; do for fold in 0 1 2 3 4; do for seed in 0 1 2; do
+    runs+=("$folder/runs/$protocol/$fold-$seed")
 done; done; done
 pretrain() {
-    IFS=- read -r protocol fold seed <<< "$(basename "$3")"
+    protocol=$(basename "$(dirname "$3")")
+    IFS=- read -r fold seed <<< "$(basename "$3")"
     emo-ssl pretrain "$2/corpus" --config "$1/pretrain-$protocol.toml" --fold "$fold" --seed "$seed" --device cpu -o "$3"
 }
 export -f pretrain

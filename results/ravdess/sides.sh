@@ -19,10 +19,10 @@ study() {  # NAME CORPUS RUN...
 }
 
 emo-ssl corpus record "$archive" --recipe ravdess --front-end compare -o "$folder/corpus-compare"
-seq 0 4 | xargs -P "$processes" -I{} emo-ssl pretrain "$folder/corpus-compare" --config "$here/pretrain-blind.toml" \
-    --fold {} --seed 0 --device cpu -o "$folder/runs-compare/blind-{}-0"
-study compare "$folder/corpus-compare" "$folder"/runs-compare/blind-*
+seq 0 4 | xargs -P "$processes" -I{} emo-ssl pretrain "$folder/corpus-compare" --config "$here/pretrain-speaker-independent.toml" \
+    --fold {} --seed 0 --device cpu -o "$folder/runs-compare/{}"
+study compare "$folder/corpus-compare" "$folder"/runs-compare/*
 
 for name in random whole l1 patience best; do
-    study "$name" "$folder/corpus" "$folder"/runs/blind-*
+    study "$name" "$folder/corpus" "$folder"/runs/speaker-independent/*
 done

@@ -78,11 +78,11 @@ def run_corpus_fetch(arguments: argparse.Namespace) -> int:
 
 
 def run_corpus_show(arguments: argparse.Namespace) -> int:
-    from emo_ssl.corpora.report import describe, parts
+    from emo_ssl.corpora.report import describe, summary
 
     corpus = emo_ssl.Corpus.open(arguments.folder)
     if arguments.json:
-        print(as_json({**corpus.summary(), "parts": parts(corpus)}))
+        print(as_json(summary(corpus)))
     else:
         print(describe(corpus))
     return 0

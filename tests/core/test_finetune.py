@@ -45,7 +45,7 @@ from emo_ssl.core.model import (
     stack_members,
     to_tokens,
 )
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.optim import AdamConfig
 
 CPU = torch.device("cpu")
@@ -57,13 +57,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def task(corpus):
-    return Task.build(corpus, blind(corpus), CPU)
+    return Task.build(corpus, speaker_independent(corpus), CPU)
 
 
 @pytest.fixture(scope="module")
 def acted(tmp_path_factory):
     prepared = write_acted(tmp_path_factory.mktemp("acted") / "corpus").of_fold(0)
-    return Task.build(prepared, blind(prepared), CPU)
+    return Task.build(prepared, speaker_independent(prepared), CPU)
 
 
 def shape(kind: str = "transformer") -> BackboneConfig:
@@ -298,7 +298,7 @@ def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
     prepared = write_segments(
         tmp_path, recordings, [Segment(i, 0, 20 + i, tuple(map(float, labels[i]))) for i in range(8)]
     )
-    task, backbone = Task.build(prepared, blind(prepared), CPU, head), shape(kind)
+    task, backbone = Task.build(prepared, speaker_independent(prepared), CPU, head), shape(kind)
     config = FinetuneConfig(steps=400, batch=8, tokens=16, layer_decay=1.0)
     member = Member(8, 0, np.arange(8), fresh(task, backbone, 0), 2e-2)
     params = train(task, [member], backbone_vectors(task, backbone, config), config, backbone.layers)
@@ -322,7 +322,7 @@ def test_categories_are_learned_by_heart_too(acted):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gpu_trains_in_lockstep_in_bfloat16(corpus, kind):
-    task = Task.build(corpus, blind(corpus), torch.device("cuda"))
+    task = Task.build(corpus, speaker_independent(corpus), torch.device("cuda"))
     backbone, config = shape(kind), replace(FINETUNE, steps=12, precision="bfloat16")
     read = backbone_vectors(task, backbone, config)
     members = trio(task, backbone)

@@ -16,7 +16,7 @@ from emo_ssl.core import finetune
 from emo_ssl.core.batches import label_order
 from emo_ssl.core.finetune import Task
 from emo_ssl.core.model import backbone_shapes, head_shapes, initialise
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, finetune_one, load_model
 from emo_ssl.core.pretrain import load, pretrain
 from emo_ssl.utils.io import UserError
@@ -38,7 +38,7 @@ def test_a_loaded_model_says_what_it_said_when_it_was_trained(made):
     """Against the member trained here from the same parts."""
     corpus, run, folder = made
     result, weights = load(run)
-    task = Task.build(corpus, blind(corpus), torch.device("cpu"))
+    task = Task.build(corpus, speaker_independent(corpus), torch.device("cpu"))
     model = load_model(folder)
     start = {name: weights[name] for name in backbone_shapes(model.backbone)}
     start |= initialise(head_shapes(task.head, 2 * model.backbone.width), 1)
@@ -97,7 +97,7 @@ def test_what_the_folder_says(made):
         9,
         1,
         1e-2,
-        "blind",
+        "speaker-independent",
     )
     assert description["corpus"]["content_hash"] == corpus.content_hash
     assert description["levels"] == pytest.approx([k / 3 for k in range(10)])

@@ -19,7 +19,7 @@ from emo_ssl.cli import main
 from emo_ssl.core import pretrain as engine
 from emo_ssl.core.batches import MaskConfig
 from emo_ssl.core.model import encode, initialise, linear, stack_members, to_tokens
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.optim import Adam, schedule
 from emo_ssl.core.pretrain import (
     CHECKPOINT,
@@ -106,7 +106,7 @@ def test_nothing_to_recover_costs_nothing():
 @pytest.mark.parametrize("channel_share", [0.0, 0.5])
 def test_the_loss_is_that_of_a_plain_loop(corpus, channel_share):
     config = replace(PRETRAIN, mask=MaskConfig(span=3, channel_share=channel_share, channel_block=1))
-    pool = make_pool([(corpus, blind(corpus))], ("train",), config, CPU)
+    pool = make_pool([(corpus, speaker_independent(corpus))], ("train",), config, CPU)
     pool.frames[::5, 1] = math.nan
     backbone = config.backbone(2)
     params = stack_members([initialise(run_shapes(config, 2), 0)])
@@ -135,7 +135,7 @@ def test_the_loss_is_that_of_a_plain_loop(corpus, channel_share):
 
 def test_a_model_that_says_the_mean_reaches_the_floor_of_the_mean(corpus, finished):
     """Loss and floors agree about masks, targets and padding."""
-    normaliser = blind(corpus)
+    normaliser = speaker_independent(corpus)
     pool = make_pool([(corpus, normaliser)], ("valid",), PRETRAIN, CPU)
     frames = np.concatenate([normaliser(corpus.recording(v), 0) for v in np.flatnonzero(corpus.recordings.split == 0)])
     params = stack_members([initialise(run_shapes(PRETRAIN, 2), 0)])
@@ -158,7 +158,7 @@ def test_epochs_see_each_window_once_and_never_repeat_an_order():
 
 
 def test_a_pool_covers_the_asked_videos_and_no_others(corpus):
-    normaliser = blind(corpus)
+    normaliser = speaker_independent(corpus)
     pool = make_pool([(corpus, normaliser)], ("test",), PRETRAIN, CPU)
     tests = np.flatnonzero(corpus.recordings.split == 2)
     assert len(pool.frames) == corpus.recordings.length[tests].sum()
@@ -408,7 +408,7 @@ def test_corpora_with_equal_features_are_learned_from_together(corpus, tmp_path)
     assert [c["content_hash"] for c in result["corpora"]] == [corpus.content_hash, more.content_hash]
     trained = [v for v in range(12) if corpus.recordings.split[v] in (0, 3)]
     assert len(result["recordings"]) == len(trained) + 3
-    normalised = [(s, blind(s)) for s in (corpus, more)]
+    normalised = [(s, speaker_independent(s)) for s in (corpus, more)]
     pool = make_pool(normalised, ("train",), PRETRAIN, CPU)
     # each corpus in its own units, one after the other
     assert np.allclose(pool.frames[140 * len(trained) :][:100], normalised[1][1](shown["train"][0], 0))

@@ -9,7 +9,7 @@ import pytest
 from training import PRETRAIN, STUDY, write_acted, write_mosei_like
 
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.normalise import ENROLMENT_SEED, blind, choose_enrolment, under
+from emo_ssl.core.normalise import ENROLMENT_SEED, choose_enrolment, speaker_independent, under
 from emo_ssl.core.predictor import finetune_one
 from emo_ssl.core.pretrain import load, pretrain
 from emo_ssl.evidence import report as evidence
@@ -33,7 +33,7 @@ def acted(tmp_path_factory) -> Corpus:
 @pytest.fixture(scope="module")
 def runs(acted, tmp_path_factory) -> list[Path]:
     folder, made = tmp_path_factory.mktemp("runs"), []
-    for protocol in ("blind", "adapted"):
+    for protocol in ("speaker-independent", "speaker-adapted"):
         config = replace(PRETRAIN, protocol=protocol, enrolment=ENROLMENT)
         for fold in acted.folds:
             made.append(folder / f"{protocol}{fold}")
@@ -47,14 +47,14 @@ def finished(acted, runs, tmp_path_factory) -> Path:
 
 
 def test_blind_changes_nothing(acted):
-    seen, normaliser = under("blind", acted.of_fold(0))
+    seen, normaliser = under("speaker-independent", acted.of_fold(0))
     assert np.array_equal(seen.segments.split, acted.of_fold(0).segments.split)
-    assert np.array_equal(normaliser.center, blind(acted.of_fold(0)).center)
+    assert np.array_equal(normaliser.center, speaker_independent(acted.of_fold(0)).center)
 
 
 def test_adapted_speakers_have_their_own_scale_from_clips_that_are_not_scored(acted):
     split = acted.of_fold(0)
-    seen, normaliser = under("adapted", split, ENROLMENT)
+    seen, normaliser = under("speaker-adapted", split, ENROLMENT)
     chosen = choose_enrolment(split, ENROLMENT, ENROLMENT_SEED)
     assert sorted(chosen) == [f"s{i}" for i in range(6)] and all(len(c) == ENROLMENT for c in chosen.values())
     for speaker, clips in chosen.items():
@@ -76,22 +76,28 @@ def test_adapted_speakers_have_their_own_scale_from_clips_that_are_not_scored(ac
 )
 def test_an_enrolment_that_cannot_be(acted, enrolment, said):
     with pytest.raises(UserError, match=said):
-        under("adapted", acted.of_fold(0), enrolment)
+        under("speaker-adapted", acted.of_fold(0), enrolment)
 
 
 def test_nobody_is_enrolled_without_a_name(tmp_path):
     with pytest.raises(UserError, match="does not name all of them"):
-        under("adapted", write_mosei_like(tmp_path / "corpus"), ENROLMENT)
+        under("speaker-adapted", write_mosei_like(tmp_path / "corpus"), ENROLMENT)
 
 
 def test_the_adapted_budgets_end_with_all_there_is():
     config = StudyConfig(budgets=(28, 56, 112), adapted=(28, 112))
-    assert budgets_under(config, (28, 56, 112, 300)) == {"blind": (28, 56, 112, 300), "adapted": (28, 112, 300)}
-    assert budgets_under(StudyConfig(), (28, 300)) == {"blind": (28, 300)}
+    assert budgets_under(config, (28, 56, 112, 300)) == {
+        "speaker-independent": (28, 56, 112, 300),
+        "speaker-adapted": (28, 112, 300),
+    }
+    assert budgets_under(StudyConfig(), (28, 300)) == {"speaker-independent": (28, 300)}
     with pytest.raises(ValueError, match="adapted names 60, which is none of the budgets"):
         StudyConfig(adapted=(28, 60))
     grid = chunks_of(replace(config, arms=("scratch",), seeds=1), [0], (28, 300))
-    assert [(c.protocol, c.budgets) for c in grid] == [("blind", (28, 300)), ("adapted", (28, 300))]
+    assert [(c.protocol, c.budgets) for c in grid] == [
+        ("speaker-independent", (28, 300)),
+        ("speaker-adapted", (28, 300)),
+    ]
     assert len({c.name for c in grid}) == 2
 
 
@@ -101,21 +107,21 @@ def test_adapted_members_are_scored_on_the_rest_and_nowhere_else(acted, finished
     kept = ~np.isin(predictions.items.segment, enrolled)
     assert sorted(predictions.items.segment) == list(range(36)) and kept.sum() == 36 - 6 * ENROLMENT
     found = {key.protocol for key in predictions.keys}
-    assert found == {"blind", "adapted"}
+    assert found == {"speaker-independent", "speaker-adapted"}
     for key in predictions.keys:
-        expected = kept if key.protocol == "adapted" else np.ones(36, bool)
+        expected = kept if key.protocol == "speaker-adapted" else np.ones(36, bool)
         assert np.array_equal(predictions.cell(key).scored(), np.broadcast_to(expected, (2, 36))), key
-    assert [k.budget for k in predictions.keys if (k.protocol, k.arm) == ("adapted", "scratch")] == [4, 12]
+    assert [k.budget for k in predictions.keys if (k.protocol, k.arm) == ("speaker-adapted", "scratch")] == [4, 12]
 
 
 def test_the_table_of_adapted_members_by_hand(finished):
     predictions = StudyPredictions.open(finished)
     items = predictions.items
     rows = pd.read_csv(finished / RESULTS)
-    rows = rows[(rows.protocol == "adapted") & (rows.metric == "mae") & (rows.emotion == "happy")]
+    rows = rows[(rows.protocol == "speaker-adapted") & (rows.metric == "mae") & (rows.emotion == "happy")]
     assert len(rows) == 4 * 3 * 2 * 2  # arms, folds, budgets, seeds
     for row in rows.itertuples():
-        cell = predictions.cell(Key("adapted", "transformer", row.arm, "ordinal", row.budget))
+        cell = predictions.cell(Key("speaker-adapted", "transformer", row.arm, "ordinal", row.budget))
         here = (items.fold == row.fold) & cell.scored()[row.seed]
         wrong = np.abs(cell.intensity[row.seed, here, 0] - items.targets[here, 0])
         assert row.value == pytest.approx(wrong.mean(), abs=1e-6)
@@ -125,16 +131,18 @@ def test_each_protocol_begins_from_runs_of_its_own(acted, runs, finished):
     rows = pd.read_csv(finished / RESULTS)
     assert set(rows[rows.arm == "pretrained"].pretrain_seed) == {0}
     losses = StudyPredictions.open(finished).meta["pretraining"]["losses"]
-    assert [(r["protocol"], r["fold"]) for r in losses] == [(p, f) for p in ("blind", "adapted") for f in range(3)]
+    assert [(r["protocol"], r["fold"]) for r in losses] == [
+        (p, f) for p in ("speaker-independent", "speaker-adapted") for f in range(3)
+    ]
     assert losses[0]["masked"] != losses[3]["masked"]
     # the same weights give the same recovery when the run is opened again, so both read frames alike
     held_out = HeldOut.open(acted, runs[3])
-    assert held_out.config.protocol == "adapted"
+    assert held_out.config.protocol == "speaker-adapted"
     assert held_out.mean == pytest.approx(typical_by_hand(acted), abs=1e-5)
 
 
 def typical_by_hand(acted: Corpus) -> np.ndarray:
-    seen, normaliser = under("adapted", acted.of_fold(0), ENROLMENT)
+    seen, normaliser = under("speaker-adapted", acted.of_fold(0), ENROLMENT)
     train = np.flatnonzero(seen.recordings.split == SPLITS.index("train"))
     frames = [
         (acted.recording(v) - normaliser.center[normaliser.group[v]]) / normaliser.scale[normaliser.group[v]]
@@ -146,9 +154,15 @@ def typical_by_hand(acted: Corpus) -> np.ndarray:
 def test_evidence_keeps_the_two_apart(finished):
     found = evidence.evaluate(finished, EvidenceConfig(draws=200))
     gains = {(g["protocol"], g["budget"]) for g in found["gains"] if g["metric"] == "uar"}
-    assert {("blind", 4), ("blind", 8), ("blind", 12), ("adapted", 4), ("adapted", 12)} <= gains
-    assert ("adapted", 8) not in gains
-    assert found["main"]["protocol"] == "blind"
+    assert {
+        ("speaker-independent", 4),
+        ("speaker-independent", 8),
+        ("speaker-independent", 12),
+        ("speaker-adapted", 4),
+        ("speaker-adapted", 12),
+    } <= gains
+    assert ("speaker-adapted", 8) not in gains
+    assert found["main"]["protocol"] == "speaker-independent"
 
 
 def test_runs_and_studies_that_do_not_fit(acted, runs, tmp_path):

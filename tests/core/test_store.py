@@ -10,7 +10,7 @@ from builders import Video, noise, write_segments
 import emo_ssl
 from emo_ssl.core import batches as store
 from emo_ssl.core.batches import FrameStore
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.utils.provenance import provenance
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def corpus(tmp_path):
 
 
 def test_frames_of_the_chosen_videos_end_to_end(corpus):
-    normaliser = blind(corpus)
+    normaliser = speaker_independent(corpus)
     built = FrameStore.build(corpus, normaliser, np.array([2, 1, 3]), CPU)
     expected = np.concatenate([normaliser.with_gaps(corpus.recording(v), v) for v in (2, 3)])
     assert built.frames.dtype == torch.float32
@@ -34,7 +34,7 @@ def test_frames_of_the_chosen_videos_end_to_end(corpus):
 
 
 def test_runs_are_found_where_they_lie_now(corpus):
-    built = FrameStore.build(corpus, blind(corpus), np.array([2, 3]), CPU)
+    built = FrameStore.build(corpus, speaker_independent(corpus), np.array([2, 3]), CPU)
     begins = corpus.recordings.offset
     assert built.locate(np.array([2, 3]), begins[[2, 3]] + [5, 7]).tolist() == [5, 27]
     with pytest.raises(ValueError, match="not in this store"):
@@ -42,12 +42,12 @@ def test_runs_are_found_where_they_lie_now(corpus):
 
 
 def test_no_videos_at_all(corpus):
-    assert FrameStore.build(corpus, blind(corpus), np.array([], int), CPU).frames.shape == (0, 2)
+    assert FrameStore.build(corpus, speaker_independent(corpus), np.array([], int), CPU).frames.shape == (0, 2)
 
 
 def test_many_frames_are_kept_in_half_the_room(corpus, monkeypatch):
     monkeypatch.setattr(store, "MOST_BYTES_AS_FLOAT32", 100)
-    normaliser = blind(corpus)
+    normaliser = speaker_independent(corpus)
     built = FrameStore.build(corpus, normaliser, np.array([0]), CPU)
     assert built.frames.dtype == torch.float16
     error = np.abs(built.frames.float().numpy() - normaliser(corpus.recording(0), 0))

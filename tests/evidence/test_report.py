@@ -17,7 +17,7 @@ from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.utils.io import UserError
 
 QUICK = EvidenceConfig(draws=200)
-MAIN = Group("blind", "transformer", "ordinal")
+MAIN = Group("speaker-independent", "transformer", "ordinal")
 FLAT = (0.5, 0.5, 0.5, 0.5)
 ARMS = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted")
 
@@ -235,12 +235,12 @@ def test_arms_are_compared_on_what_both_scored_seed_by_seed(tmp_path):
 
 def test_arms_without_a_backbone_are_found_under_any_name():
     keys = [
-        Key("blind", "gru", "pretrained", "ordinal", 28),
-        Key("blind", "none", "pca", "ordinal", 28),
-        Key("adapted", "none", "length", "ordinal", 28),
+        Key("speaker-independent", "gru", "pretrained", "ordinal", 28),
+        Key("speaker-independent", "none", "pca", "ordinal", 28),
+        Key("speaker-adapted", "none", "length", "ordinal", 28),
     ]
     assert {k: sorted(arms) for k, arms in cells_of(keys).items()} == {
-        (Group("blind", "gru", "ordinal"), 28): ["pca", "pretrained"]
+        (Group("speaker-independent", "gru", "ordinal"), 28): ["pca", "pretrained"]
     }
     assert pairs(["pretrained", "pca", "scratch"]) == [("pretrained", "pca"), ("pretrained", "scratch")]
     assert pairs(["frozen-random", "frozen-pretrained"]) == [("frozen-pretrained", "frozen-random")]

@@ -10,31 +10,31 @@ from emo_ssl.evidence import lookup, tables
 from emo_ssl.evidence.lookup import BETTER, NEITHER, UNKNOWN, WORSE
 from emo_ssl.study.grid import Chunk
 
-MAIN = {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"}
+MAIN = {"protocol": "speaker-independent", "backbone": "transformer", "readout": "ordinal"}
 CATEGORIES, EMOTIONS = ["neutral", "happy", "sad"], ["happy", "sad"]
 BUDGETS, SMALL, ADAPTED = [28, 56, 112, 720], [28, 56, 112], [28, 720]
 ARMS = ("scratch", "pretrained", "permuted", "statistics", "constants")
 RIVALS = {"scratch": (0.05, 0.03), "permuted": (0.0, 1.0), "statistics": (-0.1, 0.06), "constants": (0.1, 0.001)}
 
 
-def row(estimate: float, protocol: str = "blind", half: float = 0.05, **more) -> dict:
+def row(estimate: float, protocol: str = "speaker-independent", half: float = 0.05, **more) -> dict:
     return {**MAIN, "protocol": protocol, **more, "estimate": estimate, "low": estimate - half, "high": estimate + half}
 
 
 def value(protocol: str, arm: str, budget: int) -> float:
-    return 0.2 + 0.05 * ARMS.index(arm) + 0.0001 * budget + 0.3 * (protocol == "adapted")
+    return 0.2 + 0.05 * ARMS.index(arm) + 0.0001 * budget + 0.3 * (protocol == "speaker-adapted")
 
 
 def made_up() -> dict:
     levels, gains = [], []
-    for protocol, budgets in {"blind": BUDGETS, "adapted": ADAPTED}.items():
+    for protocol, budgets in {"speaker-independent": BUDGETS, "speaker-adapted": ADAPTED}.items():
         for budget in budgets:
             for arm in ARMS:
                 one = {"arm": arm, "budget": budget, "emotion": "overall"}
                 levels.append(row(value(protocol, arm, budget), protocol, metric="uar", **one))
                 levels.append(row(0.4 - 0.0003 * budget, protocol, metric="mae", **one))
                 levels.append(row(0.8 + 0.0002 * budget, protocol, metric="acc4", **one))
-        for budget in [*budgets, *(["small"] if protocol == "blind" else [])]:
+        for budget in [*budgets, *(["small"] if protocol == "speaker-independent" else [])]:
             pair = {"arm": "pretrained", "against": "scratch", "budget": budget, "metric": "uar", "emotion": "overall"}
             half = 0.01 if budget == "small" else 0.0001 * budget
             gains.append(row(0.05, protocol, half, **pair, p=0.04, p_holm=0.2, by_seed=[0.0, 0.1]))
@@ -88,7 +88,7 @@ def results() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).assign(**MAIN)
 
 
-def provenance(protocols=("blind", "adapted"), folds=2, seeds=3) -> dict:
+def provenance(protocols=("speaker-independent", "speaker-adapted"), folds=2, seeds=3) -> dict:
     losses = {"before training": 0.9, "mean frame": 0.5, "previous frame": 0.6, "linear interpolation": 0.4}
     return {
         "pretraining": [
@@ -103,7 +103,7 @@ def provenance(protocols=("blind", "adapted"), folds=2, seeds=3) -> dict:
 def nearly_empty() -> dict:
     """Nothing but the baseline was run."""
     found = made_up()
-    found["levels"] = [r for r in found["levels"] if (r["arm"], r["protocol"]) == ("scratch", "blind")]
+    found["levels"] = [r for r in found["levels"] if (r["arm"], r["protocol"]) == ("scratch", "speaker-independent")]
     nothing = {"gains": [], "controls": [], "confusion": [], "label_efficiency": [], "small_budgets": [], "floors": {}}
     return found | nothing
 
@@ -131,11 +131,14 @@ def test_numbers_are_those_of_the_main_group():
 
 
 def test_the_other_protocol_is_looked_up_by_the_same_functions():
-    known = lookup.under(made_up(), "adapted")
+    known = lookup.under(made_up(), "speaker-adapted")
     assert known["budgets"] == ADAPTED and known["small_budgets"] == []  # not all of the small budgets were run
     assert lookup.levels(known, "scratch", "uar")["estimate"].tolist() == pytest.approx([0.5028, 0.572])
-    assert lookup.under(made_up(), "blind") == made_up() and lookup.protocols_of(made_up()) == ["blind", "adapted"]
-    assert lookup.protocols_of(nearly_empty()) == ["blind"]
+    assert lookup.under(made_up(), "speaker-independent") == made_up() and lookup.protocols_of(made_up()) == [
+        "speaker-independent",
+        "speaker-adapted",
+    ]
+    assert lookup.protocols_of(nearly_empty()) == ["speaker-independent"]
 
 
 @pytest.mark.parametrize(
@@ -190,8 +193,8 @@ def test_arms_stand_in_two_groups_and_constants_in_neither():
 
 def test_losses_stay_below_interpolation_by_their_share_of_it():
     found = lookup.losses(provenance())
-    assert len(found) == 12 and found["protocol"].tolist() == ["blind"] * 6 + ["adapted"] * 6
-    first = found[(found["fold"] == 0) & (found["protocol"] == "blind")]
+    assert len(found) == 12 and found["protocol"].tolist() == ["speaker-independent"] * 6 + ["speaker-adapted"] * 6
+    first = found[(found["fold"] == 0) & (found["protocol"] == "speaker-independent")]
     assert first["below"].tolist() == pytest.approx([0, 0.025, 0.05])
     table = tables.loss_table(provenance())
     assert table["runs"].tolist() == [3] * 4 and table["model"].tolist() == pytest.approx([0.39, 0.49] * 2)
@@ -217,7 +220,7 @@ def test_tables_of_arms_and_protocols():
     assert arms.columns.tolist() == BUDGETS and arms.loc["from scratch", 28] == "0.20 ±\N{NO-BREAK SPACE}0.05"
     assert arms.loc["not run"].isna().all()
     table = tables.protocol_table(made_up(), ["scratch", "statistics"])
-    assert table["protocol"].tolist() == ["blind"] * 4 + ["adapted"] * 2
+    assert table["protocol"].tolist() == ["speaker-independent"] * 4 + ["speaker-adapted"] * 2
     assert table["labels"].tolist() == [*BUDGETS, *ADAPTED]
     assert table.iloc[-1]["from scratch"].startswith("0.57 ±") and table.iloc[0][tables.GAIN].startswith("+0.050 ±")
 
@@ -279,11 +282,11 @@ def test_ablations_are_compared_where_all_of_them_have_numbers():
 
 def test_fairness_shows_the_rates_of_the_arm_asked_for():
     rates = {
-        "fold0-blind-scratch-28-56": 0.1,
-        "fold1-blind-scratch-28-56": 0.2,
-        "fold0-blind-scratch-4x-28": 0.9,
-        "fold0-adapted-scratch-28": 0.7,
-        "fold0-blind-pretrained-28": 0.3,
+        "fold0-speaker-independent-scratch-28-56": 0.1,
+        "fold1-speaker-independent-scratch-28-56": 0.2,
+        "fold0-speaker-independent-scratch-4x-28": 0.9,
+        "fold0-speaker-adapted-scratch-28": 0.7,
+        "fold0-speaker-independent-pretrained-28": 0.3,
     }
     story = {
         "tuned_rates": rates,
@@ -291,7 +294,7 @@ def test_fairness_shows_the_rates_of_the_arm_asked_for():
         "fairness": {"parameters": [1234], "checked": []},
         "pretraining": [{}, {}],
     }
-    assert tables.rates_of(story, "scratch", "adapted") == [0.7]
+    assert tables.rates_of(story, "scratch", "speaker-adapted") == [0.7]
     assert Chunk(0, "scratch", (28, 56), (0,)).name in rates  # as a study names its chunks
     table = tables.fairness_table(story)
     assert table.iloc[-1].tolist() == ["learning rate chosen on valid", "0.1, 0.2", "0.3"]

@@ -22,7 +22,10 @@ def bars(axes) -> list[ErrorbarContainer]:
     return [c for c in axes.containers if isinstance(c, ErrorbarContainer)]
 
 
-@pytest.mark.parametrize(("protocols", "seeds"), [(("blind", "adapted"), 3), (("blind",), 1), (("blind",), 0)])
+@pytest.mark.parametrize(
+    ("protocols", "seeds"),
+    [(("speaker-independent", "speaker-adapted"), 3), (("speaker-independent",), 1), (("speaker-independent",), 0)],
+)
 def test_recovery_draws_every_run_and_every_baseline(protocols, seeds):
     axes = panels.recovery(provenance(protocols, seeds=seeds)).axes
     assert len(axes) == len(protocols)
@@ -35,9 +38,9 @@ def test_protocols_stand_beside_each_other():
     blind, known = panels.protocols(made_up(), ["scratch", "statistics"]).axes
     assert blind.get_title(loc="left").startswith("BLIND") and known.get_title(loc="left").startswith("ADAPTED")
     assert blind.get_facecolor() != known.get_facecolor() and blind.get_ylim() == known.get_ylim()
-    for axes, protocol in ((blind, "blind"), (known, "adapted")):
+    for axes, protocol in ((blind, "speaker-independent"), (known, "speaker-adapted")):
         for bar, arm in zip(bars(axes), ("scratch", "statistics"), strict=True):
-            budgets = BUDGETS if protocol == "blind" else ADAPTED
+            budgets = BUDGETS if protocol == "speaker-independent" else ADAPTED
             np.testing.assert_allclose(bar.lines[0].get_ydata(), [value(protocol, arm, b) for b in budgets])
 
 

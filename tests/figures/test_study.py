@@ -22,7 +22,7 @@ from emo_ssl.figures import style as figures
 EMOTIONS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
 BUDGETS = [28, 56, 112, 300]
 SMALL = BUDGETS[:3]
-MAIN = {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"}
+MAIN = {"protocol": "speaker-independent", "backbone": "transformer", "readout": "ordinal"}
 ARMS = ("scratch", "pretrained", "frozen-random", "frozen-permuted", "statistics", "constants", "unheard-of")
 METRICS = ("auroc", "mae", "acc4")
 
@@ -51,7 +51,7 @@ def made_up() -> dict:
                 pair = {"arm": "pretrained", "against": "scratch", "budget": budget}
                 more = {"p": 0.04, "p_holm": 0.2, "by_seed": [0.0, 0.02]}
                 gains.append(row(0.01 * (e + 1), metric=metric, emotion=emotion, **pair, **more))
-    stranger = {**gains[0], "protocol": "adapted", "estimate": 99.0}
+    stranger = {**gains[0], "protocol": "speaker-adapted", "estimate": 99.0}
     parts = [
         {"name": "gain", "estimate": 0.1, "low": None, "high": None, "level": 0.95, "required": "> 0", "met": False}
     ]

@@ -32,7 +32,7 @@ def test_round_trip(written):
     path, truth, cells = written
     opened = StudyPredictions.open(path.parent)
     (key,) = opened.keys
-    assert str(key) == "blind/transformer/scratch/ordinal/28"
+    assert str(key) == "speaker-independent/transformer/scratch/ordinal/28"
     assert opened.meta["seeds"] == [0, 1]
     assert opened.items.unit.tolist() == truth.unit.tolist()
     cell = opened.cell(key)
@@ -131,7 +131,7 @@ def test_the_writer_refuses_what_the_reader_would(tmp_path, written):
 
 
 def test_keys_parse_and_order():
-    assert Key.parse("blind/gru/pca/l1/70") == Key("blind", "gru", "pca", "l1", 70)
+    assert Key.parse("speaker-independent/gru/pca/l1/70") == Key("speaker-independent", "gru", "pca", "l1", 70)
     for text in ("", "a/b/c/d", "a/b/c/d/few", "a/b/c/d/e/28"):
         with pytest.raises(ValueError, match="is not protocol"):
             Key.parse(text)

@@ -163,7 +163,7 @@ def test_equal_starts_end_equal(corpus, tmp_path):
     predictions = StudyPredictions.open(study(corpus, runs, tmp_path / "study", replace(STUDY, arms=arms), "cpu"))
 
     def presence(arm: str, size: int) -> np.ndarray:
-        return predictions.cell(Key("blind", "transformer", arm, "ordinal", size)).presence
+        return predictions.cell(Key("speaker-independent", "transformer", arm, "ordinal", size)).presence
 
     for size in predictions.meta["budgets"]:
         assert np.array_equal(presence("scratch", size), presence("pretrained", size))
@@ -453,7 +453,7 @@ def test_an_unfair_study_gets_no_table(corpus, run, finished, tmp_path, arm, cha
         for name, value in changes.items():
             meta["record"][name] = value(meta["record"][name]) if callable(value) else value
 
-    rewritten(next((folder / "chunks").glob(f"fold0-blind-{arm}-*")), change)
+    rewritten(next((folder / "chunks").glob(f"fold0-speaker-independent-{arm}-*")), change)
     with pytest.raises(UserError, match=f"the study is not fair: {said}") as caught:
         study(corpus, [run], folder, STUDY, "cpu")
     assert arm in str(caught.value) and "fold 0" in str(caught.value)
@@ -465,7 +465,7 @@ def test_an_arm_that_was_really_trained_longer_is_refused(corpus, run, finished,
     more = replace(STUDY, finetune=replace(STUDY.finetune, steps=5))
     other = study(corpus, [run], tmp_path / "other", more, "cpu")
     folder = unfinished(finished, tmp_path / "study")
-    mine, theirs = (next((f / "chunks").glob("fold0-blind-pretrained-*")) for f in (folder, other))
+    mine, theirs = (next((f / "chunks").glob("fold0-speaker-independent-pretrained-*")) for f in (folder, other))
     ours = read_json(folder / "folder.json")["hash"]
     chunk = Chunk(0, "pretrained", (4, 8, 24), (0, 1))
     assert mine.stem == chunk.name
@@ -568,7 +568,7 @@ def test_unweighted_recall_of_each_fold(out_of_fold):
     rows = pd.read_csv(out_of_fold / RESULTS)
     rows = rows[(rows.metric == "uar") & (rows.emotion == "overall")]
     for row in rows.itertuples():
-        cell = predictions.cell(Key("blind", "transformer", row.arm, "ordinal", row.budget))
+        cell = predictions.cell(Key("speaker-independent", "transformer", row.arm, "ordinal", row.budget))
         here = items.fold == row.fold
         right = cell.category[row.seed, here].argmax(-1) == items.category[here]
         recalls = [right[items.category[here] == c].mean() for c in range(3)]
@@ -580,7 +580,14 @@ def test_unweighted_recall_of_each_fold(out_of_fold):
 def test_subsets_of_acted_clips_are_balanced_and_of_training_speakers(acted):
     prepared, runs = acted
     loaded = [load(run) for run in runs]
-    fold = open_fold(prepared, 1, engine.usable_runs(prepared, runs, loaded, ["blind"])[1, "blind"], loaded, STUDY, CPU)
+    fold = open_fold(
+        prepared,
+        1,
+        engine.usable_runs(prepared, runs, loaded, ["speaker-independent"])[1, "speaker-independent"],
+        loaded,
+        STUDY,
+        CPU,
+    )
     assert [seed for seed, _ in fold.runs] == [0]  # only the run of this fold
     members, _ = Inputs(fold, "scratch", STUDY).members([(6, 0), (12, 0)], 1e-2)
     assert np.bincount(prepared.segments.category[members[0].subset]).tolist() == [2, 2, 2]

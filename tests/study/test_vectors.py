@@ -6,7 +6,7 @@ import torch
 from builders import Segment, Video, noise, write_segments
 from sklearn.decomposition import PCA
 
-from emo_ssl.core.normalise import blind
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.study import vectors
 from emo_ssl.study.arms import constant_predictions
 
@@ -33,7 +33,7 @@ def test_statistics_and_length_of_segments(tmp_path):
     recordings = [Video("a", noise(60)), Video("b", noise(40, seed=1))]
     recordings[0].frames[5, 0] = np.nan
     corpus = write_segments(tmp_path, recordings, [Segment(0, 0, 30), Segment(1, 10, 1), Segment(0, 20, 40)])
-    normaliser = blind(corpus)
+    normaliser = speaker_independent(corpus)
     table = vectors.segment_statistics(corpus, normaliser)
     assert table.shape == (3, 10) and np.isfinite(table).all()
     frames = np.nan_to_num((recordings[0].frames[20:60] - normaliser.center[0]) / normaliser.scale[0]).clip(-5, 5)

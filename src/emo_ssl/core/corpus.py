@@ -1,43 +1,40 @@
-"""Segments: the one data structure. Every frame of every video once, raw and memory-mapped; segments point into it.
+"""Corpus: the one data structure. Every frame of every recording once, memory-mapped; labelled segments point into it.
 
 A prepared folder holds
     frames.bin       (frames, D) float32 or float16, little-endian, NaN = missing
-    index.npz        the tables `videos`, `cuts` and `targets`, one array a column
-    segments.json    names, rate, counts, content hash: written last, so a folder without it is unfinished
+    index.npz        the tables `recordings`, `segments` and `targets`, one array a column
+    corpus.json      names, rate, counts, content hash: written last, so a folder without it is unfinished
     report.json      every defect met, and what became of it
 """
 
 import hashlib
 import json
 import zipfile
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emo_ssl.core import metrics
 from emo_ssl.utils.io import PARTIAL, UserError, atomic_path, disk_full, is_disk_full, read_json, sync, write_json
 
-FORMAT = 1
-RECORDINGS_IN_FLIGHT = 3  # read, but not yet hashed and written
+FORMAT = 2
 SPLITS = ("train", "valid", "test", "none")
-FRAMES, INDEX, HEADER, REPORT = "frames.bin", "index.npz", "segments.json", "report.json"
+FRAMES, INDEX, HEADER, REPORT = "frames.bin", "index.npz", "corpus.json", "report.json"
 
 
 @dataclass(frozen=True)
 class RecordingTable:
-    """One row a video (or recording), in the order of the store."""
+    """One row a recording (in MOSEI a video), in the order of the store."""
 
-    id: np.ndarray  # (V,) str
-    speaker: np.ndarray  # (V,) str, "" where nobody knows
-    offset: np.ndarray  # (V,) first frame in the store
-    length: np.ndarray  # (V,) frames
-    split: np.ndarray  # (V,) index into SPLITS
-    digest: np.ndarray  # (V, 32) uint8, sha256 of the frames as stored
+    id: np.ndarray  # (R,) str
+    speaker: np.ndarray  # (R,) str, "" where nobody knows
+    offset: np.ndarray  # (R,) first frame in the store
+    length: np.ndarray  # (R,) frames
+    split: np.ndarray  # (R,) index into SPLITS
+    digest: np.ndarray  # (R, 32) uint8, sha256 of the frames as stored
 
     def __len__(self) -> int:
         return len(self.id)
@@ -45,10 +42,10 @@ class RecordingTable:
 
 @dataclass(frozen=True)
 class SegmentTable:
-    """One row a labelled segment: where it lies in its video and in the store."""
+    """One row a labelled segment: where it lies in its recording and in the store."""
 
     recording: np.ndarray  # (N,) index into recordings
-    row: np.ndarray  # (N,) its row in the video's own label table
+    row: np.ndarray  # (N,) its row in the recording's own label table
     start: np.ndarray  # (N,) seconds, as labelled
     end: np.ndarray  # (N,)
     first: np.ndarray  # (N,) first frame in the store
@@ -76,8 +73,8 @@ class Corpus:
     def open(cls, folder: Path | str) -> "Corpus":
         folder = Path(folder)
         if not (folder / HEADER).exists():
-            what = "an unfinished corpus, run the command that makes it again" if folder.is_dir() else "no such folder"
-            raise UserError(f"{folder}: {what}; expected a folder made by `emo-ssl corpus prepare`.")
+            what = "an unfinished corpus, or one of an earlier emo-ssl" if folder.is_dir() else "no such folder"
+            raise UserError(f"{folder}: {what}; run the `emo-ssl corpus …` command that makes it.")
         header = read_json(folder / HEADER)
         found = header.get("format") if isinstance(header, dict) else None
         if found != FORMAT:
@@ -95,8 +92,8 @@ class Corpus:
         frames = np.memmap(folder / FRAMES, dtype, "r", shape=shape) if expected else np.empty(shape, dtype)
         try:
             with (folder / INDEX).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
-                recordings = RecordingTable(**{f.name: index[f"videos.{f.name}"] for f in fields(RecordingTable)})
-                segments = SegmentTable(**{f.name: index[f"cuts.{f.name}"] for f in fields(SegmentTable)})
+                recordings = RecordingTable(**{f.name: index[f"recordings.{f.name}"] for f in fields(RecordingTable)})
+                segments = SegmentTable(**{f.name: index[f"segments.{f.name}"] for f in fields(SegmentTable)})
                 return cls(folder, header, recordings, segments, index["targets"], frames)
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as problem:
             raise UserError(f"{folder / INDEX}: damaged ({problem}); delete the folder, prepare again.") from problem
@@ -152,7 +149,7 @@ class Corpus:
         of_segment = np.where(self.segments.fold < 0, SPLITS.index("none"), of_segment).astype(np.int8)
         of_recording = np.full(len(self.recordings), SPLITS.index("none"), np.int8)
         of_recording[self.segments.recording] = of_segment
-        # what a speaker says without a label must not be pretrained on either where the speaker is tested
+        # an unlabelled recording must not be pretrained on where its speaker is tested
         speaker = self.recordings.speaker
         split_of = {
             s: code for s, code in zip(speaker, of_recording, strict=True) if s and code != SPLITS.index("none")
@@ -164,111 +161,87 @@ class Corpus:
             segments=replace(self.segments, split=of_segment),
         )
 
-    def gather(self, first: np.ndarray, length: np.ndarray, pad_to: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Runs of frames as a batch: first and length (B,) -> frames (B, L, D), NaN beyond a run, and valid (B, L)."""
-        longest = pad_to or int(np.max(length, initial=0))
-        steps = np.arange(longest)
-        valid = steps < np.asarray(length)[:, None]
-        index = np.where(valid, np.asarray(first)[:, None] + steps, 0)
-        batch = self.frames[index] if len(self.frames) else np.empty((*index.shape, self.frames.shape[1]), np.float32)
-        batch[~valid] = np.nan
-        return batch, valid
-
-    def batch(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The segments `chosen` (B,) -> frames (B, L, D), valid (B, L), targets (B, E)."""
-        return *self.gather(self.segments.first[chosen], self.segments.length[chosen]), self.targets[chosen]
-
     def segment(self, i: int) -> np.ndarray:
         """(L, D) raw frames of one segment, a view of the store."""
         return self.frames[self.segments.first[i] : self.segments.first[i] + self.segments.length[i]]
 
     def recording(self, i: int) -> np.ndarray:
-        """(T, D) raw frames of one video, a view of the store."""
+        """(T, D) raw frames of one recording, a view of the store."""
         return self.frames[self.recordings.offset[i] : self.recordings.offset[i] + self.recordings.length[i]]
 
-    @cached_property
-    def floors(self) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-        """split -> constant -> {"mae", "acc4"} -> (E,), the constants fitted on the training segments."""
-        train = self.targets[self.where("train")]
-        return {split: metrics.floors(train, self.targets[self.where(split)]) for split in ("train", "valid", "test")}
+    def constant_baselines(self, split: str) -> dict[str, dict[str, np.ndarray]]:
+        """constant -> {"mae", "acc4"} -> (E,) on one split, the constants fitted on the training segments."""
+        return metrics.floors(self.targets[self.where("train")], self.targets[self.where(split)])
 
-    def summary(self) -> dict:
-        """What is in the corpus, as plain JSON values."""
-        of_split = {name: self.where(name) for name in SPLITS}
-        return {
-            "folder": str(self.folder),
-            "content_hash": self.content_hash,
-            "source": self.header["source"],
-            "folds": self.header["folds"],
-            "features": len(self.feature_names),
-            "frame_rate": self.frame_rate,
-            "dtype": self.header["dtype"],
-            "float16_error": self.header.get("float16_error"),
-            "frames": int(self.header["frames"]),
-            "hours": self.header["frames"] / self.frame_rate / 3600,
-            "videos": {name: int((self.recordings.split == i).sum()) for i, name in enumerate(SPLITS)},
-            "segments": {name: len(chosen) for name, chosen in of_split.items()},
-            "labels": {name: label_distribution(self.targets[:, e]) for e, name in enumerate(self.target_names)},
-            "floors": {
-                split: {
-                    constant: {
-                        metric: {"overall": float(v.mean()), **dict(zip(self.target_names, v.tolist(), strict=True))}
-                        for metric, v in values.items()
-                    }
-                    for constant, values in rows.items()
-                }
-                for split, rows in self.floors.items()
-            },
-            "report": self.report,
-        }
+    def __str__(self) -> str:
+        hours = len(self.frames) / self.frame_rate / 3600
+        speakers = len(set(self.recordings.speaker.tolist()) - {""})
+        parts = ", ".join(f"{name} {len(self.where(name)):,}" for name in SPLITS if len(self.where(name)))
+        folds = f" (fold 0 of {len(self.folds)})" if len(self.folds) > 1 else ""
+        return (
+            f"Corpus {self.folder}: {self.header['source']}\n{len(self.recordings):,} recordings, {hours:.1f} h, "
+            f"{speakers or 'unknown'} speakers; {len(self.feature_names)} features at {self.frame_rate:g} Hz\n"
+            f"{len(self):,} labelled segments: {parts}{folds}\n"
+            f"emotions: {', '.join(self.target_names)}"
+            + (f"; categories: {', '.join(self.category_names)}" if self.category_names else "")
+        )
 
+    def _repr_html_(self) -> str:
+        return f"<pre>{self}</pre>"
 
-def label_distribution(intensity: np.ndarray) -> dict:
-    """intensity (N,) -> share above 0, mean, and the share of each of the four classes."""
-    if not len(intensity):
-        return {"positive": None, "mean": None, "classes": [0, 0, 0, 0]}
-    classes = np.bincount(metrics.to_class(intensity), minlength=4) / len(intensity)
-    return {"positive": float((intensity > 0).mean()), "mean": float(intensity.mean()), "classes": classes.tolist()}
+    @classmethod
+    def write(
+        cls,
+        folder: Path | str,
+        frames: Mapping[str, object],
+        labels: pd.DataFrame,
+        frame_rate: float,
+        folds: int = 5,
+        feature_names: Sequence[str] | None = None,
+        half: bool = False,
+        source: str = "own features",
+    ) -> "Corpus":
+        """A corpus from arrays: frames recording -> (T, D) of numpy, torch or pandas, NaN = missing.
+
+        `labels` has a row a segment, with the columns recording, start and end (seconds; the whole recording without
+        them), speaker, category, and one for each emotion, its intensity in [0, 3]; of the last three any. Speakers
+        (recordings where they are unknown) are kept apart by `folds`. A recording without labels is for pretraining.
+        """
+        from emo_ssl.core.arrays import write
+
+        return write(folder, frames, labels, frame_rate, folds, feature_names, half, source)
 
 
 class CorpusWriter:
-    """Stream frames into a folder, then seal it with the tables. Hashing and writing run beside the caller's work."""
+    """Stream frames into a folder, then seal it with the tables."""
 
     def __init__(self, folder: Path, feature_names: Sequence[str], frame_rate: float, half: bool = False):
         self.folder, self.feature_names, self.frame_rate = Path(folder), list(feature_names), frame_rate
         self.dtype = np.dtype("<f2" if half else "<f4")
         self.float16_error = 0.0
-        self._rows: list[tuple[str, str, int, int, int]] = []
-        self._digests: list[Future] = []
-        self._frames = 0
-
-    @property
-    def frame_count(self) -> int:
-        return self._frames
+        self.frame_count = 0
+        self._rows: list[tuple[str, str, int, int, int, bytes]] = []
 
     def __enter__(self) -> "CorpusWriter":
         self._path = self.folder / (FRAMES + PARTIAL)
         self._stream = self._path.open("wb", buffering=0)
-        # one writes, one hashes: both let go of the interpreter's lock, and neither changes the order
-        self._writing, self._hashing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._pending: deque[Future] = deque()
         return self
 
     def add_recording(self, name: str, frames: np.ndarray, split: int, speaker: str = "") -> int:
-        """Append frames (T, D) float32, which then belong to the writer; returns the offset of their first one."""
-        offset = self._frames
-        self._rows.append((name, speaker, offset, len(frames), split))
-        self._frames += len(frames)
+        """Append frames (T, D) float32; returns the place of their first one."""
+        offset = self.frame_count
         stored = self._round(frames) if self.dtype.itemsize == 2 else np.ascontiguousarray(frames, self.dtype)
-        self._digests.append(self._hashing.submit(lambda: hashlib.sha256(stored).digest()))
-        self._pending += (self._writing.submit(self._write, stored), self._digests[-1])
-        self._wait(2 * RECORDINGS_IN_FLIGHT)
-        return offset
-
-    def _write(self, stored: np.ndarray) -> None:
+        self._rows.append((name, speaker, offset, len(frames), split, hashlib.sha256(stored).digest()))
+        self.frame_count += len(frames)
         content = memoryview(stored).cast("B") if stored.size else b""
-        while len(content):
-            content = content[self._stream.write(content) :]
+        try:
+            while len(content):
+                content = content[self._stream.write(content) :]
+        except OSError as problem:
+            if is_disk_full(problem):
+                raise disk_full(self.folder / FRAMES) from problem
+            raise
+        return offset
 
     def _round(self, frames: np.ndarray) -> np.ndarray:
         """float16, saturated instead of overflowing; the largest error relative to the value is remembered."""
@@ -279,16 +252,6 @@ class CorpusWriter:
         if error.size:
             self.float16_error = max(self.float16_error, float(np.nanmax(error, initial=0.0)))
         return stored
-
-    def _wait(self, most: int = 0) -> None:
-        """Until at most so many pieces of work are under way, since each of them holds a video in memory."""
-        while len(self._pending) > most:
-            try:
-                self._pending.popleft().result()
-            except OSError as problem:
-                if is_disk_full(problem):
-                    raise disk_full(self.folder / FRAMES) from problem
-                raise
 
     def seal(
         self,
@@ -302,17 +265,10 @@ class CorpusWriter:
         **extra: object,
     ) -> Corpus:
         """Write the tables and the header; from here on the folder is a corpus."""
-        self._wait()
-        names = ("id", "speaker", "offset", "length", "split")
-        columns = dict(zip(names, zip(*self._rows, strict=True), strict=True)) if self._rows else {n: () for n in names}
-        recordings = RecordingTable(
-            id=np.array(columns["id"], dtype=np.str_),
-            speaker=np.array(columns["speaker"], dtype=np.str_),
-            offset=np.array(columns["offset"], np.int64),
-            length=np.array(columns["length"], np.int64),
-            split=np.array(columns["split"], np.int8),
-            digest=np.frombuffer(b"".join(digest.result() for digest in self._digests), np.uint8).reshape(-1, 32),
-        )
+        columns = list(zip(*self._rows, strict=True)) or [()] * 6
+        kinds = (np.str_, np.str_, np.int64, np.int64, np.int8)
+        tables = [np.array(column, kind) for column, kind in zip(columns[:5], kinds, strict=True)]
+        recordings = RecordingTable(*tables, np.frombuffer(b"".join(columns[5]), np.uint8).reshape(-1, 32))
         header = {
             "format": FORMAT,
             "source": source,
@@ -321,7 +277,7 @@ class CorpusWriter:
             "target_names": list(target_names),
             "category_names": list(category_names),
             "frame_rate": self.frame_rate,
-            "frames": self._frames,
+            "frames": self.frame_count,
             "dtype": self.dtype.str,
             **({"float16_error": self.float16_error} if self.dtype.itemsize == 2 else {}),
             **extra,
@@ -330,8 +286,8 @@ class CorpusWriter:
         self._stream.close()
         sync(self._path)
         self._path.replace(self.folder / FRAMES)
-        arrays = {f"videos.{f.name}": getattr(recordings, f.name) for f in fields(RecordingTable)}
-        arrays |= {f"cuts.{f.name}": getattr(segments, f.name) for f in fields(SegmentTable)}
+        arrays = {f"recordings.{f.name}": getattr(recordings, f.name) for f in fields(RecordingTable)}
+        arrays |= {f"segments.{f.name}": getattr(segments, f.name) for f in fields(SegmentTable)}
         with atomic_path(self.folder / INDEX) as temporary, temporary.open("wb") as stream:
             np.savez(stream, targets=targets.astype(np.float32), **arrays)
         write_json(self.folder / REPORT, report)
@@ -339,8 +295,6 @@ class CorpusWriter:
         return Corpus.open(self.folder)
 
     def __exit__(self, kind, problem, trace) -> None:
-        self._writing.shutdown(wait=True, cancel_futures=True)
-        self._hashing.shutdown(wait=True, cancel_futures=True)
         self._stream.close()
         if problem is not None:
             for name in (HEADER, FRAMES + PARTIAL, FRAMES, INDEX, REPORT):

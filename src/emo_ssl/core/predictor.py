@@ -26,7 +26,7 @@ from emo_ssl.core.finetune import (
 )
 from emo_ssl.core.leaks import refuse_leak, refuse_other_features
 from emo_ssl.core.model import Classifier, EncoderConfig, HeadConfig, initialise, load_members
-from emo_ssl.core.normalise import Normaliser, blind
+from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.readout import OVERALL, Predictions, scores_of
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, fingerprint, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
@@ -115,8 +115,10 @@ def finetune(
     run = run.folder if isinstance(run, pretrain.PretrainedRun) else Path(run)
     result, weights = pretrain.load(run)
     refuse_other_features(run, result, corpus)
-    if result["config"]["protocol"] != "blind":
-        raise UserError(f"{run}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it blind.")
+    if result["config"]["protocol"] != INDEPENDENT:
+        raise UserError(
+            f"{run}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it speaker-independent."
+        )
     setting = {
         **asdict(config),
         "corpus": corpus.content_hash,
@@ -142,7 +144,7 @@ def build(
     config: FinetuneConfig,
     device: torch.device,
 ) -> EmotionModel:
-    normaliser = blind(corpus)
+    normaliser = speaker_independent(corpus)
     data = LabelledSegments.build(corpus, normaliser, device)
     training = corpus.where("train")
     subset = budget(label_order(corpus, training, seed), len(training) if labels is None else labels)
@@ -164,7 +166,7 @@ def build(
         "front_end": corpus.header.get("front_end", "as in the corpus"),
         "front_end_version": corpus.header.get("front_end_version"),
         "keep_silence": corpus.header.get("keep_silence"),
-        "protocol": "blind",
+        "protocol": INDEPENDENT,
         "corpus": pretrain.named(corpus),
         "labels": len(subset),
         "seed": seed,

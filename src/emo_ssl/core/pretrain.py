@@ -22,7 +22,7 @@ from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, drawn, gat
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.leaks import trained_on
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, to_tokens
-from emo_ssl.core.normalise import ENROLMENT, PROTOCOLS, Normaliser, typical_frame, under
+from emo_ssl.core.normalise import ENROLMENT, INDEPENDENT, PROTOCOLS, Normaliser, typical_frame, under
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
@@ -47,8 +47,8 @@ class PretrainConfig:
     evaluate_every: int = 250
     checkpoint_every: int = 250
     precision: str = "float32"  # or "bfloat16", on a GPU
-    protocol: str = "blind"  # or "adapted": frames normalised speaker by speaker
-    enrolment: int = ENROLMENT  # segments a speaker, where adapted
+    protocol: str = INDEPENDENT  # or "speaker-adapted": frames normalised speaker by speaker
+    enrolment: int = ENROLMENT  # segments a speaker, where speaker-adapted
 
     def __post_init__(self):
         if min(self.batch, self.evaluate_every, self.checkpoint_every) < 1 or self.steps < 0 or self.window <= 0:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from emo_ssl.core import metrics
 from emo_ssl.core.corpus import SPLITS, Corpus
 
 
@@ -64,3 +65,39 @@ def faults(report: dict) -> list[tuple[str, str, str, int]]:
     found += [("values", "noted", f"missing in {what}", n) for what, n in report["missing_values"].items()]
     found += [("files", "noted", f"{what} in {name}", 1) for what, name in report["files"].items()]
     return [row for row in found if row[-1]]
+
+
+def summary(corpus: Corpus) -> dict:
+    """What is in the corpus, as plain JSON values."""
+    header = corpus.header
+    return {
+        "folder": str(corpus.folder),
+        **{name: header.get(name) for name in ("content_hash", "source", "folds", "dtype", "float16_error")},
+        "features": len(corpus.feature_names),
+        "frame_rate": corpus.frame_rate,
+        "frames": int(header["frames"]),
+        "hours": header["frames"] / corpus.frame_rate / 3600,
+        "videos": {name: int((corpus.recordings.split == code).sum()) for code, name in enumerate(SPLITS)},
+        "segments": {name: len(corpus.where(name)) for name in SPLITS},
+        "labels": {name: label_distribution(corpus.targets[:, e]) for e, name in enumerate(corpus.target_names)},
+        "floors": {
+            split: {
+                constant: {
+                    metric: {"overall": float(v.mean()), **dict(zip(corpus.target_names, v.tolist(), strict=True))}
+                    for metric, v in values.items()
+                }
+                for constant, values in corpus.constant_baselines(split).items()
+            }
+            for split in ("train", "valid", "test")
+        },
+        "parts": parts(corpus),
+        "report": corpus.report,
+    }
+
+
+def label_distribution(intensity: np.ndarray) -> dict:
+    """intensity (N,) -> share above 0, mean, and the share of each of the four classes."""
+    if not len(intensity):
+        return {"positive": None, "mean": None, "classes": [0, 0, 0, 0]}
+    classes = np.bincount(metrics.to_class(intensity), minlength=4) / len(intensity)
+    return {"positive": float((intensity > 0).mean()), "mean": float(intensity.mean()), "classes": classes.tolist()}

@@ -214,7 +214,7 @@ def rates_of(provenance: dict, arm: str, protocol: str) -> list[float]:
     return sorted({rate for name, rate in chunks if re.fullmatch(wanted, name)})
 
 
-def fairness_table(provenance: dict, protocol: str = "blind") -> pd.DataFrame:
+def fairness_table(provenance: dict, protocol: str = "speaker-independent") -> pd.DataFrame:
     """What two arms have in common and where they differ, as it was run."""
     settings, tuned = provenance["config"], provenance["config"]["finetune"]
     count = len(provenance["pretraining"])

@@ -16,17 +16,17 @@ from emo_ssl.figures.style import BLUE, GREEN, GREY, ORANGE, PAPER, WIDTH, style
 
 RUNGS = dict(zip(BASELINES, ((GREY, ":"), (ORANGE, "--"), (GREEN, "-")), strict=True))
 TITLES = {
-    "blind": "BLIND\nnothing of a speaker was heard",
-    "adapted": "ADAPTED\nunlabelled clips were heard",
+    "speaker-independent": "BLIND\nnothing of a speaker was heard",
+    "speaker-adapted": "ADAPTED\nunlabelled clips were heard",
 }
-TINTS = {"blind": PAPER, "adapted": "#f3efe2"}  # nobody shall read one panel for the other
+TINTS = {"speaker-independent": PAPER, "speaker-adapted": "#f3efe2"}  # nobody shall read one panel for the other
 
 
 @styled
 def recovery(provenance: dict) -> Figure:
     """Loss on hidden frames of held-out speakers: a dot a pretraining run, a rung a floor, a panel a protocol."""
     found = lookup.losses(provenance)
-    protocols = list(dict.fromkeys(found["protocol"])) or ["blind"]
+    protocols = list(dict.fromkeys(found["protocol"])) or ["speaker-independent"]
     figure, panels = plt.subplots(1, len(protocols), figsize=(WIDTH, 3.3), sharey=True, squeeze=False)
     for axes, protocol in zip(panels.flat, protocols, strict=True):
         of_protocol = found[found["protocol"] == protocol]

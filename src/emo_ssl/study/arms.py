@@ -35,7 +35,7 @@ class Fold:
     data: LabelledSegments
     encoder: EncoderConfig
     runs: tuple[tuple[int, State], ...]  # (pretraining seed, weights)
-    protocol: str = "blind"
+    protocol: str = "speaker-independent"
 
     def indices(self, split: str) -> np.ndarray:
         return self.prepared.where(split)

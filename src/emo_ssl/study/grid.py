@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from emo_ssl.core.batches import ORDERS
 from emo_ssl.core.finetune import FinetuneConfig
 from emo_ssl.core.model import HEADS
-from emo_ssl.core.normalise import ENROLMENT
+from emo_ssl.core.normalise import ADAPTED, ENROLMENT, INDEPENDENT
 from emo_ssl.core.optim import AdamConfig
 
 
@@ -49,8 +49,8 @@ class StudyConfig:
     keep: str = "last"  # weights; "best" keeps those that do best on the validation part, which costs all its labels
     labels: str = "usual"  # which segments a budget takes; "random" and "whole" are sensitivities
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    adapted: tuple[int, ...] = ()  # budgets, and all of the pool, at which the adapted protocol is run as well
-    enrolment: int = ENROLMENT  # segments a speaker, where adapted
+    adapted: tuple[int, ...] = ()  # budgets, and all of the pool, at which the speaker-adapted protocol is run as well
+    enrolment: int = ENROLMENT  # segments a speaker, where speaker-adapted
     probe: FinetuneConfig = field(
         default_factory=lambda: FinetuneConfig(steps=200, batch=32, adam=AdamConfig(weight_decay=0.1))
     )
@@ -85,7 +85,7 @@ class Chunk:
     arm: str
     budgets: tuple[int, ...]
     seeds: tuple[int, ...]
-    protocol: str = "blind"
+    protocol: str = INDEPENDENT
 
     @property
     def name(self) -> str:
@@ -99,8 +99,8 @@ def budgets_of(config: StudyConfig, pool: int) -> tuple[int, ...]:
 def budgets_under(config: StudyConfig, budgets: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Protocol -> the budgets at which it is run; the last one, all of the pool, belongs to both."""
     if not config.adapted:
-        return {"blind": budgets}
-    return {"blind": budgets, "adapted": tuple(b for b in budgets if b in config.adapted or b == budgets[-1])}
+        return {INDEPENDENT: budgets}
+    return {INDEPENDENT: budgets, ADAPTED: tuple(b for b in budgets if b in config.adapted or b == budgets[-1])}
 
 
 def chunks_of(config: StudyConfig, folds: Sequence[int], budgets: tuple[int, ...]) -> list[Chunk]:

@@ -51,7 +51,7 @@ def opened(path: Path, advice: str = AGAIN) -> Iterator[tuple[dict, np.lib.npyio
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """Which cell of the study: `blind/transformer/pretrained/ordinal/28`."""
+    """Which cell of the study: `speaker-independent/transformer/pretrained/ordinal/28`."""
 
     protocol: str
     backbone: str

@@ -17,7 +17,7 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import LabelledSegments
 from emo_ssl.core.leaks import leak_in, refuse_other_features, refuse_shared
 from emo_ssl.core.model import EncoderConfig, State
-from emo_ssl.core.normalise import under
+from emo_ssl.core.normalise import ADAPTED, INDEPENDENT, PROTOCOLS, under
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.checks import judge
 from emo_ssl.study.chunks import find, read_chunk, shard_folder, write_chunk
@@ -69,12 +69,12 @@ def refuse_mixed(paths: Sequence, loaded: Sequence, prepared: Corpus) -> None:
 
 def refuse_other_protocols(paths: Sequence, loaded: Sequence, config: StudyConfig) -> None:
     """Each protocol needs runs that read frames as its members do."""
-    wanted = ("blind", "adapted") if config.adapted else ("blind",)
+    wanted = PROTOCOLS if config.adapted else (INDEPENDENT,)
     for path, (result, _) in zip(paths, loaded, strict=True):
         read = result["config"]
         if read["protocol"] not in wanted:
             raise UserError(f"{path}: pretrained {read['protocol']}, which this study does not run; leave it out.")
-        if read["protocol"] == "adapted" and read["enrolment"] != config.enrolment:
+        if read["protocol"] == ADAPTED and read["enrolment"] != config.enrolment:
             raise UserError(
                 f"{path}: pretrained with {read['enrolment']} enrolled segments a speaker, this study enrols "
                 f"{config.enrolment}; make them equal."
@@ -141,7 +141,7 @@ def usable_runs(
     return usable
 
 
-def open_fold(prepared, number, runs, loaded, config, device, protocol: str = "blind") -> Fold:
+def open_fold(prepared, number, runs, loaded, config, device, protocol: str = INDEPENDENT) -> Fold:
     """Everything that members of a fold share; `runs` says which of the loaded ones may be used here."""
     seen, normaliser = under(protocol, prepared.of_fold(number), config.enrolment)
     for split in ("train", "valid", "test"):
@@ -164,7 +164,7 @@ def collect(prepared, loaded, out, config, grid, budgets, device, seconds: float
         at: under(at[1], prepared.of_fold(at[0]), config.enrolment)[0].where("test")
         for at in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
-    items = items_of(prepared, {k: chosen for (k, protocol), chosen in scored.items() if protocol == "blind"})
+    items = items_of(prepared, {k: chosen for (k, protocol), chosen in scored.items() if protocol == INDEPENDENT})
     cells = assemble(outcomes, scored, items, config, loaded[0][0]["encoder"]["kind"])
     meta = meta_of(prepared, loaded, config, budgets)
     write_predictions(out.path, meta, items, cells)

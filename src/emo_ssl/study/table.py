@@ -66,7 +66,7 @@ def unscored(like: np.ndarray, seeds: int, items: int) -> np.ndarray:
 
 
 def meta_of(prepared, loaded, config, budgets) -> dict:
-    best = [best_floor(prepared.of_fold(k).floors["test"]) for k in prepared.folds]
+    best = [best_floor(prepared.of_fold(k).constant_baselines("test")) for k in prepared.folds]
     losses = [
         {
             "protocol": result["config"]["protocol"],
@@ -87,7 +87,11 @@ def meta_of(prepared, loaded, config, budgets) -> dict:
         "full_budget": budgets[-1],
         "seeds": list(range(config.seeds)),
         "corpus": pretrain.named(prepared),
-        "main": {"protocol": "blind", "backbone": loaded[0][0]["encoder"]["kind"], "readout": config.head},
+        "main": {
+            "protocol": "speaker-independent",
+            "backbone": loaded[0][0]["encoder"]["kind"],
+            "readout": config.head,
+        },
         "pretraining": {"losses": losses},
         "floors": mean_floors(best, prepared.target_names),
     }
