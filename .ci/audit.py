@@ -213,9 +213,7 @@ def main(arguments: list[str]) -> int:
         return report(list(audit(site, pages, out, browser)), out)
     except Error as problem:
         reason = str(problem).splitlines()[0]
-        print(
-            f"{browser} could not be led through the pages ({reason}): run it again, or name another", file=sys.stderr
-        )
+        print(f"{browser} failed ({reason}): run it again, or name another browser", file=sys.stderr)
         return 2
 
 

@@ -8,7 +8,7 @@ import pytest
 # models and far faster where another process trains beside them
 os.environ["TQDM_DISABLE"] = os.environ["OMP_NUM_THREADS"] = "1"
 
-# A shell starts what runs in its background deaf to Ctrl-C, and children inherit that: tests that interrupt would hang
+# What a shell starts in its background ignores Ctrl-C, and so do its children: tests that interrupt would hang
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -133,11 +133,11 @@ def test_a_site_with_problems_is_not_published(played, fault, monkeypatch, capsy
     else:
         monkeypatch.setattr(book, "render", silent)
     assert book.make(tree) == 1
-    said = capsys.readouterr().err
+    err = capsys.readouterr().err
     if fault == "a warning":
-        assert said.startswith("book/index.md:3: WARNING: unknown document: 'x'\n") and "reading" not in said
+        assert err.startswith("book/index.md:3: WARNING: unknown document: 'x'\n") and "reading" not in err
     else:
-        assert "notebooks/01-first.html: it was not rendered" in said and "the book was not published" in said
+        assert "notebooks/01-first.html: it was not rendered" in err and "the book was not published" in err
     assert (tree / "build" / "site" / "index.html").read_text() == "the last good one"
 
 

@@ -193,9 +193,9 @@ def test_a_notebook_that(way, tree, monkeypatch, capsys):
     write_contents(tree, "01-first", "02-second")
     monkeypatch.chdir(tree)
     assert book.main([]) == 1
-    said = capsys.readouterr().err
-    assert reason in said and "Not rendered, for 01-first failed." in said
-    assert str(tree / "build" / "logs" / "01-first.ipynb") in said and "\x1b" not in said
+    err = capsys.readouterr().err
+    assert reason in err and "Not rendered, for 01-first failed." in err
+    assert str(tree / "build" / "logs" / "01-first.ipynb") in err and "\x1b" not in err
     assert not (tree / "build" / "site").exists() and not (tree / "build/executed/demo/01-first.ipynb").exists()
     assert printed(tree, "02-second") == "second\n"
     write_notebook(tree, "01-first", PARAMETERS, code("print('mended')"))
@@ -230,8 +230,8 @@ def test_an_interrupt_takes_the_kernel_along_and_keeps_what_is_done(tree):
         pid = tree / "pid"
         wait_for(lambda: pid.exists() and pid.read_text())
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "book: interrupted; run the same command again to continue"
+    assert err.splitlines()[-1] == "book: interrupted; run the same command again to continue"
     assert printed(tree) == "videos 7 seed 0\n" and not (tree / "build/executed/demo/02-second.ipynb").exists()
     wait_for(lambda: not is_alive(int(pid.read_text())))

@@ -67,7 +67,7 @@ def test_without_settings_the_defaults_hold(tmp_path):
         ("a.json", "{", r"a\.json: not readable as TOML or JSON"),
         ("a.json", "[1]", r"a\.json: expected names and values, found \[1\]"),
         ("a.json", '{"rate": Infinity}', r"rate is inf, expected float"),
-        ("a.toml", 'kind = "lstm"', r"a\.toml: backbone 'lstm' is none of transformer, gru"),
+        ("a.toml", 'kind = "lstm"', r"a\.toml: encoder 'lstm' is none of transformer, gru"),
         ("a.toml", "width = 30", r"a\.toml: width 30 must be a multiple"),
         ("a.toml", "heads = 0", r"a\.toml: features, stack, width, heads"),
         ("a.toml", "batch = 0", r"a\.toml: .*above 0"),
