@@ -19,7 +19,7 @@ STAGE = "build/stage"
 MADE = "book/_static/made"  # figures of notebooks that prose pages show
 MATHJAX = "tex-svg.js"
 STAMPED = ("emo-ssl", "torch", "numpy")
-FOR_JUPYTERLAB = "emo_ssl_said"  # in the metadata of an output that the book leaves out
+FOR_JUPYTERLAB = "emo_ssl_aside"  # in the metadata of an output that the book leaves out
 
 
 def mathjax() -> Path:

@@ -22,7 +22,7 @@ def drawn(windows: int, emotions: int, seconds: float = 1.0) -> tuple[pd.DataFra
 @pytest.mark.parametrize(("windows", "emotions"), [(1, 1), (4, 2), (5, 6), (100, 4), (700, 6)])
 def test_the_figure_shows_each_emotion_over_time(windows, emotions):
     rows, names = drawn(windows, emotions)
-    figure = prediction.over_time(rows, names)
+    figure = prediction.presence_over_time(rows, names)
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in panels] == names
     minute = 60 if windows > 300 else 1

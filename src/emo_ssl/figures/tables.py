@@ -1,0 +1,71 @@
+"""Tables and numbers of a page, as a printer sets them and with the same bytes on every run."""
+
+import html
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+MINUS = "\N{MINUS SIGN}"
+NEGATIVE = re.compile(r"(?<![\w.-])-(?=\.?\d)")
+ASIDE = "emo_ssl_aside"  # in the metadata of an output that is for JupyterLab alone
+
+
+def typeset(text: str) -> str:
+    """A minus sign in front of negative numbers; a hyphen, as in 28-112 or fold-3, stays one."""
+    return NEGATIVE.sub(MINUS, text)
+
+
+def table(
+    frame: pd.DataFrame,
+    name: str,
+    formats: Mapping[str, str] | str | None = None,
+    index: bool = True,
+    wide: bool = False,
+) -> Styler:
+    """A table for a page, the twin of a figure; formats as in pandas. `name` keeps its ids the same on every run.
+
+    One that is `wide` holds sentences: on a phone it scrolls in its box instead of breaking them into single words.
+    """
+    frame = frame.rename_axis(index=None, columns=[None] * frame.columns.nlevels)  # their names would take a row
+    look = "margin-bottom: 1.2em" + ("; min-width: 34em" if wide else "")
+    shown = frame.style.set_uuid(name).set_table_attributes(f'class="dataframe" style="{look}"')
+    of_column = formats if isinstance(formats, Mapping) else dict.fromkeys(frame.columns, formats)
+    shown = shown.format({name: writer(of_column.get(name)) for name in frame.columns}, na_rep="–")
+    return shown if index else shown.hide(axis="index")
+
+
+def writer(template: str | None) -> Callable[[object], str]:
+    """How a column's values are written: by a format, or as text, whole numbers and three decimals are."""
+
+    def write(value: object) -> str:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        usual = "{:,.3f}" if isinstance(value, float | np.floating) else "{:,}" if whole else "{}"
+        return typeset((template or usual).format(value))
+
+    return write
+
+
+def folded(shown: Styler, title: str) -> str:
+    """A long table as HTML that opens on a click: for those who want every line."""
+    return f"<details><summary>{html.escape(title)}</summary>{shown.to_html()}</details>"
+
+
+def fill(**values: float | str) -> None:
+    """Hand numbers to a page's text, where {glue:text}`name` shows them; without the book's tools there is no page.
+
+    JupyterLab shows the names there, so it gets a line with the values; a page of the book does not show that line.
+    """
+    try:
+        from IPython.display import display
+        from myst_nb import glue
+    except ImportError:
+        return
+    # numpy's own numbers would arrive as text such as np.float64(0.5)
+    plain = {name: typeset(value) if isinstance(value, str) else float(value) for name, value in values.items()}
+    for name, value in plain.items():
+        glue(name, value, display=False)
+    line = ", ".join(f"{name}: {value if isinstance(value, str) else f'{value:.4g}'}" for name, value in plain.items())
+    display({"text/plain": typeset(line)}, raw=True, metadata={ASIDE: True})

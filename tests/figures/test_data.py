@@ -1,0 +1,100 @@
+"""Figures of data and of pretraining show the numbers that they were given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgba
+
+from emo_ssl import figures
+from emo_ssl.core.baselines import BASELINES
+from emo_ssl.figures import data, style
+
+
+def test_missing_and_hidden_values_have_colours_of_their_own():
+    values = np.zeros((20, 3))
+    values[10:15, 2] = np.nan
+    groups = [("pitch", np.arange(1)), ("rest", np.arange(1, 3))]
+    for blank, colour in (("missing", style.YELLOW), ("hidden", style.GREY)):
+        whole, holes, _ = figures.feature_pictures({"a": np.zeros((20, 3)), "b": values}, groups, 10, blank).axes
+        image = holes.images[0]
+        assert image.get_array().mask.sum() == 5 and tuple(image.get_cmap().get_bad()) == to_rgba(colour)
+        assert whole.get_legend() is None and holes.get_legend().get_texts()[0].get_text() == blank
+        assert [label.get_text() for label in holes.get_yticklabels()] == ["pitch (1)", "rest (2)"]
+
+
+def test_groups_stand_in_order_wherever_their_features_are():
+    values, groups = np.tile(np.arange(4.0), (5, 1)), [("a", np.array([3, 0])), ("b", np.array([1, 2]))]
+    image = figures.feature_pictures({"one": values}, groups, 10).axes[0].images[0]
+    np.testing.assert_array_equal(image.get_array()[:, 0], [3, 0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"),
+    [([1.0, 1.5, 2.0, 70.0, 74.0], [1, 4, 7, 70, 74]), ([9.0, 73.0, 74.0], [9, 71, 74]), ([5.0], [5]), ([], [])],
+)
+def test_labels_are_spread_without_overlap(places, moved):
+    np.testing.assert_array_equal(data.spread_out(np.array(places), 3.0, 74.0), moved)
+
+
+def test_stacked_bars_end_at_one():
+    classes = np.array([[0.5, 0.3, 0.15, 0.05], [0.9, 0.1, 0, 0]])
+    axes = figures.label_distribution(classes, np.array([0.7, 0.2]), ["a", "b"]).axes[0]
+    np.testing.assert_allclose([bar.get_x() for bar in axes.containers[2]], [0.8, 1.0])
+    np.testing.assert_allclose([bar.get_x() + bar.get_width() for bar in axes.containers[-1]], 1)
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), [0.3, 0.8])
+
+
+def test_constant_baselines_show_every_value():
+    values = {name: {"mae": np.array([i, 0.5]), "acc4": np.array([0.9, i])} for i, name in enumerate("abc")}
+    mae, accuracy = figures.constant_baselines(values, ["happy", "sad"]).axes
+    assert [line.get_label() for line in mae.lines] == ["a", "b", "c"]
+    assert [line.get_xdata().tolist() for line in mae.lines] == [[0, 0.5], [1, 0.5], [2, 0.5]]
+    assert [line.get_xdata().tolist() for line in accuracy.lines] == [[0.9, 0], [0.9, 1], [0.9, 2]]
+
+
+def test_leakage_shows_repetitions_and_their_mean_beside_chance():
+    rows = [(split, "copy", "AUROC", v) for split in ("segment", "video") for v in (0.6, 0.8)]
+    axes = figures.leakage(pd.DataFrame(rows, columns=["split", "answer", "metric", "value"])).axes[0]
+    dots, mean, *_, chance = axes.lines
+    assert dots.get_xdata().tolist() == [0.6, 0.8] and mean.get_xdata() == pytest.approx([0.7])
+    assert chance.get_xdata() == [0.5, 0.5]
+
+
+def test_gaps_show_guesses_where_frames_are_hidden_and_nowhere_else():
+    true, hidden = np.arange(12.0).reshape(6, 2), np.array([False, True, True, False, False, True])
+    (axes,) = figures.filled_gaps(true, {"model": true + 1, BASELINES[2]: true + 2}, hidden, {"F0": 1}, 100).axes
+    there, model, line = (curve.get_ydata() for curve in axes.lines)
+    assert there.tolist() == true[:, 1].tolist() and (np.isnan(model) == ~hidden).all()
+    assert model[hidden].tolist() == (true[hidden, 1] + 1).tolist()
+    assert line[hidden].tolist() == (true[hidden, 1] + 2).tolist()
+
+
+def test_losses_leave_out_steps_without_a_measurement():
+    logs = [pd.DataFrame({"step": [0, 1, 2], "held_out": [1.0, np.nan, v]}) for v in (0.5, 0.6)]
+    figure = figures.pretraining_loss(logs, {BASELINES[0]: 0.7, BASELINES[2]: 0.65})
+    one, other, *flat = figure.axes[0].lines
+    assert one.get_ydata().tolist() == [1, 0.5] and other.get_xdata().tolist() == [0, 2]
+    assert [line.get_ydata()[0] for line in flat] == [0.7, 0.65]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["model", BASELINES[0], BASELINES[2]]
+
+
+@pytest.mark.parametrize(
+    ("protocols", "seeds"), [(("speaker-independent", "speaker-adapted"), 3), (("speaker-independent",), 1)]
+)
+def test_losses_by_fold_show_every_run_and_every_baseline(protocols, seeds):
+    runs = [
+        {"fold": f, "seed": s, "protocol": p, "held_out": {"model": f + s, **dict.fromkeys(BASELINES, 9)}}
+        for f in range(2)
+        for s in range(seeds)
+        for p in protocols
+    ]
+    panels = figures.losses_by_fold({"pretraining": runs}).axes
+    assert [axes.get_title(loc="left") for axes in panels] == list(protocols)
+    dots = [line.get_ydata().tolist() for line in panels[0].lines]
+    assert dots == [list(range(seeds)), list(range(1, seeds + 1))]
+    assert len(panels[0].collections) == 2 * len(BASELINES)
+
+
+def test_a_study_without_pretraining_has_an_empty_panel():
+    (axes,) = figures.losses_by_fold({"pretraining": []}).axes
+    assert not axes.lines and not axes.collections
