@@ -192,13 +192,6 @@ def test_a_failed_download_is_one_sentence_and_leaves_nothing(archive, tmp_path,
     assert unpacked(fetch(RAVDESS, tmp_path / "out", accept_terms=True)) == CLIPS  # the next run is none the worse
 
 
-def test_nobody_answers(archive, tmp_path, monkeypatch):
-    from pooch.downloaders import ZenodoRepository
-
-    monkeypatch.setattr(ZenodoRepository, "base_api_url", "http://127.0.0.1:9/api/records")
-    assert "ConnectionError" in refusal(tmp_path)
-
-
 # --- archives that cannot be trusted
 
 
@@ -219,7 +212,7 @@ OUTSIDE = "has a name that could lead out of the folder"
             (name, OUTSIDE)
             for name in ("../evil", "a/../../evil", "/evil", "C:evil", "C:\\evil", "..\\evil", "a//evil")
         ),
-        *((name, OUTSIDE) for name in (".. /evil", "./evil", "evil:stream", "a\nb")),
+        *((name, OUTSIDE) for name in (".. /evil", "./evil", "a\nb")),
         (linked("link", stat.S_IFLNK), "is a link or a device"),
         (linked("pipe", stat.S_IFIFO), "is a link or a device"),
         (STATE, "would overwrite another"),

@@ -1,6 +1,6 @@
 """Our own acoustic front end: 100 frames a second of mel cepstra, energy, pitch, voicing and the shape of the spectrum.
 
-Frame t looks at samples 160 t to 160 t + 768 of the signal at 16 kHz: all 48 ms for pitch and voicing, the 25 ms in
+Frame t is made of samples 160 t to 160 t + 768 of the signal at 16 kHz: all 48 ms for pitch and voicing, the 25 ms in
 their middle for the rest; its centre is at 0.024 + t / 100 s. There is no padding, so that every frame rests on sound
 that was there: n samples make max(0, 1 + (n - 768) // 160) frames.
 
@@ -40,7 +40,7 @@ VOICED_FROM = 0.45  # strength at which voiced and unvoiced are equally good
 SHORTER_LAG = 0.02  # an octave up is worth this much strength: half of a frequency fits a periodic sound just as well
 OCTAVE_JUMP, VOICE_SWITCH = 0.35, 0.14  # the price in strength of a jump by an octave, of starting or ending a voice
 AUDIBLE = 3e-8  # mean square below which nothing counts as voiced: the hum of a quiet room
-REACH = 10  # frames to either side that decide where the pitch is
+AROUND = 10  # frames to either side that decide where the pitch is
 
 BLOCK = 512  # frames worked on together; an hour then takes a few hundred megabytes
 
@@ -59,11 +59,9 @@ def frames(signal: np.ndarray, rate: int) -> np.ndarray:
     """Mono sound (n,) in [-1, 1] at any rate -> (T, len(NAMES)) float32; NaN = missing."""
     if signal.ndim != 1:
         raise UserError(f"the signal has shape {signal.shape}; one channel is wanted, average the channels first")
-    if rate != int(rate) or rate < 1:
-        raise UserError(f"the sample rate is {rate}; a whole number of samples a second is wanted")
     if not np.issubdtype(signal.dtype, np.floating) or not np.abs(signal).max(initial=0) <= LOUDEST:
         raise UserError("the signal is not a sequence of numbers in [-1, 1]; read it as floating point, full scale = 1")
-    signal = resampled(signal, int(rate), SAMPLE_RATE)
+    signal = resampled(signal, rate, SAMPLE_RATE)
     count = max(0, 1 + (len(signal) - WINDOW) // HOP)
     if not count:
         return np.empty((0, len(NAMES)), np.float32)
@@ -223,7 +221,7 @@ def at_frequency(level: Tensor, hertz: Tensor) -> Tensor:
 def best_path(worth: Tensor, octaves: Tensor) -> Tensor:
     """Which candidate (T,) each frame takes, given their worth and pitch (T, CANDIDATES + 1).
 
-    For every frame the best path through it and REACH frames to either side, by dynamic programming: all frames take a
+    For every frame the best path through it and AROUND frames to either side, by dynamic programming: all frames take a
     step at once, so the loop is over steps and not over frames.
     """
     price = OCTAVE_JUMP * (octaves[:-1, :, None] - octaves[1:, None, :]).abs()  # (T - 1, from, to)
@@ -231,7 +229,7 @@ def best_path(worth: Tensor, octaves: Tensor) -> Tensor:
     price[:, :, -1] = VOICE_SWITCH
     price[:, -1, -1] = 0
     before, after = torch.zeros_like(worth), torch.zeros_like(worth)
-    for _ in range(REACH):
+    for _ in range(AROUND):
         before[1:], after[:-1] = (
             ((worth + before)[:-1, :, None] - price).amax(1),
             ((worth + after)[1:, None, :] - price).amax(2),

@@ -21,7 +21,7 @@ NEUTRAL = "neutral"
 TABLE = "made-up-clips.csv"
 HARMONICS = 24
 VOWELS = ((700, 1200), (500, 1800), (300, 2300), (450, 850), (330, 750))  # Hz, two resonances each
-ROOM = 1e-4  # of full scale: what is heard while nobody hums
+ROOM = 1e-4  # of full scale: the noise while nobody hums
 SECONDS, QUIET = (1.5, 3.0), (0.2, 0.5)  # of humming, and of the room before and after it
 INTENSITIES = (2.0, 3.0)  # of the takes, in turn
 STRANGER = 2**32 - 1  # the number of a speaker who is in no folder
@@ -89,7 +89,7 @@ def hum(who: Voice, emotion: str, strength: float, seconds: float, rng: np.rando
 
 
 def in_a_room(sound: np.ndarray, before: float, after: float, rng: np.random.Generator) -> np.ndarray:
-    """The sound with the noise of a quiet room, which is also heard alone for so many seconds before and after it."""
+    """The sound with the noise of a quiet room, which goes on for so many seconds before and after it."""
     sound = np.pad(sound, (round(before * RATE), round(after * RATE)))
     return np.clip(sound + rng.normal(0, ROOM, len(sound)), -0.99, 0.99)
 

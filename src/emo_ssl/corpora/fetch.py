@@ -1,7 +1,7 @@
 """A public corpus from its archive: the terms first, then a verified download, then a careful unpacking.
 
 Where the file lies and what its checksum is come from the archive's own record, read by pooch; neither stands here. A
-folder that was not filled to the end says so, and the next run begins again.
+folder that was not filled to the end is marked as unfinished, and the next run begins again.
 """
 
 import re

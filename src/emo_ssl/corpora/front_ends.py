@@ -2,7 +2,7 @@
 
 A clip of a corpus is read whole, without the silence at its edges. A longer recording is read in pieces, so that a day
 of sound needs no more memory than ten minutes. Each piece is given to the front end with a second of sound to either
-side whose frames are thrown away. The frames are then those of the whole, as far as the front end looks no further.
+side whose frames are thrown away. The frames are then those of the whole, if the front end needs no more context.
 """
 
 import warnings
@@ -66,7 +66,7 @@ def frames_of(
 
 
 def made_by(maker: FrontEnd, signal: np.ndarray, rate: int) -> np.ndarray:
-    """Frames (T, D); one odd recording must not cost the work on all others, whatever the front end says of it."""
+    """Frames (T, D); one odd recording must not cost the work on all others, whatever the front end raises."""
     try:
         return np.asarray(maker.frames(signal, rate), np.float32)
     except MemoryError:
@@ -124,7 +124,7 @@ def opensmile_frames(name: str, signal: np.ndarray, rate: int) -> np.ndarray:
     """signal (n,) -> (T, D) float32."""
     smile = extractor(name)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Segment too short")  # a row of NaN says the same
+        warnings.filterwarnings("ignore", "Segment too short")  # a row of NaN shows the same
         frames = smile(resampled(signal, rate, OPENSMILE_RATE), OPENSMILE_RATE)[0].T.astype(np.float32)
     return without_markers(frames, tuple(smile.feature_names))
 

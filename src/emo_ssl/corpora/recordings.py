@@ -72,7 +72,7 @@ def record(
 
 
 def fingerprint_of(listing: Listing) -> str:
-    """Tells sources apart by what is in them, wherever they lie."""
+    """The same for sources of the same content, wherever they lie."""
     if not listing.root.is_dir():
         return fingerprint(listing.root)
     found = {}
@@ -109,7 +109,7 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
         refuse_too_little(listing.root, len(files), skipped, fates, len(kept))
-        report = make_report(listing, tally, fates, [clip for clip, _ in kept], folds, recordings)
+        report = make_report(listing, tally, fates, [clip for clip, _ in kept], recordings)
         report["frames"] = {"in": writer.frame_count + silent, "kept": writer.frame_count, SILENCE: silent}
         report |= {"skipped": skipped, "convention": listing.convention}
         writer.seal(
@@ -143,7 +143,7 @@ def in_order(
         pool = joblib.Parallel(jobs, return_as="generator", batch_size=1, pre_dispatch=AHEAD * jobs)
     with contextlib.nullcontext() if listing.root.is_dir() else open_archive(listing.root) as archive:
         results = pool(
-            # where the table says which part counts, it says so in seconds of the whole recording
+            # the parts that a table names are in seconds of the whole recording
             joblib.delayed(frames_or_reason)(
                 maker,
                 content_of(clips[0].path, listing.root, archive),
@@ -190,7 +190,7 @@ def frames_or_reason(
 
 
 def split_of(clip: Clip, folds: int) -> int:
-    """What the clip is in fold 0, or what the table says it is; as in `Corpus.of_fold`."""
+    """What the clip is in fold 0, or what the table makes it; as in `Corpus.of_fold`."""
     if clip.fold < 0:
         return SPLITS.index(clip.split)
     return SPLITS.index("test" if clip.fold == 0 else "valid" if clip.fold == 1 % folds else "train")
@@ -248,21 +248,18 @@ def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counte
         raise UserError(f"{root}: no clip can be used ({', '.join(fates)}); mend start and end in the table.")
 
 
-def make_report(listing: Listing, tally: Tally, fates: Counter, kept: list[Clip], folds: int, recordings: int) -> dict:
+def make_report(listing: Listing, tally: Tally, fates: Counter, kept: list[Clip], recordings: int) -> dict:
     """Every number a reader needs to check that nothing vanished: in = kept + dropped."""
-    of_split = [Counter(split_of(clip, folds) for clip in clips) for clips in (listing.clips, kept)]
     notes = {what: len(names) for what, names in listing.notes.items()}
     idle = {clip.fold for clip in listing.clips} - {clip.fold for clip in kept}
     notes |= {"folds left without a clip": len(idle)} if idle else {}
     dropped = {fate: n for fate, n in sorted(fates.items()) if fate != CLIPPED}
     return {
         "segments": {"in": len(listing.clips), "kept": len(kept), "dropped": dropped},
-        "by_split": {name: {"in": of_split[0][code], "kept": of_split[1][code]} for code, name in enumerate(SPLITS)},
         "mended": {CLIPPED: fates[CLIPPED]},
         "videos": {"kept": recordings, **dict(sorted(tally.recordings.items())), **notes},
         "missing_values": dict(tally.missing.most_common()),
         "files": {},
-        "label_columns_not_used": [],
         "examples": {**tally.named, **{what: names[:10] for what, names in listing.notes.items()}},
     }
 
