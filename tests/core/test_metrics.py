@@ -8,7 +8,6 @@ from emo_ssl.core.metrics import (
     floors,
     four_class_accuracy,
     mean_absolute_error,
-    ranks,
     to_class,
 )
 
@@ -85,22 +84,6 @@ def test_without_data_there_are_no_floors():
     nothing, one = np.empty((0, 6)), np.ones((1, 6))
     assert constants(nothing) == {} and floors(nothing, one) == {} and floors(one, nothing) == {}
     assert floors(one, one)["train mean"]["mae"].tolist() == [0] * 6
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([], []),
-        ([5.0], [1]),
-        ([3, 1, 2], [3, 1, 2]),
-        ([1, 1, 1], [2, 2, 2]),
-        ([2, 1, 2, 0], [3.5, 2, 3.5, 1]),
-        ([0.0, -0.0], [1.5, 1.5]),
-        ([-np.inf, np.inf, 0], [1, 3, 2]),
-    ],
-)
-def test_ranks_average_ties(values, expected):
-    assert ranks(np.array(values, float)).tolist() == expected
 
 
 @pytest.mark.parametrize("levels", [2, 5, 10**9])

@@ -5,9 +5,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from emo_ssl.core import metrics
+from emo_ssl.core.readout import OVERALL, Predictions
 from emo_ssl.evidence import scores as weighted
 from emo_ssl.evidence.bootstrap import Draws
-from emo_ssl.evidence.scores import OVERALL, Score, Scorer
+from emo_ssl.evidence.scores import Scorer
 
 
 def scene(units: int, items: int, seed: int = 0):
@@ -18,13 +19,9 @@ def scene(units: int, items: int, seed: int = 0):
     return scores, positive, unit
 
 
-@pytest.mark.parametrize("wins", [weighted.wins_by_pairs, weighted.wins_by_sorting])
 @pytest.mark.parametrize(("units", "items"), [(2, 5), (24, 300), (150, 400)])
-def test_auroc_by_weights_equals_scikit_learn(wins, units, items, monkeypatch):
-    monkeypatch.setattr(weighted, "COMPARED_AT_ONCE", 1000)  # several blocks of units
+def test_auroc_by_weights_equals_scikit_learn(units, items, monkeypatch):
     monkeypatch.setattr(weighted, "CHUNK", 7)  # several chunks of draws
-    # the rule that chooses between the two is set aside
-    monkeypatch.setattr(weighted, "PAIRS_PER_ITEM", np.inf if wins is weighted.wins_by_pairs else 0)
     scores, positive, unit = scene(units, items)
     positive[:2], positive[-2:] = [True, False], [True, False]
     weights = Draws.make(units, 1, 25).units
@@ -51,7 +48,7 @@ def predictions(items: int, emotions: int, categories: int, seed: int = 0):
     targets = np.clip(np.round(rng.normal(0, 3, (items, emotions))) / 3, 0, 3)
     intensity = np.clip(targets + rng.normal(0, 0.5, targets.shape), 0, 3)
     votes = rng.normal(size=(items, categories))
-    score = Score(intensity, rng.random(targets.shape), metrics.to_class(intensity), votes)
+    score = Predictions(intensity, rng.random(targets.shape), metrics.to_class(intensity), votes)
     return targets, rng.integers(0, categories, items), score
 
 
@@ -111,7 +108,7 @@ def test_an_emotion_without_positives_is_left_out_of_the_mean():
 
 
 def test_one_item_and_constant_predictions():
-    one = Score(np.array([[1.0]]), np.array([[0.9]]), np.array([[1]]), None)
+    one = Predictions(np.array([[1.0]]), np.array([[0.9]]), np.array([[1]]), None)
     scorer = Scorer(np.array([[2.0]]), np.array([-1]), np.array([0]), ("happy",), 0)
     values = dict(zip(scorer.columns, scorer.score(one, np.ones(1, bool), np.ones((1, 1)))[0], strict=True))
     assert values["mae", "happy"] == 1 and values["acc4", "happy"] == 0

@@ -49,20 +49,15 @@ def floors(train: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, np.ndar
     }
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, ties averaged: (N,) -> (N,)."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
-
-
 def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     """The chance that a positive outscores a negative, ties half: (N,), (N,) bool -> [0, 1], nan without both kinds."""
     positive = np.asarray(positive, bool)
     hits, misses = int(positive.sum()), int((~positive).sum())
     if not hits or not misses:
         return float("nan")
-    return float((ranks(np.asarray(scores))[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
+    from scipy.stats import rankdata  # here, for scipy.stats takes a second to import
+
+    return float((rankdata(scores)[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
 def macro_auroc(scores: np.ndarray, positive: np.ndarray) -> tuple[float, int]:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
 from emo_ssl.core.readout import OVERALL, Predictions
 from emo_ssl.evidence.bootstrap import Draws, Sample, mean
-from emo_ssl.evidence.scores import LOWER_IS_BETTER, Score, Scorer
+from emo_ssl.evidence.scores import LOWER_IS_BETTER, Scorer
 from emo_ssl.study.predictions import Key, StudyPredictions
 
-# arms without a backbone of their own may be stored under any backbone's name
 MAIN = ("pretrained", "scratch")
 WITHOUT_BACKBONE = ("statistics", "pca", "length", "constants")
 FROZEN_PAIRS = (("frozen-pretrained", "frozen-random"), ("frozen-pretrained", "frozen-permuted"))
@@ -43,10 +43,6 @@ class Sums:
     by_seed: np.ndarray  # (S, M)
     units: set[int] = field(default_factory=set)
 
-    @classmethod
-    def empty(cls, draws: int, seeds: int, measures: int) -> "Sums":
-        return cls(np.zeros((draws, measures)), np.zeros((draws, measures)), np.full((seeds, measures), np.nan))
-
     def add(self, seed: int, rows: np.ndarray, share: np.ndarray, values: np.ndarray, units: np.ndarray) -> None:
         """One seed's values (R, M) in the draws `rows` (R,) that hold it, with its share (R,) of them."""
         defined = np.isfinite(values)
@@ -55,7 +51,7 @@ class Sums:
         self.by_seed[seed] = values[0]
         self.units.update(units.tolist())
 
-    def drawn(self, measures: int | None = None) -> Drawn:
+    def drawn(self, measures: int) -> Drawn:
         """The first `measures` of them."""
         draws = np.divide(self.total, self.weight, out=np.full(self.total.shape, np.nan), where=self.weight > 0)
         return Drawn(draws[:, :measures].astype(np.float32), self.by_seed[:, :measures], len(self.units))
@@ -107,83 +103,66 @@ def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def cells_of(keys: Iterable[Key]) -> dict[tuple[Group, int], dict[str, Key]]:
-    """(group, budget) -> arm -> the cell to read."""
-    own: dict[tuple[Group, int], dict[str, Key]] = {}
-    shared: dict[tuple[str, str, int], dict[str, Key]] = {}
-    for key in sorted(keys):
-        if key.arm in WITHOUT_BACKBONE:
-            shared.setdefault((key.protocol, key.readout, key.budget), {}).setdefault(key.arm, key)
-    trained = {(k.protocol, k.backbone, k.readout) for k in keys if k.arm not in WITHOUT_BACKBONE}
-    for key in sorted(keys):
-        if (key.protocol, key.backbone, key.readout) in trained:
-            own.setdefault((Group(key.protocol, key.backbone, key.readout), key.budget), {})[key.arm] = key
-    for (group, budget), arms in own.items():
-        for arm, key in shared.get((group.protocol, group.readout, budget), {}).items():
-            arms.setdefault(arm, key)
-    return own
+    """(group, budget) -> arm -> where its predictions are; an arm without a backbone may lie under any one's name."""
+    groups = {Group(k.protocol, k.backbone, k.readout) for k in keys if k.arm not in WITHOUT_BACKBONE}
+    found: dict[tuple[Group, int], dict[str, Key]] = {}
+    for key, group in product(sorted(keys), groups):
+        if (key.protocol, key.readout) != (group.protocol, group.readout):
+            continue
+        if key.backbone == group.backbone:
+            found.setdefault((group, key.budget), {})[key.arm] = key
+        elif key.arm in WITHOUT_BACKBONE:
+            found.setdefault((group, key.budget), {}).setdefault(key.arm, key)
+    return found
 
 
 def compute(predictions: StudyPredictions, draws: int, seed: int) -> Effects:
-    """Score every cell in every draw. Arms are compared on the items that both scored, seed by seed."""
+    """Score every arm in every draw. Arms are compared on the items that both scored, seed by seed."""
     meta, items = predictions.meta, predictions.items
-    cells = cells_of(predictions.keys)
-    order, unit = by_unit(items.unit)
+    names, unit = np.unique(items.unit, return_inverse=True)
+    order = np.argsort(unit, kind="stable")  # a unit's items side by side
     emotions, categories = tuple(meta["target_names"]), len(meta["category_names"])
-    scorer = Scorer(items.targets[order], items.category[order], unit, emotions, categories)
-    drawn = Draws.make(int(unit.max(initial=-1)) + 1, len(meta["seeds"]), draws, seed)
-    sign = np.array([-1.0 if metric in LOWER_IS_BETTER else 1.0 for metric, _ in scorer.columns])
-    levels: dict[tuple[Group, str, int], Drawn] = {}
-    gains: dict[tuple[Group, str, str, int], Drawn] = {}
-    for (group, budget), keys in sorted(cells.items()):
-        loaded = {arm: predictions.cell(key) for arm, key in keys.items()}
-        for names, result in of_one_budget(loaded, scorer, drawn, order).items():
-            if names[1] is None:
-                levels[group, names[0], budget] = result
-            else:
-                kept = sign[: result.by_seed.shape[1]]
-                gains[group, *names, budget] = Drawn(
-                    result.draws * kept.astype(np.float32), result.by_seed * kept, result.units
-                )
+    scorer = Scorer(items.targets[order], items.category[order], unit[order], emotions, categories)
+    drawn = Draws.make(len(names), len(meta["seeds"]), draws, seed)
     columns = {name: m for m, name in enumerate(scorer.columns)}
-    return Effects(columns, emotions, meta["headline"], levels, gains)
+    effects = Effects(columns, emotions, meta["headline"], {}, {})
+    for (group, budget), keys in sorted(cells_of(predictions.keys).items()):
+        arms = {arm: predictions.cell(key).take(order) for arm, key in keys.items()}
+        for (arm, other), result in of_one_budget(arms, scorer, drawn).items():
+            if other is None:
+                effects.levels[group, arm, budget] = result
+            else:
+                effects.gains[group, arm, other, budget] = result
+    return effects
 
 
-def by_unit(unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit names (N,) -> an order that puts a unit's items side by side, and each one's number in that order."""
-    _, number = np.unique(unit, return_inverse=True)
-    order = np.argsort(number, kind="stable")
-    return order, number[order]
-
-
-def of_one_budget(
-    cells: dict[str, Predictions], scorer: Scorer, draws: Draws, order: np.ndarray
-) -> dict[tuple[str, str | None], Drawn]:
-    """(arm, None) -> its level and (arm, other) -> arm minus other, over the same draws."""
-    compared = [(arm, None) for arm in sorted(cells)] + pairs(cells)
-    shape = (len(draws.seeds), draws.seeds.shape[1], len(scorer.columns))
-    sums = {names: Sums.empty(*shape) for names in compared}
-    scored = {arm: cell.scored()[:, order] for arm, cell in cells.items()}
-    for s in range(shape[1]):
+def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) -> dict[tuple[str, str | None], Drawn]:
+    """(arm, None) -> its level and (arm, other) -> how much better arm is than other, over the same draws."""
+    compared = [(arm, None) for arm in sorted(arms)] + pairs(arms)
+    (rows, seeds), measures = draws.seeds.shape, len(scorer.columns)
+    sums = {
+        names: Sums(np.zeros((rows, measures)), np.zeros((rows, measures)), np.full((seeds, measures), np.nan))
+        for names in compared
+    }
+    sign = np.array([-1.0 if metric in LOWER_IS_BETTER else 1.0 for metric, _ in scorer.columns])
+    for s in range(seeds):
         # a draw without this seed does not need its scores: at ten seeds that is every third
         rows = np.flatnonzero(draws.seeds[:, s] > 0)
         weights, share = draws.units[rows], draws.seeds[rows, s]
+        of_seed = {arm: predictions.map(lambda values, s=s: values[s]) for arm, predictions in arms.items()}
+        scored = {arm: np.isfinite(predictions.intensity).all(-1) for arm, predictions in of_seed.items()}
         known: dict[tuple[str, bytes], np.ndarray] = {}
-
-        def values(arm: str, mask: np.ndarray, s: int = s, known: dict = known, weights: np.ndarray = weights):
-            name = (arm, mask.tobytes())
-            if name not in known:
-                cell = cells[arm]
-                category = None if cell.category is None else cell.category[s, order]
-                one = Score(cell.intensity[s, order], cell.presence[s, order], cell.klass[s, order], category)
-                known[name] = scorer.score(one, mask, weights)
-            return known[name]
-
         for arm, other in compared:
-            mask = scored[arm][s] if other is None else scored[arm][s] & scored[other][s]
+            mask = scored[arm] if other is None else scored[arm] & scored[other]
             if not mask.any():
                 continue
-            result = values(arm, mask) if other is None else values(arm, mask) - values(other, mask)
-            sums[arm, other].add(s, rows, share, result, np.unique(scorer.unit[mask]))
+            for name in {arm, other or arm}:
+                if (name, mask.tobytes()) not in known:
+                    known[name, mask.tobytes()] = scorer.score(of_seed[name], mask, weights)
+            values = known[arm, mask.tobytes()]
+            if other is not None:
+                values = sign * (values - known[other, mask.tobytes()])
+            sums[arm, other].add(s, rows, share, values, np.unique(scorer.unit[mask]))
     # emotion by emotion only for the two main arms: the draws of all would fill gigabytes
     overall = sum(emotion == OVERALL for _, emotion in scorer.columns)
-    return {names: total.drawn(None if {*names} <= {*MAIN, None} else overall) for names, total in sums.items()}
+    return {names: total.drawn(measures if {*names} <= {*MAIN, None} else overall) for names, total in sums.items()}

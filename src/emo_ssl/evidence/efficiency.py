@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emo_ssl.evidence.bootstrap import UNITS, widened_level
+from emo_ssl.evidence.bootstrap import widened_level
 from emo_ssl.evidence.effects import Effects, Group
 
 BELOW, ABOVE = 0.0, np.inf  # fewer than the smallest budget; more than the largest
@@ -78,7 +78,7 @@ def percentile(values: np.ndarray, share: float, upper: bool) -> float:
     return float(ordered[int(np.ceil(position) if upper else np.floor(position))])
 
 
-def label_efficiency(effects: Effects, group: Group, level: float = 0.95, degrees: str = UNITS) -> list[Needed]:
+def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> list[Needed]:
     """A row for each budget of the pretrained arm; both curves are made monotone in every draw."""
     budgets = effects.budgets(group, "pretrained", "scratch")
     if len(budgets) < 2:
@@ -90,7 +90,7 @@ def label_efficiency(effects: Effects, group: Group, level: float = 0.95, degree
     rows = []
     for b, budget in enumerate(budgets):
         labels = labels_needed(curve, reached[:, b], np.array(budgets, np.float64), budget)
-        tail = (1 - widened_level(gains[b], level, degrees)) / 2
+        tail = (1 - widened_level(gains[b], level)) / 2
         low, high = (
             (percentile(labels[1:], tail, False), percentile(labels[1:], 1 - tail, True))
             if np.isfinite(tail)

@@ -8,8 +8,9 @@ import numpy as np
 
 from emo_ssl.core import metrics
 from emo_ssl.core.readout import OVERALL
-from emo_ssl.evidence.bootstrap import Interval, Sample, holm, interval
-from emo_ssl.evidence.claims import TITLES, Claim, EvidenceConfig, Ledger, main_group, small_budgets
+from emo_ssl.evidence import lookup, tables
+from emo_ssl.evidence.bootstrap import Sample, holm, interval
+from emo_ssl.evidence.claims import SMALL, EvidenceConfig, Ledger, main_group, small_budgets
 from emo_ssl.evidence.effects import MAIN, Effects, Group, cells_of, compute
 from emo_ssl.evidence.efficiency import label_efficiency
 from emo_ssl.study.predictions import StudyPredictions
@@ -17,24 +18,20 @@ from emo_ssl.utils.io import write_json
 
 EVIDENCE = "evidence.json"
 DECIMALS = 6  # beyond, processors differ
-SMALL = "small"
 
 
 def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     """Read DIR/predictions.npz, write DIR/evidence.json, return what was written. Same input, same file."""
     config = config or EvidenceConfig()
     predictions = StudyPredictions.open(folder)
-    effects = compute(predictions, config.draws, config.seed)
     meta, items = predictions.meta, predictions.items
-    prevalence = prevalence_of(predictions)
+    effects, group = compute(predictions, config.draws, config.seed), main_group(meta)
+    positive = (items.targets > 0).mean(0).tolist() if len(items) else [0.0] * items.targets.shape[1]
+    prevalence = dict(zip(meta["target_names"], positive, strict=True))
     small = small_budgets(meta["budgets"], config)
     evidence = {
         "config": asdict(config),
-        "corpus": meta["corpus"],
-        "main": meta["main"],
-        "headline": meta["headline"],
-        "target_names": meta["target_names"],
-        "category_names": meta["category_names"],
+        **{name: meta[name] for name in ("corpus", "main", "headline", "target_names", "category_names")},
         "budgets": sorted(meta["budgets"]),
         "small_budgets": small,
         "full_budget": meta["full_budget"],
@@ -43,9 +40,9 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
         "items": len(items),
         "prevalence": prevalence,
         "floors": meta.get("floors", {}),
-        "ledger": [claim_row(claim) for claim in Ledger(effects, meta, prevalence, config).claims()],
-        "gains": gain_rows(effects, main_group(meta), small, config),
-        "levels": level_rows(effects, main_group(meta), meta, config),
+        "ledger": [claim.row() for claim in Ledger(effects, meta, prevalence, config).claims()],
+        "gains": gain_rows(effects, group, small, config),
+        "levels": level_rows(effects, group, meta.get("floors", {}), config),
         "controls": control_rows(effects, small, config),
         "label_efficiency": efficiency_rows(effects, config),
         "confusion": confusion_rows(predictions),
@@ -54,13 +51,6 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     evidence = plain(evidence)
     write_json(Path(folder) / EVIDENCE, evidence)
     return evidence
-
-
-def prevalence_of(predictions: StudyPredictions) -> dict[str, float]:
-    """Emotion -> the share of items in which it is present."""
-    targets = predictions.items.targets
-    positive = (targets > 0).mean(0) if len(targets) else np.zeros(targets.shape[1])
-    return dict(zip(predictions.meta["target_names"], positive.tolist(), strict=True))
 
 
 def plain(value: object) -> object:
@@ -74,23 +64,12 @@ def plain(value: object) -> object:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def bounds(found: Interval) -> dict:
-    return {"estimate": found.estimate, "low": found.low, "high": found.high}
-
-
 def row(group: Group, effect: dict, sample: Sample, config: EvidenceConfig) -> dict:
-    """One line of `gains` and `levels`."""
-    found = interval(sample, config.level, config.degrees)
-    return {
-        **asdict(group),
-        **effect,
-        **bounds(found),
-        "p": found.p,
-        "units": sample.units,
-        "seeds": sample.seeds,
-        # variability is always drawn, but the file is committed: one number a seed only where a figure asks for it
-        **({"by_seed": sample.by_seed.tolist()} if effect.get("emotion") == OVERALL else {}),
-    }
+    """One line of `gains`, `levels` and `controls`."""
+    found = {**asdict(group), **effect, **asdict(interval(sample, config.level))}
+    found |= {"units": sample.units, "seeds": sample.seeds}
+    # variability is always drawn, but the file is committed: one number a seed only where a figure asks for it
+    return found | ({"by_seed": sample.by_seed.tolist()} if effect.get("emotion") == OVERALL else {})
 
 
 def measures(effects: Effects, detailed: bool) -> list[tuple[str, str]]:
@@ -107,40 +86,37 @@ def gain_rows(effects: Effects, main: Group, small: list[int], config: EvidenceC
         ran = effects.budgets(group, arm, against)
         places: list[tuple[int | str, list[int]]] = [(b, [b]) for b in ran]
         places += [(SMALL, small)] if small and set(small) <= set(ran) else []
-        own = []
-        for metric, emotion in measures(effects, group == main and (arm, against) == MAIN):
-            for name, budgets in places:
-                effect = {"arm": arm, "against": against, "budget": name, "metric": metric, "emotion": emotion}
-                sample = effects.gain(group, arm, against, budgets, metric, emotion)
-                own.append(row(group, effect, sample, config))
         families: dict[tuple, list[dict]] = {}
-        for r in own:
-            part = r["emotion"] if r["emotion"] == OVERALL else "emotions"
-            across = "budgets" if part == OVERALL and r["budget"] != SMALL else r["budget"]
-            families.setdefault((r["metric"], part, across), []).append(r)
+        for metric, emotion in measures(effects, group == main and (arm, against) == MAIN):
+            for budget, budgets in places:
+                effect = {"arm": arm, "against": against, "budget": budget, "metric": metric, "emotion": emotion}
+                sample = effects.gain(group, arm, against, budgets, metric, emotion)
+                found = row(group, effect, sample, config)
+                overall = emotion == OVERALL
+                family = (metric, overall, "budgets" if overall and budget != SMALL else budget)
+                families.setdefault(family, []).append(found)
+                rows.append(found)
         for family in families.values():
             adjust(family)
-        rows += own
     return rows
 
 
 def adjust(family: list[dict]) -> None:
-    for r, p in zip(family, holm([r["p"] for r in family]), strict=True):
-        r["p_holm"] = p
+    for found, p in zip(family, holm([found["p"] for found in family]), strict=True):
+        found["p_holm"] = p
 
 
-def level_rows(effects: Effects, main: Group, meta: dict, config: EvidenceConfig) -> list[dict]:
+def level_rows(effects: Effects, main: Group, constants: dict, config: EvidenceConfig) -> list[dict]:
     """What each arm reaches, in the measure's own direction; MAE and accuracy with their skill over the constants."""
     rows = []
-    floors = meta.get("floors", {})
     for group, arm, budget in sorted(effects.levels):
         for metric, emotion in measures(effects, group == main and arm in MAIN):
             effect = {"arm": arm, "budget": budget, "metric": metric, "emotion": emotion}
             found = row(group, effect, effects.level(group, arm, budget, metric, emotion), config)
             del found["p"]  # of a level being 0: nobody asks
-            floor = floors.get(emotion, {}).get(metric)
-            if floor is not None and metric in ("mae", "acc4"):
-                found["skill"] = float(metrics.skill(metric, np.array(found["estimate"]), np.array(floor)))
+            best = constants.get(emotion, {}).get(metric)
+            if best is not None and metric in ("mae", "acc4"):
+                found["skill"] = float(metrics.skill(metric, np.array(found["estimate"]), np.array(best)))
             rows.append(found)
     return rows
 
@@ -165,42 +141,21 @@ def efficiency_rows(effects: Effects, config: EvidenceConfig) -> list[dict]:
     """`labels`, `low`, `high` are clipped to the study's budgets; `…_beyond` and `text` say where they lie outside."""
     rows = []
     for group in effects.groups():
-        for needed in label_efficiency(effects, group, config.level, config.degrees):
-            values = {"labels": needed.labels, "low": needed.low, "high": needed.high}
-            clipped = {name: float(np.clip(v, needed.smallest, needed.largest)) for name, v in values.items()}
-            sides = {f"{name}_beyond": side(v) for name, v in values.items()}
-            rows.append({**asdict(group), "budget": needed.budget, **clipped, **sides, "text": str(needed)})
+        for needed in label_efficiency(effects, group, config.level):
+            found = {**asdict(group), "budget": needed.budget, "text": str(needed)}
+            for name in ("labels", "low", "high"):
+                value = getattr(needed, name)
+                found[name] = float(np.clip(value, needed.smallest, needed.largest))
+                found[f"{name}_beyond"] = {0.0: "less", math.inf: "more"}.get(value)
+            rows.append(found)
     return rows
 
 
-def side(labels: float) -> str | None:
-    return {0.0: "less", math.inf: "more"}.get(labels)
-
-
-def claim_row(claim: Claim) -> dict:
-    parts = [
-        {"name": p.name, **bounds(p.interval), "level": p.level, "required": p.required, "met": p.met}
-        for p in claim.parts
-    ]
-    return {
-        "claim": claim.name,
-        "title": TITLES[claim.name],
-        "verdict": claim.verdict,
-        "reason": claim.reason,
-        "effects": parts,
-        "remarks": claim.remarks,
-    }
-
-
 def main_cells(predictions: StudyPredictions) -> list[tuple[str, int, object]]:
-    main = main_group(predictions.meta)
-    found = sorted(
-        (b, arm, key)
-        for (group, b), arms in cells_of(predictions.keys).items()
-        if group == main
-        for arm, key in arms.items()
-    )
-    return [(arm, budget, key) for budget, arm, key in found]
+    """arm, budget and predictions of the main group, by budget."""
+    group = main_group(predictions.meta)
+    found = {budget: arms for (g, budget), arms in cells_of(predictions.keys).items() if g == group}
+    return [(arm, b, predictions.cell(key)) for b, arms in sorted(found.items()) for arm, key in sorted(arms.items())]
 
 
 def confusion_rows(predictions: StudyPredictions) -> list[dict]:
@@ -208,14 +163,12 @@ def confusion_rows(predictions: StudyPredictions) -> list[dict]:
     meta, items = predictions.meta, predictions.items
     true, categories = metrics.to_class(items.targets), len(meta["category_names"])
     rows = []
-    for arm, budget, key in main_cells(predictions):
+    for arm, budget, cell in main_cells(predictions):
         if arm not in MAIN:
             continue
-        cell = predictions.cell(key)
-        scored = cell.scored()
         four = np.zeros((len(meta["target_names"]), 4, 4), np.int64)
         chosen = np.zeros((categories, categories), np.int64)
-        for s, mask in enumerate(scored):
+        for s, mask in enumerate(cell.scored()):
             four += metrics.four_class_confusion(cell.klass[s, mask], true[mask])
             if categories:
                 chosen += metrics.confusion(cell.category[s, mask].argmax(-1), items.category[mask], categories)
@@ -224,17 +177,11 @@ def confusion_rows(predictions: StudyPredictions) -> list[dict]:
 
 
 def ceiling_rows(predictions: StudyPredictions) -> list[dict]:
-    """4-class accuracy of the intensities under the other reading (every fraction rounds up), mean over seeds."""
-    rows = []
-    for arm, budget, key in main_cells(predictions):
-        cell = predictions.cell(key)
-        each = [
-            metrics.four_class_accuracy(
-                cell.intensity[s, mask], predictions.items.targets[mask], metrics.to_class_ceiling
-            ).mean()
-            for s, mask in enumerate(cell.scored())
-            if mask.any()
-        ]
+    """4-class accuracy of the intensities when every fraction rounds up, mean over seeds."""
+    rows, targets = [], predictions.items.targets
+    for arm, budget, cell in main_cells(predictions):
+        scored = [(cell.intensity[s, mask], targets[mask]) for s, mask in enumerate(cell.scored()) if mask.any()]
+        each = [metrics.four_class_accuracy(*pair, metrics.to_class_ceiling).mean() for pair in scored]
         if each:
             rows.append({"arm": arm, "budget": budget, "acc4": float(np.mean(each))})
     return rows
@@ -242,47 +189,23 @@ def ceiling_rows(predictions: StudyPredictions) -> list[dict]:
 
 def table(evidence: dict) -> str:
     """The evidence for a terminal: gains, labels needed, controls, claims."""
-    main = evidence["main"]
-    config = evidence["config"]
+    main, names = evidence["main"], [claim["claim"] for claim in evidence["ledger"]]
+    level = f"{100 * evidence['config']['level']:.0f} % intervals"
+    parts = {
+        f"pretrained minus scratch (positive = better), {level}": tables.gain_table(
+            evidence, lookup.metrics_of(evidence)
+        ),
+        f"labels that scratch needs for the same {evidence['headline']}": tables.efficiency_table(evidence),
+        f"pretrained against each arm, {evidence['headline']}, small budgets": tables.control_table(evidence),
+        "claims": tables.ledger_table(evidence, *names),
+    }
     lines = [
         f"{main['protocol']}, {main['backbone']}, {main['readout']}: {evidence['items']} items, "
-        f"{evidence['units']} units, {evidence['seeds']} seeds, {config['draws']} draws",
-        "",
-        f"pretrained over scratch (positive = better), {100 * config['level']:.0f} % intervals",
+        f"{evidence['units']} units, {evidence['seeds']} seeds, {evidence['config']['draws']} draws"
     ]
-    shown = list(dict.fromkeys([evidence["headline"], "mae", "acc4"]))
-    ours = [r for r in evidence["gains"] if (r["arm"], r["against"]) == MAIN and in_group(r, main)]
-    cells = {(r["budget"], r["metric"]): r for r in ours if r["emotion"] == OVERALL}
-    budgets = list(dict.fromkeys(budget for budget, _ in cells))
-    lines.append("  labels  " + "".join(f"{name:<28}" for name in shown).rstrip())
-    for budget in budgets:
-        words = [said(cells[budget, name]) for name in shown]
-        lines.append((f"  {budget!s:>6}  " + "".join(f"{word:<28}" for word in words)).rstrip())
-    needed = [r for r in evidence["label_efficiency"] if in_group(r, main)]
-    if needed:
-        lines += ["", f"labels that scratch needs for the same {evidence['headline']}"]
-        lines += [f"  {r['budget']:>6}  {r['text']}" for r in needed]
-    controls = [r for r in evidence["controls"] if in_group(r, main)]
-    if controls:
-        lines += ["", f"pretrained over each arm, {evidence['headline']}, small budgets (p by Holm)"]
-        for r in controls:
-            p = "" if r["p_holm"] is None else f"  p {r['p_holm']:.3f}"
-            lines.append(f"  {r['against']:<18}{said(r):<28}{p}".rstrip())
-    lines += ["", "claims"]
+    for title, found in parts.items():
+        if len(found):
+            lines += ["", title, found.to_string(index=found.index.dtype == object, na_rep="–")]
     for claim in evidence["ledger"]:
-        lines.append(f"  {claim['claim']}  {claim['verdict']:<10} {claim['title']}")
-        lines.append(f"      {claim['reason']}")
-        lines += [f"      {remark}" for remark in claim["remarks"]]
+        lines += ["", " ".join([f"{claim['claim']}: {claim['reason']}.", *claim["remarks"]])]
     return "\n".join(lines)
-
-
-def in_group(found: dict, group: dict) -> bool:
-    return all(found[name] == group[name] for name in ("protocol", "backbone", "readout"))
-
-
-def said(found: dict) -> str:
-    if found["estimate"] is None:
-        return "undefined"
-    if found["low"] is None:
-        return f"{found['estimate']:+.3f} (no interval)"
-    return f"{found['estimate']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"

@@ -6,15 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.readout import OVERALL
+from emo_ssl.core.readout import OVERALL, Predictions
 
 PER_EMOTION = ("mae", "acc4", "auroc", "ccc", "balanced")
 LOWER_IS_BETTER = ("mae",)
 CHUNK = 1024  # draws at a time: the product of a chunk stays in the processor's cache
-# A pair of units costs one multiplication a draw in a matrix product, an item costs a gather, a running sum and two
-# more passes through memory. Measured on 2 cores: an item costs about as much as 400 pairs.
-PAIRS_PER_ITEM = 400
-COMPARED_AT_ONCE = 1 << 22
 # Below this many multiplications a product runs on one thread. Handed to several, small ones wait for each other, and
 # on a busy machine ten times longer than they compute.
 ONE_THREAD = 1 << 18
@@ -33,16 +29,6 @@ def product(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
     for piece in chunks(len(weights), sums.size):
         result[piece] = weights[piece].astype(np.float64) @ sums
     return result
-
-
-@dataclass(frozen=True)
-class Score:
-    """One seed's predictions of one cell, in the order of the scorer's items."""
-
-    intensity: np.ndarray  # (N, E)
-    presence: np.ndarray  # (N, E)
-    klass: np.ndarray  # (N, E)
-    category: np.ndarray | None  # (N, C)
 
 
 @dataclass(frozen=True)
@@ -74,29 +60,27 @@ class Scorer:
         kept = np.where(mask.reshape(-1, *[1] * (values.ndim - 1)), values, 0.0)
         return np.add.reduceat(kept.astype(np.float64), self.starts, axis=0)
 
-    def score(self, scored: Score, mask: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Predictions, masked items (N,) bool and weights (R, U) -> (R, columns), nan where a measure is undefined."""
-        each = {
-            **self.of_sums(scored, mask, weights),
-            "auroc": self.auroc(scored.presence, mask, weights),
-        }
+    def score(self, predictions: Predictions, mask: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """One seed's predictions (N, …), items that count (N,) bool, weights (R, U) -> (R, columns), nan: undefined."""
+        each = self.of_sums(predictions, mask, weights)
+        each["auroc"] = self.auroc(predictions.presence, mask, weights)
         overall = [mean_of_defined(each[metric]) for metric in PER_EMOTION]
         if self.categories:
-            overall.append(self.uar(scored.category, mask, weights))
+            overall.append(self.uar(predictions.category, mask, weights))
         return np.concatenate([np.stack(overall, 1), *(each[metric] for metric in PER_EMOTION)], 1)
 
-    def of_sums(self, scored: Score, mask: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    def of_sums(self, predictions: Predictions, mask: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
         """measure -> (R, E)."""
-        true, predicted = self.targets.astype(np.float64), scored.intensity.astype(np.float64)
-        positive, says = true > 0, scored.presence > 0.5
-        known = np.where(np.isfinite(scored.presence), 1.0, np.nan)
+        true, predicted = self.targets.astype(np.float64), predictions.intensity.astype(np.float64)
+        positive, recognised = true > 0, predictions.presence > 0.5
+        known = np.where(np.isfinite(predictions.presence), 1.0, np.nan)
         sums = {
             "n": np.ones_like(true),
             "error": np.abs(predicted - true),
-            "right": scored.klass == metrics.to_class(true),
-            "hits": positive & says,
+            "right": predictions.klass == metrics.to_class(true),
+            "hits": positive & recognised,
             "positives": positive * known,
-            "rejections": ~positive & ~says,
+            "rejections": ~positive & ~recognised,
             "negatives": ~positive * known,
             "p": predicted,
             "t": true,
@@ -151,58 +135,20 @@ def mean_of_defined(values: np.ndarray) -> np.ndarray:
 def weighted_auroc(scores: np.ndarray, positive: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """AUROC of pooled items whose units weigh w: (N,), (N,) bool, (N,) not descending, (R, U) -> (R,).
 
-    w'Aw / ((w'p)(w'n)), A[a, b] = wins of unit a's positives over unit b's negatives (ties half), so all draws are one
-    matrix product. With many small units that is a lot of empty pairs, and sorting the items once is cheaper.
+    w'Aw / ((w'p)(w'n)), A[a, b] = wins of unit a's positives over unit b's negatives (ties half), p and n = how many
+    positives and negatives a unit has: all draws are one matrix product.
     """
     hits, misses = np.flatnonzero(positive), np.flatnonzero(~positive)
     if not len(hits) or not len(misses) or not np.isfinite(scores).all():
         return np.full(len(weights), np.nan)
-    units = weights.shape[1]
-    of_hits, of_misses = (np.bincount(unit[i], minlength=units).astype(np.float64) for i in (hits, misses))
-    pairs = np.count_nonzero(of_hits) * np.count_nonzero(of_misses)
-    wins = wins_by_pairs if pairs <= PAIRS_PER_ITEM * len(scores) else wins_by_sorting
-    return ratio(wins(scores, positive, unit, weights), product(weights, of_hits) * product(weights, of_misses))
-
-
-def wins_by_pairs(scores: np.ndarray, positive: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    winners, losers, counts = wins_between_units(scores, positive, unit)
+    winners, first_hit, of_hits = np.unique(unit[hits], return_index=True, return_counts=True)
+    losers, first_miss, of_misses = np.unique(unit[misses], return_index=True, return_counts=True)
+    wins = np.empty((len(winners), len(losers)), np.float32)
+    for i, own in enumerate(np.split(scores[hits, None], first_hit[1:])):
+        halves = (own > scores[misses]).sum(0) + (own >= scores[misses]).sum(0)  # 2 a win, 1 a tie
+        wins[i] = np.add.reduceat(halves, first_miss) / 2
+    of_winners, of_losers = weights.take(winners, 1), weights.take(losers, 1)
     result = np.empty(len(weights))
-    for piece in chunks(len(weights), counts.size):
-        drawn = weights[piece]
-        result[piece] = np.einsum("ij,ij->i", drawn.take(winners, 1) @ counts, drawn.take(losers, 1))
-    return result
-
-
-def wins_between_units(
-    scores: np.ndarray, positive: np.ndarray, unit: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Units with positives (P,), units with negatives (Q,), and wins of the former over the latter (P, Q) float32."""
-    hits, misses = np.flatnonzero(positive), np.flatnonzero(~positive)
-    winners, first_hit = np.unique(unit[hits], return_index=True)
-    losers, first_miss = np.unique(unit[misses], return_index=True)
-    edges = np.append(first_hit, len(hits))
-    counts = np.empty((len(winners), len(losers)), np.float32)
-    low = 0
-    while low < len(winners):
-        # whole units, as many as are compared within some megabytes
-        room = edges[low] + max(COMPARED_AT_ONCE // len(misses), 1)
-        high = max(int(np.searchsorted(edges, room, side="right")) - 1, low + 1)
-        own = scores[hits[edges[low] : edges[high]], None]
-        against = scores[misses][None]
-        halves = np.add(own > against, own >= against, dtype=np.uint8)  # 2 a win, 1 a tie
-        by_winner = np.add.reduceat(halves, edges[low:high] - edges[low], axis=0, dtype=np.float32)
-        counts[low:high] = np.add.reduceat(by_winner, first_miss, axis=1) / 2
-        low = high
-    return winners, losers, counts
-
-
-def wins_by_sorting(scores: np.ndarray, positive: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)  # of runs of equal scores
-    result = np.empty(len(weights))
-    for piece in chunks(len(weights), len(scores)):
-        drawn = weights[piece, unit[order]].astype(np.float64)
-        up = np.add.reduceat(drawn * positive[order], starts, axis=1)
-        down = np.add.reduceat(drawn * ~positive[order], starts, axis=1)
-        result[piece] = (up * (np.cumsum(down, 1) - down / 2)).sum(1)
-    return result
+    for piece in chunks(len(weights), wins.size):
+        result[piece] = np.einsum("ij,ij->i", of_winners[piece] @ wins, of_losers[piece])
+    return ratio(result, product(of_winners, of_hits) * product(of_losers, of_misses))
