@@ -49,6 +49,16 @@ def run_corpus_prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_corpus_arrays(arguments: argparse.Namespace) -> int:
+    from emo_ssl.corpora.arrays import read_arrays, read_labels
+
+    labels = read_labels(arguments.labels)
+    frames, names = read_arrays(arguments.folder)
+    settings = (arguments.frame_rate, arguments.folds, names, arguments.half)
+    print(emo_ssl.Corpus.write(arguments.output, frames, labels, *settings))
+    return 0
+
+
 def run_corpus_synth(arguments: argparse.Namespace) -> int:
     from emo_ssl.corpora.synthetic import SynthConfig, describe, write_corpus
 
@@ -92,7 +102,7 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
     corpora = [emo_ssl.Corpus.open(folder) for folder in arguments.corpus]
     config = read_config(arguments.config, emo_ssl.PretrainConfig)
     every = arguments.fold == "all"
-    for fold in corpora[0].folds or (0,) if every else [arguments.fold]:
+    for fold in corpora[0].folds if every else [arguments.fold]:
         output = arguments.output / f"fold-{fold}" if every else arguments.output
         print(emo_ssl.pretrain(corpora, output, config, arguments.seed, fold, arguments.device))
     return 0
@@ -207,6 +217,17 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     prepare.add_argument("--label-names", type=comma_separated, metavar="A,B,…", help=names)
     prepare.add_argument("--half", action="store_true", help="store frames as float16; the report states the error")
     add_output(prepare)
+
+    arrays = command(actions, "arrays", run_corpus_arrays, "turn features of your own into a corpus")
+    arrays.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="one .npy, .npz or .parquet (frames, features) each"
+    )
+    columns = "CSV: recording, speaker, start, end, category, and a column for each emotion (0 to 3)"
+    arrays.add_argument("--labels", type=Path, required=True, metavar="FILE", help=columns)
+    arrays.add_argument("--frame-rate", type=float, required=True, metavar="R", help="frames in a second")
+    arrays.add_argument("--folds", type=int, default=5, metavar="K", help="parts that keep speakers apart (default: 5)")
+    arrays.add_argument("--half", action="store_true", help="store frames as float16")
+    add_output(arrays)
 
     synth = command(actions, "synth", run_corpus_synth, "write a made-up corpus of CMU-MOSEI's shape")
     absent = argparse.SUPPRESS

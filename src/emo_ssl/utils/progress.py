@@ -23,9 +23,13 @@ EVERY = 10  # seconds between two lines of a log
 class Lines:
     """A stream for logs: what tqdm draws over and over becomes one line each time."""
 
+    last = ""
+
     def write(self, text: str) -> None:
-        if text.strip():
-            sys.stderr.write(f"{text.strip()}\n")
+        line = text.strip()
+        if line not in ("", self.last):
+            sys.stderr.write(f"{line}\n")
+            self.last = line
 
     def flush(self) -> None:
         sys.stderr.flush()

@@ -1,0 +1,62 @@
+"""Features of your own, as `Corpus.write` takes them: a folder with an array a recording, and a table of labels."""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from emo_ssl.utils.io import UserError
+
+KINDS = (".npy", ".npz", ".parquet")
+
+
+def read_arrays(folder: Path | str) -> tuple[dict[str, np.ndarray], list[str] | None]:
+    """NAME.npy, NAME.npz or NAME.parquet -> frames (T, D) by NAME, and the names of the features where files have them.
+
+    A .npz holds one array; a .parquet holds a column for each feature.
+    """
+    folder = Path(folder)
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS] if folder.is_dir() else []
+    if not paths:
+        raise UserError(f"{folder}: no file {', '.join(KINDS)} here; give the folder that holds one a recording.")
+    frames: dict[str, np.ndarray] = {}
+    names = None
+    for path in paths:
+        if path.stem in frames:
+            raise UserError(f"{path}: there is another file of recording {path.stem}; keep one of them.")
+        frames[path.stem], columns = read_array(path)
+        if len(frames) > 1 and columns != names:
+            raise UserError(f"{path}: its columns differ from those of {paths[0].name}; give all files the same.")
+        names = columns
+    return frames, names
+
+
+def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+            return table.to_numpy(np.float32), [str(name) for name in table.columns]
+        with path.open("rb") as stream:
+            stored = np.load(stream, allow_pickle=False)
+            if path.suffix == ".npy":
+                return stored, None
+            if len(stored.files) != 1:
+                raise ValueError(f"it holds {len(stored.files)} arrays, expected one")
+            return stored[stored.files[0]], None
+    except ImportError as problem:
+        raise UserError(f"{path}: reading parquet needs pyarrow; run: pip install pyarrow") from problem
+    except (OSError, EOFError, ValueError, BadZipFile) as problem:
+        reason = str(problem).splitlines()[0]
+        raise UserError(f"{path}: not readable as frames ({reason}); write it again or remove it.") from problem
+
+
+def read_labels(path: Path | str) -> pd.DataFrame:
+    """CSV with a row a segment; `Corpus.write` says which columns it may have. Names stay text, "007" too."""
+    try:
+        return pd.read_csv(path, dtype={"recording": str, "speaker": str, "category": str})
+    except FileNotFoundError as problem:
+        raise UserError(f"{path}: no such file; check the path of the labels.") from problem
+    except (OSError, ValueError) as problem:  # pandas' own errors of parsing are ValueErrors
+        reason = str(problem).splitlines()[0]
+        raise UserError(f"{path}: not readable as a CSV table ({reason}); mend it and run again.") from problem
