@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from builders import Segment, Video, noise, write_segments
+from torch import nn
 
 from emo_ssl.core.batches import MaskConfig
 from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
 from emo_ssl.core.finetune import FinetuneConfig
+from emo_ssl.core.model import member_state
 from emo_ssl.core.optim import AdamConfig
 from emo_ssl.core.pretrain import PretrainConfig, pretrain
 from emo_ssl.study.grid import StudyConfig
@@ -129,3 +131,21 @@ def waves(count: int, seed: int) -> np.ndarray:
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-5) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, atol=tolerance, rtol=1e-5)
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+@torch.no_grad()
+def busy(module: nn.Module, seed: int = 0) -> nn.Module:
+    """No parameter stays 0 or 1, so that nothing can hide behind a bias that is not there."""
+    for i, parameter in enumerate(module.parameters()):
+        parameter += 0.3 * draw(*parameter.shape, seed=seed + i)
+    return module
+
+
+def member(module: nn.Module, alone: nn.Module, m: int) -> nn.Module:
+    """Member m of `module`, in `alone`, which has one."""
+    alone.load_state_dict(member_state(module, m))
+    return alone

@@ -1,170 +1,128 @@
-"""Every piece with a member axis against torch's own modules, with the same weights."""
+"""Every piece with a member axis against torch's own modules, with the same weights; and modules as modules."""
 
+import copy
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from training import busy, close, draw, member
 
-from emo_ssl.core import model
 from emo_ssl.core.model import (
-    BackboneConfig,
+    EPS,
+    Block,
+    Classifier,
+    Encoder,
+    EncoderConfig,
+    Head,
     HeadConfig,
-    apply_head,
-    attend,
-    backbone_shapes,
-    cut_points,
-    cuts_from_marginals,
+    LayerNorm,
+    Linear,
+    MaskedAutoencoder,
     depth_of,
-    encode,
-    exceed,
-    head_shapes,
     initialise,
-    layer_norm,
-    linear,
-    parameter_count,
+    load_members,
+    member_state,
     pool,
-    rotary_angles,
+    rotary,
     rotate,
-    stack_members,
+    shuffled,
     to_tokens,
 )
 
-M, B, L, W, HEADS = 2, 3, 9, 16, 4
+M, B, L, W, HEADS, S = 2, 3, 9, 16, 4, 10
 KINDS = ("transformer", "gru")
+HEAD = HeadConfig((0.5, 1.5, 2.5), emotions=2, categories=3)
 
 
-def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def busy(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Tensor]:
-    """Parameters of one model of which none is 0 or 1, so that nothing can hide behind a bias that is not there."""
-    return {
-        name: value + 0.3 * draw(*value.shape, seed=seed + i)
-        for i, (name, value) in enumerate(initialise(shapes, seed).items())
-    }
+def config(kind: str = "transformer", **more) -> EncoderConfig:
+    return EncoderConfig(**{"features": 5, "kind": kind, "stack": 2, "width": W, "layers": 2, "heads": HEADS, **more})
 
 
-def config(kind: str = "transformer", **more) -> BackboneConfig:
-    return BackboneConfig(**{"features": 5, "kind": kind, "stack": 2, "width": W, "layers": 2, "heads": HEADS, **more})
+def encoder(kind: str = "transformer", members: int = 1, **more) -> Encoder:
+    return busy(initialise(Encoder(config(kind, **more), members), range(members)))
 
 
-def backbones(shape: BackboneConfig, members: int = M) -> model.Params:
-    return stack_members([busy(backbone_shapes(shape), seed) for seed in range(members)])
+def ragged(lengths: list[int]) -> torch.Tensor:
+    """valid (B, max)."""
+    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
 
 
-def ragged(lengths: list[int], members: int = M) -> torch.Tensor:
-    """valid (M, B, max)."""
-    valid = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-    return valid.expand(members, *valid.shape)
+def everything(*shape: int) -> torch.Tensor:
+    return torch.ones(shape, dtype=torch.bool)
 
 
-def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-5) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, atol=tolerance, rtol=1e-5)
+def plain_linear(ours: Linear, m: int) -> nn.Linear:
+    plain = nn.Linear(*ours.weight.shape[1:])
+    plain.weight.data, plain.bias.data = ours.weight[m].detach().T, ours.bias[m].detach()
+    return plain
+
+
+def plain_norm(ours: LayerNorm, m: int) -> nn.LayerNorm:
+    plain = nn.LayerNorm(ours.weight.shape[1])
+    plain.weight.data, plain.bias.data = ours.weight[m].detach(), ours.bias[m].detach()
+    return plain
 
 
 # --- tokens
 
 
 def test_frames_become_tokens_by_hand():
-    gap = math.nan
-    frames = torch.tensor([[[1.0, 2], [3, gap], [5, 6], [9, 9]]])
-    valid = torch.tensor([[True, True, True, False]])
-    tokens, real = to_tokens(frames, valid, 2)
-    assert tokens.tolist() == [[[1, 2, 3, 0], [5, 6, 0, 0]]]
-    assert real.tolist() == [[True, True]]
+    frames = torch.tensor([[[1.0, 2], [3, math.nan], [5, 6], [9, 9], [9, 9]]])
+    tokens, real = to_tokens(frames, ragged([3, 5])[:1], 2)
+    assert tokens.tolist() == [[[1, 2, 3, 0], [5, 6, 0, 0], [0, 0, 0, 0]]]
+    assert real.tolist() == [[True, True, False]]  # a token of padding alone does not count
 
 
-@pytest.mark.parametrize("stack", [1, 2, 3, 5])
+@pytest.mark.parametrize("stack", [1, 2, 5])
 @pytest.mark.parametrize("frames", [0, 1, 4, 7])
 def test_any_number_of_frames(frames, stack):
     x = draw(2, 3, frames, 4)
-    tokens, real = to_tokens(x, torch.ones(2, 3, frames, dtype=torch.bool), stack)
+    tokens, real = to_tokens(x, everything(2, 3, frames), stack)
     count = math.ceil(frames / stack)
     assert tokens.shape == (2, 3, count, stack * 4) and real.shape == (2, 3, count) and real.all()
     flat = tokens.reshape(2, 3, count * stack, 4)
     assert torch.equal(flat[:, :, :frames], x) and not flat[:, :, frames:].any()
 
 
-def test_a_token_of_padding_alone_does_not_count():
-    _, real = to_tokens(torch.ones(1, 6, 1), torch.tensor([[True, True, True, False, False, False]]), 2)
-    assert real.tolist() == [[True, True, False]]
+# --- layers
 
 
-# --- pieces
-
-
-def test_linear():
-    x, params = draw(M, B, L, 5), {"a.weight": draw(M, 5, 7), "a.bias": draw(M, 7)}
-    out = linear(x, params, "a")
+@pytest.mark.parametrize("shape", [(B, 5), (B, L, 5), (0, L, 5)])
+def test_linear_and_layer_norm_are_those_of_torch(shape):
+    x, linear, norm = draw(M, *shape), busy(Linear(5, 7, M)), busy(LayerNorm(5, M))
     for m in range(M):
-        plain = nn.Linear(5, 7)
-        plain.weight.data, plain.bias.data = params["a.weight"][m].T, params["a.bias"][m]
-        assert close(out[m], plain(x[m]))
-    assert linear(x[:, :0], params, "a").shape == (M, 0, L, 7)
-
-
-@pytest.mark.parametrize("shape", [(B, W), (B, L, W)])
-def test_layer_norm(shape):
-    x, params = draw(M, *shape), {"n.scale": draw(M, W), "n.shift": draw(M, W, seed=1)}
-    out = layer_norm(x, params, "n")
-    for m in range(M):
-        plain = nn.LayerNorm(W)
-        plain.weight.data, plain.bias.data = params["n.scale"][m], params["n.shift"][m]
-        assert close(out[m], plain(x[m]))
-
-
-def copied_attention(params: model.Params, name: str, m: int) -> nn.MultiheadAttention:
-    plain = nn.MultiheadAttention(W, HEADS, batch_first=True)
-    plain.in_proj_weight.data, plain.in_proj_bias.data = (
-        params[f"{name}.qkv.weight"][m].T,
-        params[f"{name}.qkv.bias"][m],
-    )
-    plain.out_proj.weight.data, plain.out_proj.bias.data = (
-        params[f"{name}.out.weight"][m].T,
-        params[f"{name}.out.bias"][m],
-    )
-    return plain
-
-
-UNTURNED = (torch.ones(L, W // HEADS // 2), torch.zeros(L, W // HEADS // 2))
+        assert close(linear(x)[m], plain_linear(linear, m)(x[m]))
+        assert close(norm(x)[m], plain_norm(norm, m)(x[m]))
 
 
 @pytest.mark.parametrize("lengths", [None, [9, 4, 1]])
-def test_attention_without_positions_is_that_of_torch(lengths):
-    params, x = backbones(config()), draw(M, B, L, W)
-    valid = None if lengths is None else ragged(lengths)
-    out = attend(x, valid, params, "layer1.attention", HEADS, UNTURNED)
-    for m in range(M):
-        padding = None if valid is None else ~valid[m]
-        expected, _ = copied_attention(params, "layer1.attention", m)(x[m], x[m], x[m], key_padding_mask=padding)
-        assert close(out[m], expected)
-
-
-def test_a_layer_without_positions_is_that_of_torch(monkeypatch):
-    monkeypatch.setattr(model, "rotary_angles", lambda *_: UNTURNED)
-    shape = config(layers=1)
-    params, x = backbones(shape), draw(M, B, L, W)
-    out = model.transformer(shape, params, x, ragged([9, 4, 1]))
+def test_a_block_without_positions_is_that_of_torch(lengths):
+    block, x = busy(Block(config(), M)), draw(M, B, L, W)
+    valid = everything(B, L) if lengths is None else ragged(lengths)
+    positions = torch.ones(L, W // HEADS // 2), torch.zeros(L, W // HEADS // 2)
+    out = block(x, None if lengths is None else valid.expand(M, B, L), positions)
+    attention, feed = block.attention, block.feedforward
     for m in range(M):
         plain = nn.TransformerEncoderLayer(W, HEADS, 4 * W, 0.0, "gelu", batch_first=True, norm_first=True)
-        plain.self_attn = copied_attention(params, "layer0.attention", m)
-        for ours, theirs in (("feed.in", plain.linear1), ("feed.out", plain.linear2)):
-            theirs.weight.data, theirs.bias.data = (
-                params[f"layer0.{ours}.weight"][m].T,
-                params[f"layer0.{ours}.bias"][m],
-            )
-        for ours, theirs in (("attention.norm", plain.norm1), ("feed.norm", plain.norm2)):
-            theirs.weight.data, theirs.bias.data = params[f"layer0.{ours}.scale"][m], params[f"layer0.{ours}.shift"][m]
-        valid = ragged([9, 4, 1])[m]
-        plain.train()  # the quick path of eval() treats padding in its own way
-        expected = plain(x[m], src_key_padding_mask=~valid)
-        assert close(out[m][valid], expected[valid])
+        qkv = plain_linear(attention.qkv, m)
+        plain.self_attn.in_proj_weight, plain.self_attn.in_proj_bias = qkv.weight, qkv.bias
+        plain.self_attn.out_proj = plain_linear(attention.out, m)
+        plain.linear1, plain.linear2 = plain_linear(feed.up, m), plain_linear(feed.down, m)
+        plain.norm1, plain.norm2 = plain_norm(attention.norm, m), plain_norm(feed.norm, m)
+        # in training mode, since the quick path of eval() treats padding in its own way
+        assert close(out[m][valid], plain(x[m], src_key_padding_mask=~valid)[valid])
 
 
 def test_rotation_is_a_complex_product():
-    cos, sin = rotary_angles(L, 8, torch.device("cpu"))
+    cos, sin = rotary(L, 8, torch.device("cpu"))
     x = draw(B, L, 8)
     rates = torch.tensor([10_000 ** (-2 * i / 8) for i in range(4)])
     turn = torch.polar(torch.ones(L, 4), torch.arange(L)[:, None] * rates)
@@ -174,220 +132,352 @@ def test_rotation_is_a_complex_product():
 
 def test_only_distances_matter():
     q, k = draw(8), draw(8, seed=1)
-    cos, sin = rotary_angles(50, 8, torch.device("cpu"))
+    cos, sin = rotary(50, 8, torch.device("cpu"))
 
     def score(i: int, j: int) -> float:
         return float(rotate(q, cos[i], sin[i]) @ rotate(k, cos[j], sin[j]))
 
     assert score(3, 5) == pytest.approx(score(40, 42), abs=1e-4)
     assert abs(score(3, 5) - score(3, 9)) > 1e-3
+    tokens, net = draw(B, L, S), encoder(layers=1)
+    assert not close(net(tokens), net(tokens.flip(1)).flip(1), 1e-2)
 
 
-def test_positions_are_seen():
-    shape = config(layers=1)
-    params, tokens = backbones(shape), draw(M, B, L, shape.token_size)
-    everything = torch.ones(M, B, L, dtype=torch.bool)
-    forward, backward = (encode(shape, params, t, everything) for t in (tokens, tokens.flip(2)))
-    assert not close(forward, backward.flip(2), 1e-2)
-
-
-@pytest.mark.parametrize("lengths", [None, [9, 4, 1]])
-def test_gru_is_that_of_torch(lengths):
-    shape = config("gru")
-    params, x = backbones(shape), draw(M, B, L, W)
-    valid = None if lengths is None else ragged(lengths)
-    out = model.gru(shape, params, x, valid)
+@pytest.mark.parametrize("lengths", [[9, 9, 9], [9, 4, 1]])
+def test_a_gru_is_that_of_torch_on_each_clip_alone(lengths):
+    net, x = encoder("gru", M).layers, draw(M, B, L, W)
+    out = net(x, None if min(lengths) == L else ragged(lengths).expand(M, B, L))
     for m in range(M):
         plain = nn.GRU(W, W // 2, 2, batch_first=True, bidirectional=True)
-        for i in range(2):
-            for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                for suffix in ("", "_reverse"):
-                    getattr(plain, f"{part}_l{i}{suffix}").data = params[f"layer{i}.{part}{suffix}"][m]
-        for b in range(B):
-            length = L if lengths is None else lengths[b]
-            expected, _ = plain(x[m, b : b + 1, :length])  # alone, so without padding
-            assert close(out[m, b, :length], expected[0])
+        plain.load_state_dict(net[m].state_dict())
+        for b, length in enumerate(lengths):
+            assert close(out[m, b, :length], plain(x[m, b : b + 1, :length])[0][0])
             assert not out[m, b, length:].any()
 
 
-# --- backbones
+# --- encoders
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_together_are_each_alone(kind):
-    shape = config(kind)
-    params, tokens = backbones(shape, 3), draw(3, B, L, shape.token_size)
-    valid = torch.stack([ragged(lengths, 1)[0] for lengths in ([9, 4, 1], [2, 9, 9], [9, 9, 9])])
-    hidden = draw(3, B, L) > 0.5
-    together = encode(shape, params, tokens, valid, hidden)
+    net, tokens = encoder(kind, 3), draw(3, B, L, S)
+    valid = torch.stack([ragged(lengths) for lengths in ([9, 4, 1], [2, 9, 9], [9, 9, 9])])
+    masked = draw(3, B, L) > 0.5
+    together = net(tokens, valid, masked)
     for m in range(3):
-        alone = encode(
-            shape, *({n: v[m : m + 1] for n, v in params.items()}, *(x[m : m + 1] for x in (tokens, valid, hidden)))
-        )
-        assert close(together[m][valid[m]], alone[0][valid[m]])
+        alone = member(net, Encoder(config(kind)), m)
+        for found in (
+            alone(tokens[m], valid[m], masked[m]),
+            alone(*(x[m : m + 1] for x in (tokens, valid, masked)))[0],
+        ):
+            assert close(together[m][valid[m]], found[valid[m]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stack", [1, 2])
+def test_frames_are_tokens_and_missing_ones_padding(kind, stack):
+    """(B, T, D) frames, (B, L, S) tokens, and either with a member axis: the same states."""
+    net, frames = encoder(kind, stack=stack), draw(B, 7, 5)
+    frames[0, 2, 1] = math.nan
+    frames[1, 4:] = math.nan
+    tokens, valid = to_tokens(frames, ragged([7, 4, 7]), stack)
+    states = net(tokens, valid)
+    assert states.shape == (*valid.shape, W) and states.isfinite().all()
+    assert torch.equal(net(frames), states) and torch.equal(net(frames, ragged([7, 4, 7])), states)
+    assert torch.equal(net(frames[None])[0], states) and torch.equal(net(tokens[None], valid[None])[0], states)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_padding_changes_no_real_token(kind):
-    shape = config(kind)
-    params, tokens, lengths = backbones(shape, 1), draw(1, B, L, shape.token_size), [6, 3, 1]
-    padded = torch.nn.functional.pad(ragged(lengths, 1), (0, 3))
-    states = encode(shape, params, tokens, padded)
-    louder = torch.where(padded[..., None], tokens, 1e3)
-    assert close(encode(shape, params, louder, padded)[padded], states[padded])
+    net, tokens, lengths = encoder(kind), draw(B, L, S), [6, 3, 1]
+    valid = nn.functional.pad(ragged(lengths), (0, 3))
+    states = net(tokens, valid)
+    louder = torch.where(valid[..., None], tokens, 1e3)
+    assert close(net(louder, valid)[valid], states[valid])
     for b, length in enumerate(lengths):
-        alone = encode(shape, params, tokens[:, b : b + 1, :length], torch.ones(1, 1, length, dtype=torch.bool))
-        assert close(states[0, b, :length], alone[0, 0])
-        assert close(pool(states, padded)[0, b], pool(alone, torch.ones(1, 1, length, dtype=torch.bool))[0, 0])
+        alone = net(tokens[b : b + 1, :length])
+        assert close(states[b, :length], alone[0])
+        assert close(pool(states, valid)[b], pool(alone, everything(1, length))[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("features", [1, 3, 74])
+def test_a_masked_token_is_not_seen(kind):
+    net, tokens, masked = encoder(kind), draw(B, L, S), torch.zeros(B, L, dtype=torch.bool)
+    masked[:, 3:6] = True
+    states = net(tokens, masked=masked)
+    other = torch.where(masked[..., None], draw(B, L, S, seed=9), tokens)
+    assert torch.equal(states, net(other, masked=masked))
+    assert not close(states, net(tokens), 1e-2)
+    with torch.no_grad():
+        net.mask.weight[:, 0] += 3
+    assert not close(states, net(tokens, masked=masked), 1e-2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("features", [1, 74])
 def test_any_length_and_any_feature_count(kind, features):
-    shape = config(kind, features=features)
-    params = backbones(shape, 1)
-    for length in (1, 2, 9, 700):  # no table of positions that could end
-        states = encode(shape, params, draw(1, 1, length, shape.token_size), torch.ones(1, 1, length, dtype=torch.bool))
-        assert states.shape == (1, 1, length, W) and states.isfinite().all()
+    net = encoder(kind, features=features)
+    for length in (1, 2, 700):  # no table of positions that could end
+        assert net(draw(1, length, 2 * features)).isfinite().all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_of_which_everything_is_missing(kind):
-    shape = config(kind)
-    params = {name: value.requires_grad_() for name, value in backbones(shape, 1).items()}
-    frames = torch.full((1, 2, 8, 5), math.nan)
-    frames[0, 1] = draw(8, 5)
-    tokens, valid = to_tokens(frames, torch.ones(1, 2, 8, dtype=torch.bool), 2)
-    pooled = pool(encode(shape, params, tokens, valid), valid)
-    assert pooled.isfinite().all()
-    gradients = torch.autograd.grad(pooled.sum(), list(params.values()), allow_unused=True)
-    assert all(g is None or g.isfinite().all() for g in gradients)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_hidden_token_is_not_seen(kind):
-    shape = config(kind)
-    params, tokens = backbones(shape, 1), draw(1, B, L, shape.token_size)
-    valid, hidden = torch.ones(1, B, L, dtype=torch.bool), torch.zeros(1, B, L, dtype=torch.bool)
-    hidden[0, :, 3:6] = True
-    other = torch.where(hidden[..., None], draw(1, B, L, shape.token_size, seed=9), tokens)
-    assert torch.equal(encode(shape, params, tokens, valid, hidden), encode(shape, params, other, valid, hidden))
-    assert not close(encode(shape, params, tokens, valid, hidden), encode(shape, params, tokens, valid), 1e-2)
-    params["mask"] = params["mask"] + 1
-    assert not close(encode(shape, params, tokens, valid, hidden), encode(shape, params, other, valid), 1e-2)
+    net, frames = encoder(kind), torch.full((2, 8, 5), math.nan)
+    frames[1] = draw(8, 5)
+    tokens, valid = to_tokens(frames, everything(2, 8), 2)
+    pooled = pool(net(tokens, valid), valid)
+    pooled.sum().backward()
+    assert pooled.isfinite().all() and all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
 
 
 def test_pool_by_hand():
-    states = torch.tensor([[[[1.0, 0.0], [3.0, 0.0], [50.0, 60.0]], [[7.0, 8.0], [0.0, 0.0], [0.0, 0.0]]]])
-    pooled = pool(states, ragged([2, 1], 1).new_tensor([[[1, 1, 0], [1, 0, 0]]]).bool())
-    tiny = math.sqrt(model.STEADY)
-    expected = torch.tensor([[[2.0, 0.0, math.sqrt(1 + model.STEADY), tiny], [7.0, 8.0, tiny, tiny]]])
-    assert close(pooled, expected, 1e-6)
-    assert pool(states[:, :0], torch.zeros(1, 0, 3, dtype=torch.bool)).shape == (1, 0, 4)
+    states = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [50.0, 60.0]], [[7.0, 8.0], [0.0, 0.0], [0.0, 0.0]]])
+    tiny = math.sqrt(EPS)
+    expected = torch.tensor([[2.0, 0.0, math.sqrt(1 + EPS), tiny], [7.0, 8.0, tiny, tiny]])
+    assert close(pool(states, everything(2, 3) & torch.tensor([[1, 1, 0], [1, 0, 0]]).bool()), expected, 1e-6)
+    assert pool(states[:0], everything(0, 3)).shape == (0, 4)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"kind": "lstm"}, {"width": 20}, {"width": 0}, {"heads": 0}, {"stack": 0}, {"features": 0}, {"layers": -1}],
 )
-def test_impossible_backbones_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"backbone|width"):
+def test_impossible_encoders_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"encoder|width"):
         config(**wrong)
 
 
-# --- heads
-
-
-def test_head_gives_scores_and_categories():
-    head = HeadConfig((0.5, 1.5), emotions=3, categories=4)
-    params = stack_members([busy(head_shapes(head, 6), seed) for seed in range(M)])
-    x = draw(M, B, 6)
-    scores, logits = apply_head(head, params, x)
-    for m in range(M):
-        norm, plain = nn.LayerNorm(6), nn.Linear(6, 7)
-        norm.weight.data, norm.bias.data = params["head.norm.scale"][m], params["head.norm.shift"][m]
-        plain.weight.data, plain.bias.data = params["head.weight"][m].T, params["head.bias"][m]
-        assert close(torch.cat((scores[m], logits[m]), -1), plain(norm(x[m])))
-    assert logits.shape == (M, B, 4)
-    assert apply_head(
-        HeadConfig((0.5,), 3),
-        {**params, "head.weight": params["head.weight"][..., :3], "head.bias": params["head.bias"][:, :3]},
-        x,
-    )[1].shape == (M, B, 0)
-
-
-def test_cut_points_increase_and_are_softplus_steps():
-    raw = 5 * draw(M, 3, 6)
-    segments = cut_points({"head.cuts": raw})
-    assert (segments.diff(dim=-1) > 0).all()
-    assert torch.equal(segments[..., 0], raw[..., 0])
-    assert close(segments[..., 2], raw[..., 0] + torch.log1p(raw[..., 1].exp()) + torch.log1p(raw[..., 2].exp()))
-    scores = draw(M, B, 3)
-    assert close(exceed({"head.cuts": raw}, scores)[1, 2, 0], scores[1, 2, 0] - segments[1, 0])
-    assert cut_points({"head.cuts": raw[..., :1]}).shape == (M, 3, 1)
-
-
-def test_marginals_come_back_at_score_0():
-    share = torch.tensor([[0.9, 0.5, 0.2, 0.01], [0.3, 0.2, 0.1, 0.05]])
-    raw = cuts_from_marginals(share)
-    assert close(torch.sigmoid(exceed({"head.cuts": raw[None]}, torch.zeros(1, 1, 2)))[0, 0], share)
-
-
-def test_marginals_that_tie_or_are_certain_stay_close_and_finite():
-    share = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]])
-    raw = cuts_from_marginals(share)
-    assert raw.isfinite().all()
-    given = torch.sigmoid(exceed({"head.cuts": raw[None]}, torch.zeros(1, 1, 2)))[0, 0]
-    # ties are parted by steps of .01, and a logistic curve is nowhere steeper than a quarter
-    assert (given - share).abs().max() < 3 * 0.01 / 4 + 1e-3 + 1e-6
-
-
-# --- parameters
-
-
-def test_parameter_count_is_that_of_torch():
-    plain = nn.TransformerEncoder(nn.TransformerEncoderLayer(W, HEADS, 4 * W), 2, enable_nested_tensor=False)
-    edges = [nn.Linear(10, W), nn.LayerNorm(W)]
-    expected = sum(p.numel() for part in (plain, *edges) for p in part.parameters()) + W  # the mask token
-    assert parameter_count(backbone_shapes(config())) == expected
-    recurrent = nn.GRU(W, W // 2, 2, bidirectional=True)
-    expected = sum(p.numel() for part in (recurrent, *edges) for p in part.parameters()) + W
-    assert parameter_count(backbone_shapes(config("gru"))) == expected
-    assert parameter_count({}) == 0
+# --- the two models
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_initialise_is_a_function_of_the_seed_alone(kind):
-    shapes = backbone_shapes(config(kind))
+def test_masked_autoencoder_and_classifier_are_their_parts(kind):
+    tokens, valid, masked = draw(M, B, L, S), ragged([9, 4, 1]).expand(M, B, L), draw(M, B, L) > 0.5
+    recovers = busy(initialise(MaskedAutoencoder(config(kind), M), (0, 1)))
+    guess = recovers(tokens, valid, masked)
+    classifies = busy(initialise(Classifier(config(kind), HEAD, M), (0, 1)))
+    scores, logits = classifies(tokens, valid)
+    for m in range(M):
+        states = recovers.encoder(tokens, valid, masked)[m]
+        assert close(guess[m], plain_linear(recovers.reconstruct, m)(states))
+        alone = member(recovers, MaskedAutoencoder(config(kind)), m)
+        assert alone(tokens[m], valid[m], masked[m]).shape == (B, L, S)
+        assert close(alone(tokens[m], valid[m], masked[m])[valid[m]], guess[m][valid[m]])
+        pooled = pool(classifies.encoder(tokens, valid)[m], valid[m])
+        out = plain_linear(classifies.head.linear, m)(plain_norm(classifies.head.norm, m)(pooled))
+        alone = member(classifies, Classifier(config(kind), HEAD), m)
+        assert close(torch.cat((scores[m], logits[m]), -1), out)
+        assert close(torch.cat(alone(tokens[m], valid[m]), -1), out)
+        exceedance = classifies.head.exceedance_logits(scores)
+        assert exceedance.shape == (M, B, 2, 3) and close(alone.head.exceedance_logits(scores[m]), exceedance[m])
+
+
+def test_cut_points_are_softplus_steps():
+    head, scores = Head(HEAD, 4, M), draw(M, B, 2)
+    head.cuts.data = raw = 5 * draw(M, 2, 3)
+    cuts = scores[:, :, :, None] - head.exceedance_logits(scores)
+    assert (cuts.diff(dim=-1) > 0).all()
+    assert close(cuts[:, 0, :, 0], raw[..., 0])
+    assert close(cuts[:, 1, :, 2], raw[..., 0] + torch.log1p(raw[..., 1].exp()) + torch.log1p(raw[..., 2].exp()))
+
+
+def test_a_head_begins_at_its_labels_own_distribution():
+    head = Head(HeadConfig((0.5, 1.5, 2.5), 2), 4, M)
+    # above each threshold: .75, .5, .25 of the first emotion, .5 and then ties of the second
+    head.start_at(1, torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 3.0], [3.0, 3.0]]))
+    given = torch.sigmoid(head.exceedance_logits(torch.zeros(M, 1, 2)))[1, 0]
+    assert close(given[0], torch.tensor([0.75, 0.5, 0.25]))
+    # ties are parted by steps of .01, and a logistic curve is nowhere steeper than a quarter
+    assert close(given[1], torch.full((3,), 0.5), 2 * 0.01 / 4 + 1e-6)
+    assert not head.cuts[0].any()
+    head.start_at(0, torch.tensor([[0.0, 3.0]]))  # certain: no share of 0 or 1, which no finite cut point gives
+    given = torch.sigmoid(head.exceedance_logits(torch.zeros(M, 1, 2)))[0, 0]
+    assert ((given - torch.tensor([[0.0] * 3, [1.0] * 3])).abs() < 2 * 0.01 / 4 + 1e-3 + 1e-6).all()
+
+
+def test_an_l1_head_begins_at_its_labels_median():
+    head = Head(HeadConfig((0.5,), 2, categories=3, kind="l1"), 4, M)
+    head.start_at(1, torch.tensor([[0.0, 1.0], [1.0, 1.0], [3.0, 2.0]]))
+    assert head.linear.bias.tolist() == [[0] * 5, [1, 1, 0, 0, 0]]
+
+
+# --- members
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_initialise_is_a_function_of_each_members_seed(kind):
     torch.manual_seed(1)
-    first = initialise(shapes, 3)
+    both = initialise(Classifier(config(kind), HEAD, M), (3, 4))
     torch.manual_seed(2)
-    again, other = initialise(shapes, 3), initialise(shapes, 4)
-    assert list(first) == list(shapes)
-    for name, value in first.items():
-        assert value.shape == shapes[name] and torch.equal(value, again[name])
-    assert not torch.equal(first["token.weight"], other["token.weight"])
-    # a head drawn after it changes nothing of the backbone
-    longer = initialise({**shapes, **head_shapes(HeadConfig((0.5,)), 2 * W)}, 3)
-    assert all(torch.equal(longer[name], value) for name, value in first.items())
+    for m, seed in enumerate((3, 4)):
+        alone = initialise(Classifier(config(kind), HEAD), [seed])
+        for name, value in member_state(both, m).items():
+            assert torch.equal(value, alone.state_dict()[name]), name
+    assert not torch.equal(*both.encoder.token.weight)
+    # a head drawn after it changes nothing of the encoder
+    short = initialise(Encoder(config(kind)), [3])
+    assert all(torch.equal(v, both.encoder.state_dict()[n][:1]) for n, v in short.state_dict().items() if n[0] != "l")
 
 
 def test_first_weights_keep_the_scale_of_what_goes_in():
-    shapes = {"a.weight": (400, 300), "layer0.weight_hh": (300, 400), "n.scale": (3,), "n.shift": (3,), "a.bias": (4,)}
-    params = initialise(shapes, 0)
-    for name in ("a.weight", "layer0.weight_hh"):
-        # 1/sqrt(fan in), within 4.5 standard errors of a deviation of 120,000 draws
-        assert float(params[name].std()) == pytest.approx(0.05, rel=4.5 / math.sqrt(2 * 120_000))
-    assert params["n.scale"].tolist() == [1] * 3 and params["n.shift"].tolist() == [0] * 3
-    assert not params["a.bias"].any()
+    net = initialise(MaskedAutoencoder(config(features=200, width=400)), [0])
+    recurrent = initialise(Encoder(config("gru", width=400)), [0]).layers[0]
+    for weight in (net.encoder.token.weight, net.encoder.layers[0].attention.qkv.weight, recurrent.weight_hh_l0):
+        fan_in = 200 if weight is recurrent.weight_hh_l0 else 400
+        # 1/sqrt(fan in), within 4.5 standard errors of a deviation of as many draws
+        assert float(weight.detach().std()) == pytest.approx(fan_in**-0.5, rel=4.5 / math.sqrt(2 * weight.numel()))
+    for name, parameter in [*net.named_parameters(), *recurrent.named_parameters()]:
+        if "bias" in name:
+            assert not parameter.any(), name
+        if name.endswith("norm.weight"):
+            assert (parameter == 1).all(), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_are_loaded_and_taken_out(kind):
+    pretrained = [busy(MaskedAutoencoder(config(kind)), seed) for seed in range(3)]
+    net = Classifier(config(kind), HEAD, 3)
+    before = copy.deepcopy(net.head.state_dict())
+    load_members(net, [one.state_dict() for one in pretrained])  # of which it has no reconstruct
+    for m, one in enumerate(pretrained):
+        taken = member_state(net.encoder, m)
+        assert taken.keys() == one.encoder.state_dict().keys()
+        assert all(torch.equal(taken[name], value) for name, value in one.encoder.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in net.head.state_dict().items())
+
+
+def test_shuffled_weights_keep_their_values_and_lose_their_places():
+    state = encoder().state_dict()
+    mixed = shuffled(state, 1)
+    assert list(mixed) == list(state)
+    for name, value in state.items():
+        assert mixed[name].shape == value.shape
+        assert torch.equal(mixed[name].flatten().sort().values, value.flatten().sort().values)
+    weight = state["token.weight"]
+    assert not torch.equal(mixed["token.weight"], weight)
+    assert torch.equal(mixed["token.weight"], shuffled(state, 1)["token.weight"])
+    assert not torch.equal(mixed["token.weight"], shuffled(state, 2)["token.weight"])
 
 
 def test_depth_counts_from_the_head_down():
-    names = ("head.weight", "last.scale", "layer2.feed.in.weight", "layer0.weight_ih", "token.bias", "mask")
-    assert [depth_of(name, 3) for name in names] == [0, 1, 1, 3, 4, 4]
+    depth = {name: depth_of(name, 3) for name, _ in Classifier(config(layers=3), HEAD).named_parameters()}
+    depth |= {name: depth_of(name, 3) for name, _ in Encoder(config("gru", layers=3), M).named_parameters()}
+    assert depth["head.linear.weight"] == depth["head.cuts"] == 0
+    assert depth["encoder.norm.weight"] == depth["encoder.layers.2.attention.norm.bias"] == 1
+    assert depth["encoder.layers.0.feedforward.up.weight"] == depth["layers.1.weight_ih_l0_reverse"] == 3
+    assert depth["layers.0.bias_hh_l2"] == 1
+    assert depth["encoder.token.bias"] == depth["encoder.mask.weight"] == 4
 
 
-def test_members_are_stacked_and_taken_out():
-    models = [initialise(backbone_shapes(config()), seed) for seed in range(3)]
-    stacked = stack_members(models)
-    assert all(torch.equal(model.member(stacked, 2)[name], value) for name, value in models[2].items())
+# --- ordinary modules
+
+
+def test_parameters_are_those_of_torch():
+    edges = [nn.Linear(S, W), nn.LayerNorm(W), nn.Embedding(1, W)]  # the last is the mask token
+    for kind, layers in (
+        (
+            "transformer",
+            nn.TransformerEncoder(nn.TransformerEncoderLayer(W, HEADS, 4 * W), 2, enable_nested_tensor=False),
+        ),
+        ("gru", nn.GRU(W, W // 2, 2, bidirectional=True)),
+    ):
+        expected = sum(p.numel() for part in (layers, *edges) for p in part.parameters())
+        assert sum(p.numel() for p in Encoder(config(kind), M).parameters()) == M * expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_classifier_is_stored_copied_and_converted(kind, members):
+    net = busy(initialise(Classifier(config(kind), HEAD, members), range(members)))
+    tokens, valid = draw(members, B, L, S), ragged([9, 4, 1]).expand(members, B, L)
+    scores, logits = net(tokens, valid)
+    again = Classifier(config(kind), HEAD, members)
+    assert not again.load_state_dict(net.state_dict()).missing_keys
+    double = copy.deepcopy(net).to(torch.float64)
+    with torch.no_grad():
+        double.head.linear.bias += 1
+    assert torch.equal(net(tokens, valid)[0], scores) and torch.equal(again(tokens, valid)[1], logits)
+    assert double(tokens.double(), valid)[0].dtype == torch.float64
+    assert close(double(tokens.double(), valid)[0].float(), scores + 1, 1e-4)
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
+def test_torch_compile_captures_the_whole_classifier(backend):
+    net = busy(initialise(Classifier(config(layers=1), HEAD, M), range(M)))
+    tokens, valid = draw(M, B, L, S), ragged([9, 4, 1]).expand(M, B, L)
+    found = torch.compile(net, fullgraph=True, backend=backend)(tokens, valid)
+    for ours, theirs in zip(net(tokens, valid), found, strict=True):
+        assert close(ours, theirs)
+    ours, theirs = (
+        torch.autograd.grad(out[0].sum(), net.encoder.token.weight)[0] for out in (net(tokens, valid), found)
+    )
+    assert close(ours, theirs, 1e-4)
+
+
+@pytest.fixture
+def alone_in_a_group():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def loss_of(net: nn.Module, parallel: nn.Module, tokens: torch.Tensor, valid: torch.Tensor, masked: torch.Tensor):
+    """A mean over clips to which each parameter that trains adds something."""
+    if isinstance(net, MaskedAutoencoder):
+        return parallel(tokens, valid, masked).square().mean()
+    scores, logits = parallel(tokens, valid)
+    return net.head.exceedance_logits(scores).square().mean() + logits.square().mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("made", [MaskedAutoencoder, lambda shape: Classifier(shape, HEAD)])
+def test_data_parallel_gradients_are_those_of_the_module(alone_in_a_group, kind, made):
+    given = draw(B, L, S), ragged([9, 4, 1]), draw(B, L) > 0.5
+    net = busy(made(config(kind)))
+    parallel = DistributedDataParallel(net)
+    for _ in range(2):  # the second pass finds out which gradients of the first one never came
+        net.zero_grad()
+        loss_of(net, parallel, *given).backward()
+    trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    expected = torch.autograd.grad(loss_of(net, net, *given), list(trained.values()))
+    assert all(close(p.grad, g) for p, g in zip(trained.values(), expected, strict=True))
+    frozen = {name for name, _ in net.named_parameters()} - trained.keys()
+    assert frozen == (set() if made is MaskedAutoencoder else {"encoder.mask.weight"})  # a classifier masks nothing
+
+
+TWO = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import torch
+from test_model import *
+rank = int(sys.argv[4])
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
+given = draw(4, L, S), everything(4, L), draw(4, L) > 0.5
+for made in (MaskedAutoencoder, lambda shape: Classifier(shape, HEAD)):
+    net = busy(made(config()), seed=9 * rank)  # of which the first process's weights win
+    parallel = DistributedDataParallel(net)
+    for _ in range(2):
+        net.zero_grad()
+        loss_of(net, parallel, *(x[2 * rank : 2 * rank + 2] for x in given)).backward()
+    trained = [p for p in net.parameters() if p.requires_grad]
+    expected = torch.autograd.grad(loss_of(net, net, *given), trained)
+    assert all(close(p.grad, g) for p, g in zip(trained, expected, strict=True))
+    weights = busy(made(config())).state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in net.state_dict().items())
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_batch(tmp_path):
+    """Each sees one half, and both have the gradients of the whole."""
+    here = Path(__file__).parent
+    words = [sys.executable, "-c", TWO, here, here.parent, tmp_path / "store"]
+    processes = [
+        subprocess.Popen([*map(str, words), str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)
+    ]
+    for process in processes:
+        _, problem = process.communicate(timeout=120)
+        assert process.returncode == 0, problem

@@ -223,7 +223,7 @@ class Encoder(nn.Module):
         if x.dim() == 3:
             valid, masked = (None if part is None else part[None] for part in (valid, masked))
             return self(x[None], valid, masked)[0]
-        if x.shape[-1] != self.config.token_size:
+        if x.shape[-1] == self.config.features:  # with a stack of 1 tokens too, which stay as they are
             x, valid = to_tokens(x, torch.isfinite(x).any(-1) if valid is None else valid, self.config.stack)
         x = self.token(x)
         if masked is not None:
@@ -302,6 +302,8 @@ class Classifier(nn.Module):
     def __init__(self, config: EncoderConfig, head: HeadConfig, members: int = 1):
         super().__init__()
         self.encoder, self.head = Encoder(config, members), Head(head, 2 * config.width, members)
+        # nothing is masked here, and DistributedDataParallel would wait for the gradient
+        self.encoder.mask.requires_grad_(False)
 
     def pooled(self, tokens: Tensor, valid: Tensor) -> Tensor:
         """(B, L, S), (B, L) -> (B, 2W)."""
