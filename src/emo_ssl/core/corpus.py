@@ -13,12 +13,15 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from emo_ssl.core import metrics
 from emo_ssl.utils.io import PARTIAL, UserError, atomic_path, disk_full, is_disk_full, read_json, sync, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd  # opening a corpus, or loading a model, needs none
 
 FORMAT = 2
 SPLITS = ("train", "valid", "test", "none")
@@ -194,7 +197,7 @@ class Corpus:
         cls,
         folder: Path | str,
         frames: Mapping[str, object],
-        labels: pd.DataFrame,
+        labels: "pd.DataFrame",
         frame_rate: float,
         folds: int = 5,
         feature_names: Sequence[str] | None = None,
