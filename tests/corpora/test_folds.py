@@ -1,11 +1,10 @@
-import json
 import re
 
 import numpy as np
 import pytest
 
 from emo_ssl.core.corpus import SPLITS
-from emo_ssl.corpora.folds import HASH_SHARES, hash_split, read_folds, refuse_foreign_folds, split_of_word
+from emo_ssl.corpora.folds import HASH_SHARES, hash_split, read_folds, refuse_foreign_folds
 from emo_ssl.utils.io import UserError
 
 TRAIN, VALID, TEST = (SPLITS.index(name) for name in ("train", "valid", "test"))
@@ -22,8 +21,7 @@ def folds_in(tmp_path, name, text):
     ("name", "text"),
     [
         ("f.json", '{"train": ["a", "-b_3"], "valid": ["127470"], "test": ["d"]}'),
-        ("f.json", '{"Train": ["a", "-b_3"], "dev": [127470], "test": ["d"]}'),
-        ("f.JSON", '\ufeff{"train": ["a", "-b_3"], "validation": ["127470"], "test": ["d"]}'),
+        ("f.JSON", '\ufeff{"Train": ["a", "-b_3"], "dev-set": [127470], "test": ["d"]}'),
         ("f.json", '{"train_1": ["a"], "train_2": ["-b_3"], "val": ["127470"], "test": ["d", "d"]}'),
         ("f.csv", "video,split\na,train\n-b_3,train\n127470,valid\nd,test\n"),
         ("f.csv", "n,Fold, ID \n1,TRAIN,a\n2,train,-b_3\n3, val ,127470\n4,test, d\n"),
@@ -39,36 +37,25 @@ def test_one_video_is_enough(tmp_path):
     assert read_folds(folds_in(tmp_path, "f.json", '{"train": [], "test": ["d"]}')) == {"d": TEST}
 
 
-TOUCH = "__import__('pathlib').Path({marker!r}).touch()"
-
-
-@pytest.mark.parametrize("statement", [TOUCH, f"train_fold = [{TOUCH}]"])
-def test_a_python_file_is_never_run(tmp_path, statement):
+def test_a_python_file_is_never_run(tmp_path):
     marker = tmp_path / "marker"
-    code = statement.format(marker=str(marker))
-    path = folds_in(tmp_path, "f.py", f"{code}\nstandard_test_fold = ['d']\n")
-    if code.startswith("train"):
-        with pytest.raises(UserError, match="no lists of video ids"):
-            read_folds(path)
-    else:
-        assert read_folds(path) == {"d": TEST}
+    touch = f"__import__('pathlib').Path({str(marker)!r}).touch()"
+    assert read_folds(folds_in(tmp_path, "f.py", f"{touch}\nstandard_test_fold = ['d']\n")) == {"d": TEST}
+    with pytest.raises(UserError, match="no lists of video ids"):
+        read_folds(folds_in(tmp_path, "f.py", f"train_fold = [{touch}]\nstandard_test_fold = ['d']\n"))
     assert not marker.exists()
-    exec(compile(path.read_text(), "f.py", "exec"), {})  # the file would indeed do it if run
-    assert marker.exists()
 
 
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("f.json", "", "the file is empty"),
         ("f.csv", " \n", "the file is empty"),
-        ("f.json", "{}", "names no video at all"),
         ("f.json", '{"train": [], "test": []}', "names no video at all"),
         ("f.py", "x = 1\n", "names no video at all"),
         ("f.json", '["a", "b"]', "no lists of video ids"),
         ("f.json", '{"train": "abc"}', "`train` is not a list of video ids"),
         ("f.json", '{"train": [["a"]]}', "`train` is not a list of video ids"),
-        ("f.json", '{"train": ["a"], "spare": ["b"]}', "`spare` is none of train, valid, test"),
+        ("f.json", '{"train": ["a"], "trainers": ["b"]}', "`trainers` is none of train, valid, test"),
         ("f.json", '{"train": ["a"', "no lists of video ids"),
         ("f.json", "[" * 100_000, "no lists of video ids"),
         ("f.csv", "a,train\nb,test\n", "expected the columns video and split"),
@@ -78,15 +65,8 @@ def test_a_python_file_is_never_run(tmp_path, statement):
         ("f.csv", "video,split\n" + "x" * 200_000 + ",train\n", "no lists of video ids"),
         ("f.py", "standard_train_fold = [", "no lists of video ids"),
         ("f.py", "standard_train_fold = {'a'}", "`standard_train_fold` is not a list"),
-        ("f.py", "standard_train_fold = 'abc'", "`standard_train_fold` is not a list"),
         ("f.txt", "a train", r"folds are read from \.json, \.csv or \.py"),
-        ("f.json", "<!DOCTYPE html>", "no lists of video ids"),
-        (
-            "f.json",
-            '{"train": ["a"], "test": ["b", "a"]}',
-            "video a stands in both train and test, which would leak",
-        ),
-        ("f.csv", "video,split\na,valid\na,test\n", "video a stands in both valid and test"),
+        ("f.json", '{"train": ["a"], "test": ["b", "a"]}', "video a stands in both train and test, which would leak"),
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(tmp_path, name, text, sentence):
@@ -102,22 +82,7 @@ def test_a_missing_file_or_a_folder_is_refused(tmp_path, name):
         read_folds(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    ("word", "split"),
-    [
-        ("standard_train_fold", "train"),
-        ("Test", "test"),
-        ("dev-set", "valid"),
-        ("valid", "valid"),
-        ("trainers", None),
-        ("", None),
-    ],
-)
-def test_split_of_word(word, split):
-    assert split_of_word(word) == split
-
-
-def test_folds_are_foreign_when_more_than_half_of_their_videos_are_unknown(tmp_path):
+def test_folds_are_foreign_when_more_than_half_of_their_videos_are_unknown():
     split_of = {"a": TRAIN, "b": TRAIN, "c": VALID, "d": TEST}
     assert refuse_foreign_folds("f.json", split_of, {"a", "b", "z"}) is None
     with pytest.raises(UserError, match=r"f\.json: 3 of the 4 videos it names \(such as b\) are in neither data file"):
@@ -135,8 +100,7 @@ def test_hash_split_has_its_shares():
     """Each share of 20,000 ids within four standard errors of the stated one."""
     count = 20_000
     splits = np.array([hash_split(f"video-{i}") for i in range(count)])
-    assert sum(share for _, share in HASH_SHARES) == pytest.approx(1)
-    for name, share in (("train", 0.7), ("valid", 0.1), ("test", 0.2)):
+    for name, share in HASH_SHARES:
         error = np.sqrt(share * (1 - share) / count)
         assert abs((splits == SPLITS.index(name)).mean() - share) < 4 * error
 
@@ -144,4 +108,3 @@ def test_hash_split_has_its_shares():
 def test_real_folds(real_data):
     split_of = read_folds(real_data / "mosei" / "folds.json")
     assert [list(split_of.values()).count(code) for code in (TRAIN, VALID, TEST)] == [2249, 300, 678]
-    assert json.loads((real_data / "mosei" / "folds.json").read_text()).keys() == {"train", "valid", "test"}

@@ -4,6 +4,7 @@ import ast
 import csv
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from emo_ssl.core.corpus import SPLITS
@@ -19,7 +20,7 @@ LEAST_KNOWN_SHARE = 0.5
 
 
 def split_of_word(name: str) -> str | None:
-    """`standard_train_fold`, `dev`, `Test` -> the split that the name speaks of."""
+    """`standard_train_fold`, `dev`, `Test` -> the split that the name means."""
     return next((split for part in name.lower().replace("-", "_").split("_") if (split := WORDS.get(part))), None)
 
 
@@ -31,38 +32,35 @@ def read_folds(path: Path | str) -> dict[str, int]:
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if not text.strip():
         raise UserError(f"{path}: the file is empty; expected lists of video ids for train, valid and test.")
-    readers = {".json": lists_in_json, ".csv": lists_in_csv, ".py": lists_in_python}
+    readers = {".json": pairs_in_json, ".csv": pairs_in_csv, ".py": pairs_in_python}
     if path.suffix.lower() not in readers:
         raise UserError(f"{path}: folds are read from .json, .csv or .py files; save it as one of these.")
     try:
-        lists = readers[path.suffix.lower()](text)
+        pairs = readers[path.suffix.lower()](text)
     except (ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError, csv.Error) as problem:
         raise UserError(
             f"{path}: no lists of video ids for train, valid and test found ({problem or 'wrong shape'})."
         ) from problem
-    if not any(lists.values()):
+    if not pairs:
         raise UserError(f"{path}: names no video at all; expected lists of ids for train, valid and test.")
-    return assign(path, lists)
-
-
-def assign(path: Path, lists: dict[str, list[str]]) -> dict[str, int]:
     split_of: dict[str, int] = {}
-    for split, videos in lists.items():
-        for video in videos:
-            code = SPLITS.index(split)
-            if split_of.setdefault(str(video), code) != code:
-                raise UserError(
-                    f"{path}: video {video} stands in both {SPLITS[split_of[str(video)]]} and {split}, "
-                    "which would leak; leave it in one."
-                )
+    for video, split in pairs:
+        first = SPLITS[split_of.setdefault(video, SPLITS.index(split))]
+        if first != split:
+            raise UserError(
+                f"{path}: video {video} stands in both {first} and {split}, which would leak; leave it in one."
+            )
     return split_of
 
 
-def lists_in_json(text: str) -> dict[str, list[str]]:
-    return lists_by_name(json.loads(text).items())
+Pairs = list[tuple[str, str]]  # (video, split)
 
 
-def lists_in_python(text: str) -> dict[str, list[str]]:
+def pairs_in_json(text: str) -> Pairs:
+    return pairs_in_lists(json.loads(text).items())
+
+
+def pairs_in_python(text: str) -> Pairs:
     """Assignments of list literals, read as data: the file is parsed, never run."""
     found = []
     for statement in ast.parse(text).body:
@@ -70,35 +68,33 @@ def lists_in_python(text: str) -> dict[str, list[str]]:
             name = statement.targets[0].id
             if split_of_word(name):
                 found.append((name, ast.literal_eval(statement.value)))
-    return lists_by_name(found)
+    return pairs_in_lists(found)
 
 
-def lists_by_name(found) -> dict[str, list[str]]:
-    lists: dict[str, list[str]] = {}
-    for name, videos in found:
-        split = split_of_word(name)
-        if split is None:
-            raise ValueError(f"`{name}` is none of train, valid, test")
+def pairs_in_lists(lists: Iterable[tuple[str, object]]) -> Pairs:
+    pairs = []
+    for name, videos in lists:
         if not isinstance(videos, list | tuple) or not all(isinstance(v, str | int) for v in videos):
             raise ValueError(f"`{name}` is not a list of video ids")
-        lists.setdefault(split, []).extend(str(v) for v in videos)
-    return lists
+        pairs += [(str(video), known_split(name)) for video in videos]
+    return pairs
 
 
-def lists_in_csv(text: str) -> dict[str, list[str]]:
+def pairs_in_csv(text: str) -> Pairs:
     rows = list(csv.DictReader(text.splitlines()))
     columns = {name.strip().lower(): name for name in (rows[0] if rows else {}) if name}
     video = next((columns[name] for name in ("video", "id", "file") if name in columns), None)
     split = next((columns[name] for name in ("split", "fold", "set") if name in columns), None)
     if video is None or split is None:
         raise ValueError("expected the columns video and split")
-    lists: dict[str, list[str]] = {}
-    for row in rows:
-        word = split_of_word(row[split].strip())
-        if word is None:
-            raise ValueError(f"`{row[split]}` is none of train, valid, test")
-        lists.setdefault(word, []).append(row[video].strip())
-    return lists
+    return [(row[video].strip(), known_split(row[split].strip())) for row in rows]
+
+
+def known_split(name: str) -> str:
+    split = split_of_word(name)
+    if split is None:
+        raise ValueError(f"`{name}` is none of train, valid, test")
+    return split
 
 
 def refuse_foreign_folds(path: Path | str, split_of: dict[str, int], known: set[str]) -> None:

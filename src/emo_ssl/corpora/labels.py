@@ -1,8 +1,9 @@
 """A label table, cleaned row by row: each row is kept, mended or dropped, and each fate is counted."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ class LabelRows:
     end: np.ndarray  # (N,)
     values: np.ndarray  # (N, 6) float64, the emotions in the order of EMOTIONS
     fate: np.ndarray  # (N,) str
-    mended: dict[str, np.ndarray]  # repair -> (N,) bool
     unused: list[str]  # the file's columns that are no emotion of ours
+    mended: dict[str, np.ndarray] = field(default_factory=dict)  # repair -> (N,) bool
 
     def __len__(self) -> int:
         return len(self.video)
@@ -60,8 +61,8 @@ def plain(name: str) -> str:
     return SYNONYMS.get(name.strip().lower(), name.strip().lower())
 
 
-def emotion_columns(path: Path, names: Iterable[str]) -> list[int]:
-    """Which column holds which emotion, by name: the order differs between releases."""
+def emotion_columns(path: Path, names: Sequence[str]) -> list[int]:
+    """Where each emotion stands among the columns."""
     found = [plain(name) for name in names]
     missing = [emotion for emotion in EMOTIONS if emotion not in found]
     if missing:
@@ -81,40 +82,31 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
             "give the names with --label-names sentiment,happy,sad,anger,surprise,disgust,fear in the file's order."
         )
     columns = emotion_columns(labels.path, names)
-    videos, rows, intervals, values, seen = [], [], [], [], {}
+    videos, rows, intervals, values, count = [], [], [], [], Counter()
     for key in in_order(labels.keys):
         table, times = labels.read(key)
-        if not len(table):
-            continue
-        if table.shape[1] != len(names):
+        if len(table) and table.shape[1] != len(names):
             raise UserError(
                 f"{labels.path}: `{key}` has {table.shape[1]} columns for the {len(names)} names "
                 f"{', '.join(names)}; give the right names with --label-names."
             )
-        video = base_of(key)
-        start = seen.get(video, 0)
-        seen[video] = start + len(table)
-        videos += [video] * len(table)
-        rows.append(np.arange(start, start + len(table)))
-        intervals.append(times)
-        values.append(table[:, columns])
+        if len(table):
+            video = base_of(key)
+            videos += [video] * len(table)
+            rows += range(count[video], count[video] + len(table))
+            count[video] += len(table)
+            intervals.append(times)
+            values.append(table[:, columns].astype(np.float64))
     if not videos:
         raise UserError(f"{labels.path}: holds no labelled segment; is it the label file?")
-    times = np.concatenate(intervals)
-    return LabelRows(
-        video=np.array(videos, dtype=np.str_),
-        row=np.concatenate(rows),
-        start=times[:, 0],
-        end=times[:, 1],
-        values=np.concatenate(values).astype(np.float64),
-        fate=np.full(len(videos), KEPT, dtype="U40"),
-        mended={},
-        unused=[name for name in names if plain(name) not in EMOTIONS],
-    )
+    start, end = np.concatenate(intervals).T
+    fate = np.full(len(videos), KEPT, dtype="U40")
+    unused = [name for name in names if plain(name) not in EMOTIONS]
+    return LabelRows(np.array(videos), np.array(rows), start, end, np.concatenate(values), fate, unused)
 
 
 def clean(labels: LabelRows, path: Path) -> None:
-    """Judge what the table alone can tell: missing labels, impossible intervals, duplicates, values out of range."""
+    """Drop what the table alone shows to be unusable: missing labels, impossible intervals, duplicates; clamp values."""
     labels.drop(np.isnan(labels.values).any(1), "label is NaN")
     labels.drop(np.isinf(labels.values).any(1), "label is infinite")
     labels.drop(~(np.isfinite(labels.start) & np.isfinite(labels.end)), "interval is not a number")
@@ -133,12 +125,10 @@ def clean(labels: LabelRows, path: Path) -> None:
 
 
 def duplicates(labels: LabelRows) -> np.ndarray:
-    """True where a kept earlier row of the same video has the same interval to the millisecond."""
-    candidates = np.flatnonzero(labels.kept)
-    keys = [(labels.video[i], round(labels.start[i] * 1000), round(labels.end[i] * 1000)) for i in candidates.tolist()]
-    again = np.zeros(len(labels), bool)
-    seen: set = set()
-    for i, key in zip(candidates, keys, strict=True):
+    """True where a kept earlier row of the same video has the same interval to the millisecond, (N,)."""
+    again, seen = np.zeros(len(labels), bool), set()
+    for i in np.flatnonzero(labels.kept).tolist():
+        key = labels.video[i], round(labels.start[i] * 1000), round(labels.end[i] * 1000)
         again[i] = key in seen
         seen.add(key)
     return again

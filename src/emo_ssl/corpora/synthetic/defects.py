@@ -10,6 +10,14 @@ from emo_ssl.corpora.synthetic.geometry import FRAME_RATE
 NARROW = 43  # columns of an older COVAREP export
 TYPO_ROOT = "COAVAREP"  # as it stands in files that circulate
 
+# Rows added behind a video's own: start and end, counted from the end of the video in seconds.
+ADDED_ROWS = {
+    "interval wholly beyond the end": (1.0, 5.0),
+    "interval partly beyond the end": (-0.5, 2.0),
+    "segment under 0.3 s": (-0.5, -0.3),
+    "zero-length interval": (-0.5, -0.5),
+    "reversed interval": (-0.1, -0.5),
+}
 # A video has at most one of these.
 KINDS = (
     "non-finite values",
@@ -18,16 +26,12 @@ KINDS = (
     "acoustic video without labels",
     "video in no fold",
     "fold video absent",
-    "interval wholly beyond the end",
-    "interval partly beyond the end",
-    "segment under 0.3 s",
     "value above 3",
-    "zero-length interval",
-    "reversed interval",
     "duplicated segment",
     "unsorted acoustic rows",
     "float64 features",
     "NaN label",
+    *ADDED_ROWS,
 )
 FIRST = 40  # among this many videos every kind occurs once
 RATE = 0.002  # chance of each kind in every later video
@@ -44,7 +48,7 @@ class Video:
     times: np.ndarray  # (T, 2)
     intervals: np.ndarray | None  # (n, 2) seconds, in the order of the rows
     labels: np.ndarray | None  # (n, 7)
-    sound: np.ndarray  # (n,) bool: the row is one the generator meant, whose label belongs to its frames
+    meant: np.ndarray  # (n,) bool: a row as the generator meant it, whose label belongs to its frames
     extra_fold_id: str | None = None
     planted: dict[str, int] = field(default_factory=dict)  # kind -> how many values, rows or videos
 
@@ -60,53 +64,41 @@ def plan(seed: int, index: int) -> str | None:
 
 
 def plant(kind: str, video: Video, rng: np.random.Generator, tail_label: np.ndarray) -> None:
-    """Damage one video. `tail_label` (7,) is a rating of its last stretch, for rows that are added there."""
-    frames, end = len(video.features), len(video.features) / FRAME_RATE
-    row = int(rng.integers(len(video.labels)))
-    count = 1
+    """Damage one video. `tail_label` (7,) is a label of its last stretch, for rows that are added there."""
+    frames, row = len(video.features), int(rng.integers(len(video.labels)))
+    video.planted[kind] = 20 if kind == "non-finite values" else 1
     if kind == "non-finite values":
-        count = 20
-        where = rng.choice(frames, count, replace=False)
-        columns = np.delete(np.arange(WIDTH), COLUMN["peakSlope"])[rng.integers(0, WIDTH - 1, count)]
-        video.features[where, columns] = np.resize(np.array([np.nan, np.inf, -np.inf], np.float32), count)
+        where = rng.choice(frames, 20, replace=False)
+        columns = np.delete(np.arange(WIDTH), COLUMN["peakSlope"])[rng.integers(0, WIDTH - 1, 20)]
+        video.features[where, columns] = np.resize(np.array([np.nan, np.inf, -np.inf], np.float32), 20)
     elif kind == "43 columns":
         video.features = video.features[:, :NARROW].copy()
     elif kind == "labelled video without frames":
         video.features = None
     elif kind == "acoustic video without labels":
         video.labels = video.intervals = None
-        video.sound = np.zeros(0, bool)
+        video.meant = np.zeros(0, bool)
     elif kind == "video in no fold":
         video.split = None
     elif kind == "fold video absent":
         video.extra_fold_id = f"absent-{video.id}"
     elif kind == "value above 3":
         video.labels[row, 1 + int(rng.integers(6))] = 10 / 3
-        video.sound[row] = False
+        video.meant[row] = False
     elif kind == "NaN label":
         video.labels[row] = np.nan
-        video.sound[row] = False
+        video.meant[row] = False
     elif kind == "unsorted acoustic rows":
-        cut = frames // 3
-        order = np.concatenate([np.arange(cut, frames), np.arange(cut)])
-        video.features, video.times = video.features[order], video.times[order]
+        video.features, video.times = (np.roll(part, frames // 3, axis=0) for part in (video.features, video.times))
     elif kind == "float64 features":
         video.features = video.features.astype(np.float64)
     elif kind == "duplicated segment":
-        add_row(video, *video.intervals[row], video.labels[row])
+        add_row(video, video.intervals[row], video.labels[row])
     else:
-        start, stop = {
-            "interval wholly beyond the end": (end + 1.0, end + 5.0),
-            "interval partly beyond the end": (end - 0.5, end + 2.0),
-            "segment under 0.3 s": (end - 0.5, end - 0.3),
-            "zero-length interval": (end - 0.5, end - 0.5),
-            "reversed interval": (end - 0.1, end - 0.5),
-        }[kind]
-        add_row(video, start, stop, tail_label)
-    video.planted[kind] = count
+        add_row(video, frames / FRAME_RATE + np.array(ADDED_ROWS[kind]), tail_label)
 
 
-def add_row(video: Video, start: float, end: float, label: np.ndarray) -> None:
-    video.intervals = np.concatenate([video.intervals, [[start, end]]])
-    video.labels = np.concatenate([video.labels, label[None]])
-    video.sound = np.append(video.sound, False)
+def add_row(video: Video, interval: np.ndarray, label: np.ndarray) -> None:
+    video.intervals = np.concatenate([video.intervals, [interval]])
+    video.labels = np.concatenate([video.labels, [label]])
+    video.meant = np.append(video.meant, False)

@@ -1,7 +1,7 @@
-"""Frames of made-up speech: phones above all, then the voice and its channel, then rhythms, then a trace of emotion.
+"""Frames of made-up speech: phones above all, then the speaker and the channel, then rhythms, then a trace of emotion.
 
-Everything audible is a small number of factors (T, K), turned into 74 named features by one fixed matrix. Each group of
-factors owns a stated share of every feature's variance (SHARES), and emotion can enter in two places only:
+A frame is a sum over groups of factors, each turned into the 74 features by a fixed matrix. Each group owns a stated
+share of every feature's variance (SHARES), and emotion can enter in two of them only:
 
   static     an offset of the speech frames, linear in the six latent intensities;
   rhythm     twelve rotations, each a pair of factors that circle at a rate of about 1 to 5 turns a second. The rate
@@ -10,19 +10,25 @@ factors owns a stated share of every feature's variance (SHARES), and emotion ca
              the order of frames does.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.synthetic.geometry import FRAME_RATE
+from emo_ssl.corpora.synthetic.scenarios import Scenario
 
 WIDTH = len(FEATURE_NAMES)
 COLUMN = {name: i for i, name in enumerate(FEATURE_NAMES)}
 GATED = ("NAQ", "QOQ", "H1H2", "PSP")  # measured on glottal pulses: 0 where there are none
+ALMOST_ZERO = slice(COLUMN["HMPDM_0"], COLUMN["HMPDM_3"] + 1)  # in nearly every real video
+LIMITS = {
+    **{"NAQ": (0, 1), "QOQ": (0, 1), "PSP": (0, 2), "MDQ": (0, 1), "peakSlope": (-2, -0.001)},
+    **{"Rd": (0.3, 2.7), "Rd_conf": (0, 1)},
+}
 
-# Share of a feature's variance over all frames, by group of factors, in a scenario whose knobs are all 1.
+# Share of a feature's variance over all frames, by group of factors, in a scenario whose strengths are all 1.
 SHARES = {
     **{"phones": 0.46, "speaker": 0.14, "channel": 0.08, "rhythm": 0.15},
     **{"residual": 0.06, "noise": 0.10, "static": 0.01},
@@ -36,7 +42,7 @@ PAUSE = PHONES
 WORDS, LONGEST_WORD = 400, 8
 PHONE_FRAMES = 8.0  # 80 ms on average
 PAUSE_FRAMES = 30.0  # median
-PAUSE_CHANCE = 0.24  # after a word, for the average talker
+PAUSE_CHANCE = 0.24  # after a word, for the average speaker
 PAUSE_SHARE = 0.15  # of all frames; follows from the three above and is used to centre the features
 
 RHYTHMS = 12  # two for each emotion: one quickens with it, the other slows down
@@ -45,7 +51,7 @@ RHYTHM_KNOT = 80  # frames over which a rotation's position is forgotten
 RESIDUAL_KNOT = 8
 
 # Mean over real videos of the per-video mean, and its standard deviation, for COVAREP dimensions 0-35: numbers computed
-# from 922 videos of CMU-MOSEI (valid and test). Dimensions 36-39 are 0 in nearly every real video.
+# from 922 videos of CMU-MOSEI (valid and test). The other phase features have no statistics known to us: a guess.
 REAL_MEANS = np.array(
     [
         *(173.865, 0.63653, 0.07347, 0.2825, 0.82313, 0.31511, 0.11668, -0.31522, 1.53728, 0.50548, 0.26764),
@@ -62,8 +68,6 @@ REAL_SPREADS = np.array(
         *(0.0345, 0.03104, 0.0294, 0.02536, 0.02417),
     ]
 )
-MUTE = ("HMPDM_0", "HMPDM_1", "HMPDM_2", "HMPDM_3")
-MUTE_BREAKS = 0.08  # share of videos in which these four are not 0 throughout
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,10 @@ class Language:
     words: np.ndarray  # (WORDS, LONGEST_WORD) phone numbers, -1 beyond a word's end
     word_chance: np.ndarray  # (WORDS,)
     targets: np.ndarray  # (PHONES + 1, 12) where each phone draws the articulators
-    phone_frames: np.ndarray  # (PHONES,) mean length
+    phone_frames: np.ndarray  # (PHONES + 1,) mean length, of a pause too
     base_rates: np.ndarray  # (RHYTHMS,) turns a second
     loadings: dict[str, np.ndarray]  # group -> (factors, 74), squares in a column sum to the group's share
-    pause: np.ndarray  # (74,) what a pause changes
+    pause: np.ndarray  # (1, 74) what a pause changes
     centre: np.ndarray  # (74,)
     scale: np.ndarray  # (74,) one standard deviation of all frames
 
@@ -89,20 +93,9 @@ class Stretches:
     latents: np.ndarray  # (S, 6) emotions
     nuisance: np.ndarray  # (S, 6) drawn like them, carries nothing
 
-    @property
-    def of_frame(self) -> np.ndarray:
-        return np.repeat(np.arange(len(self.latents)), np.diff(self.edges))
-
-
-@dataclass(frozen=True)
-class Voice:
-    """How strongly a scenario lets each thing through; 1 is the share named in SHARES, in standard deviations."""
-
-    static: float
-    share: float
-    speaker: float
-    channel: float
-    channel_shift: float  # 0 for training videos; how far this video's channel lies from theirs
+    def over_frames(self, values: np.ndarray) -> np.ndarray:
+        """A value for each stretch, (S, K) -> one for each frame, (T, K)."""
+        return np.repeat(values, np.diff(self.edges), axis=0)
 
 
 def smooth_loadings(rng: np.random.Generator, factors: int) -> np.ndarray:
@@ -118,40 +111,34 @@ def language() -> Language:
     consonants = rng.integers(VOWELS, PHONES, (WORDS, LONGEST_WORD))
     syllabic = (np.arange(LONGEST_WORD) + rng.integers(0, 2, (WORDS, 1))) % 2 == 0
     words = np.where(syllabic, rng.integers(0, VOWELS, (WORDS, LONGEST_WORD)), consonants)
-    lengths = rng.integers(2, LONGEST_WORD + 1, WORDS)
-    words[np.arange(LONGEST_WORD) >= lengths[:, None]] = -1
+    words[np.arange(LONGEST_WORD) >= rng.integers(2, LONGEST_WORD + 1, (WORDS, 1))] = -1
     chance = 1 / (np.arange(WORDS) + 8.0)  # Zipf, flattened at the top
-    targets = rng.standard_normal((PHONES + 1, FACTORS["phones"]))
-    targets[:VOWELS, :4] += 0.8
-    targets[VOICED:PHONES, :4] -= 0.8
-    frames = PHONE_FRAMES * np.exp(rng.normal(0, 0.25, PHONES))
-    low, high = RATES
-    rates = low * (high / low) ** (rng.permutation(RHYTHMS) / (RHYTHMS - 1))
+    chance /= chance.sum()
+    lengths = np.append(PHONE_FRAMES * np.exp(rng.normal(0, 0.25, PHONES)), PAUSE_FRAMES)
+    rates = RATES[0] * (RATES[1] / RATES[0]) ** (rng.permutation(RHYTHMS) / (RHYTHMS - 1))
     loadings = {}
     for group, factors in FACTORS.items():
         matrix = smooth_loadings(rng, factors)
-        matrix *= np.sqrt(SHARES[group] / (matrix**2).sum(0))
-        loadings[group] = matrix
+        loadings[group] = matrix * np.sqrt(SHARES[group] / (matrix**2).sum(0))
     loadings["channel"][:, COLUMN["F0"]] = 0  # a microphone does not change the pitch
-    pause = 0.25 * smooth_loadings(rng, 1)[0]
-    pause[COLUMN["MCEP_0"]], pause[COLUMN["MCEP_1"]], pause[COLUMN["Rd_conf"]] = -1.9, -0.7, -0.8
+    pause = 0.25 * smooth_loadings(rng, 1)
+    pause[0, [COLUMN["MCEP_0"], COLUMN["MCEP_1"], COLUMN["Rd_conf"]]] = -1.9, -0.7, -0.8
     centre, scale = marginals()
-    built = Language(words, chance / chance.sum(), targets, frames, rates, loadings, pause, centre, scale)
-    return whitened(built, rng)
 
-
-def whitened(lang: Language, rng: np.random.Generator) -> Language:
-    """Move and turn the phone targets so that the articulators of running speech are uncorrelated with variance 1."""
-    phones = phone_sequence(rng, lang, 200_000, tempo=1.0, pause_chance=PAUSE_CHANCE)
-    track = glide(lang.targets[phones])
+    # move and turn the phones' targets so that the articulators of running speech are uncorrelated with variance 1
+    targets = rng.standard_normal((PHONES + 1, FACTORS["phones"]))
+    targets[:VOWELS, :4] += 0.8
+    targets[VOICED:PHONES, :4] -= 0.8
+    phones = phone_sequence(rng, words, chance, lengths, 200_000, PAUSE_CHANCE)
+    track = glide(targets[phones])
     # rounded, because the last digits of a covariance depend on how many threads computed it
-    mean, voiced_mean = track.mean(0).round(6), track[phones < VOICED].mean(0).round(6)
     turn = np.linalg.inv(np.linalg.cholesky(np.cov(track.T))).round(6)
-    targets = (lang.targets - mean) @ turn.T
+    targets = (targets - track.mean(0).round(6)) @ turn.T
     # features that exist in voiced frames only are centred on those
-    bias = (voiced_mean - mean) @ turn.T @ lang.loadings["phones"] - PAUSE_SHARE * lang.pause
-    gated = np.isin(FEATURE_NAMES, GATED)
-    return replace(lang, targets=targets.astype(np.float32), centre=lang.centre - np.where(gated, bias, 0) * lang.scale)
+    voiced_mean = ((track[phones < VOICED].mean(0) - track.mean(0)) @ turn.T).round(6)
+    bias = voiced_mean @ loadings["phones"] - PAUSE_SHARE * pause[0]
+    centre = centre - np.where(np.isin(FEATURE_NAMES, GATED), bias, 0) * scale
+    return Language(words, chance, targets.astype(np.float32), lengths, rates, loadings, pause, centre, scale)
 
 
 def marginals() -> tuple[np.ndarray, np.ndarray]:
@@ -159,47 +146,43 @@ def marginals() -> tuple[np.ndarray, np.ndarray]:
 
     The real table gives per-video means only. Speaker and channel own about a fifth of the variance, so the standard
     deviation over frames is taken as sqrt(5) times that of the means, except where that breaks a feature's bounds.
-    Dimensions 40-73 (phase features) have no published statistics known to us: smooth plausible curves, a guess.
     """
     centre, scale = np.zeros(WIDTH), np.zeros(WIDTH)
     centre[:36], scale[:36] = REAL_MEANS, np.sqrt(5) * REAL_SPREADS
-    voiced = REAL_MEANS[COLUMN["VUV"]]
     for name, spread in {"NAQ": 0.055, "QOQ": 0.20, "H1H2": 7.0, "PSP": 0.22}.items():
-        centre[COLUMN[name]], scale[COLUMN[name]] = REAL_MEANS[COLUMN[name]] / voiced, spread
+        centre[COLUMN[name]], scale[COLUMN[name]] = REAL_MEANS[COLUMN[name]] / REAL_MEANS[COLUMN["VUV"]], spread
     centre[COLUMN["F0"]], scale[COLUMN["F0"]] = 0.0, 0.22  # logarithm, relative to the speaker's base
     centre[COLUMN["creak"]], scale[COLUMN["creak"]] = -1.45, 1.1  # logit
     k = np.arange(21)
     centre[40:61], scale[40:61] = 0.25 * np.sin(k / 4), 0.15 + 0.04 * k
-    k = np.arange(13)
-    centre[61:], scale[61:] = 0.3 + 0.05 * k, 0.12 + 0.03 * k
+    centre[61:], scale[61:] = 0.3 + 0.05 * k[:13], 0.12 + 0.03 * k[:13]
     return centre, scale
 
 
 def phone_sequence(
-    rng: np.random.Generator, lang: Language, frames: int, tempo: float, pause_chance: float
+    rng: np.random.Generator,
+    words: np.ndarray,
+    chance: np.ndarray,
+    phone_frames: np.ndarray,
+    frames: int,
+    pause_chance: float,
 ) -> np.ndarray:
     """The phone (or PAUSE) of every frame, (frames,): words drawn one by one, now and then a pause between two."""
-    n = int(1.3 * frames * tempo / (5 * PHONE_FRAMES)) + 20
+    n = int(1.3 * frames / (5 * phone_frames[:PHONES].mean())) + 20
     spoken = np.full((n, LONGEST_WORD + 1), -1)
-    spoken[:, :-1] = lang.words[np.searchsorted(np.cumsum(lang.word_chance)[:-1], rng.random(n))]
+    spoken[:, :-1] = words[np.searchsorted(np.cumsum(chance)[:-1], rng.random(n))]
     spoken[rng.random(n) < pause_chance, -1] = PAUSE
     phones = spoken[spoken >= 0]
-    lengths = rng.standard_gamma(4.0, len(phones)) / 4
-    lengths *= np.append(lang.phone_frames / tempo, 0)[phones]
-    silent = np.flatnonzero(phones == PAUSE)
-    lengths[silent] = PAUSE_FRAMES * np.exp(0.6 * rng.standard_normal(len(silent)))
-    track = np.repeat(phones, np.maximum(np.rint(lengths), 2).astype(int))
-    return np.resize(track, frames)  # cuts; repeats only if every word came out far too short
+    spread = rng.standard_gamma(4.0, len(phones)) / 4
+    spread = np.where(phones == PAUSE, np.exp(0.6 * rng.standard_normal(len(phones))), spread)
+    lengths = np.maximum(np.rint(phone_frames[phones] * spread), 2).astype(int)
+    return np.resize(np.repeat(phones, lengths), frames)  # cuts; repeats only if every word came out far too short
 
 
 def glide(steps: np.ndarray) -> np.ndarray:
     """Coarticulation: (T, K) steps -> (T, K) smoothed by a triangle of 50 ms."""
-    padded = np.concatenate([steps[:1], steps[:1], steps, steps[-1:], steps[-1:]])
-    n = len(steps)
-    total = 3 * padded[2 : n + 2]
-    total += 2 * (padded[1 : n + 1] + padded[3 : n + 3])
-    total += padded[:n] + padded[4 : n + 4]
-    return total / 9
+    padded, n = np.concatenate([steps[:1], steps[:1], steps, steps[-1:], steps[-1:]]), len(steps)
+    return sum(weight * padded[i : i + n] for i, weight in enumerate((1, 2, 3, 2, 1))) / 9
 
 
 def wander(rng: np.random.Generator, frames: int, factors: int, knot: int) -> np.ndarray:
@@ -225,28 +208,26 @@ def carriers(stretches: Stretches, share: float) -> np.ndarray:
     return np.concatenate([first, -second], 1)
 
 
-def rotations(rng: np.random.Generator, lang: Language, stretches: Stretches, share: float, tempo: float) -> np.ndarray:
+def rotations(rng: np.random.Generator, stretches: Stretches, share: float, tempo: float) -> np.ndarray:
     """(T, 2 * RHYTHMS): the two coordinates of each rotation, every one standard normal at every frame.
 
     Only the phase depends on the carrier; all random numbers are the same whatever it is.
     """
-    frames = int(stretches.edges[-1])
-    position = wander(rng, frames, 2 * RHYTHMS, RHYTHM_KNOT)
+    position = wander(rng, int(stretches.edges[-1]), 2 * RHYTHMS, RHYTHM_KNOT)
     x, y = position[:, :RHYTHMS], position[:, RHYTHMS:]
-    rates = tempo * lang.base_rates * 2 ** np.tanh(carriers(stretches, share) / 2)  # (S, RHYTHMS)
-    turns = np.cumsum(np.repeat(rates / FRAME_RATE, np.diff(stretches.edges), axis=0), axis=0)
+    rates = tempo * language().base_rates * 2 ** np.tanh(carriers(stretches, share) / 2)  # (S, RHYTHMS)
+    turns = np.cumsum(stretches.over_frames(rates / FRAME_RATE), axis=0)
     angle = ((turns % 1) * (2 * np.pi)).astype(np.float32)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.concatenate([cos * x - sin * y, sin * x + cos * y], 1)
 
 
 def offset(rng: np.random.Generator, group: str, strength: float, shift: float = 0.0) -> np.ndarray:
-    """A video's constant offset, (74,): common factors of the group, and a part of its own in each feature."""
+    """A video's constant offset, (1, 74): common factors of the group, and a part of its own in each feature."""
     matrix = language().loadings[group]
-    factors = rng.standard_normal(len(matrix))
-    factors += shift
-    own = rng.standard_normal(WIDTH) * np.sqrt((matrix**2).sum(0))
-    return strength * (np.sqrt(1 - IDIOSYNCRATIC) * (factors @ matrix) + np.sqrt(IDIOSYNCRATIC) * own)
+    common = (rng.standard_normal((1, len(matrix))) + shift) @ matrix
+    own = rng.standard_normal((1, WIDTH)) * np.sqrt((matrix**2).sum(0))
+    return strength * (np.sqrt(1 - IDIOSYNCRATIC) * common + np.sqrt(IDIOSYNCRATIC) * own)
 
 
 def mix(factors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -254,80 +235,57 @@ def mix(factors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
     How it shares work out changes the last digits of the result, and one seed must give one corpus.
     """
-    frames, width = factors.shape
-    blocks = np.zeros((-(-frames // 64) * 64, width), np.float32)
-    blocks[:frames] = factors
-    return (blocks.reshape(-1, 64, width) @ matrix.astype(np.float32)).reshape(-1, WIDTH)[:frames]
+    blocks = np.zeros((-(-len(factors) // 64) * 64, len(matrix)), np.float32)
+    blocks[: len(factors)] = factors
+    return (blocks.reshape(-1, 64, len(matrix)) @ matrix.astype(np.float32)).reshape(-1, WIDTH)[: len(factors)]
 
 
-def speak(rng: np.random.Generator, stretches: Stretches, voice: Voice) -> np.ndarray:
-    """The features of one video, (T, 74) float32."""
-    lang = language()
-    frames = int(stretches.edges[-1])
+def make_frames(rng: np.random.Generator, stretches: Stretches, scenario: Scenario, shift: float) -> np.ndarray:
+    """The features of one video, (T, 74) float32; `shift` moves its channel away from those of the training videos.
+
+    Every scenario draws the same random numbers in the same order.
+    """
+    lang, frames = language(), int(stretches.edges[-1])
     tempo = float(np.exp(0.1 * rng.standard_normal()))
-    pauses = PAUSE_CHANCE * rng.gamma(1.5) / 1.4  # talkers differ
-    speaker, channel = offset(rng, "speaker", voice.speaker), offset(rng, "channel", voice.channel, voice.channel_shift)
-    pitch = np.log(130.0 if rng.random() < 0.5 else 214.0) + 0.14 * voice.speaker * rng.standard_normal()
-    phones = phone_sequence(rng, lang, frames, tempo, pauses)
-    pausing = (phones == PAUSE).astype(np.float32)[:, None]
-    moving = glide(np.concatenate([lang.targets[phones], pausing], 1))
-    silence = moving[:, -1:]
+    pauses = PAUSE_CHANCE * rng.gamma(1.5) / 1.4  # speakers differ
+    speaker, channel = offset(rng, "speaker", scenario.speaker), offset(rng, "channel", scenario.channel, shift)
+    pitch = np.log(130.0 if rng.random() < 0.5 else 214.0) + 0.14 * scenario.speaker * rng.standard_normal()
+    lengths = np.append(lang.phone_frames[:PHONES] / tempo, PAUSE_FRAMES)
+    phones = phone_sequence(rng, lang.words, lang.word_chance, lengths, frames, pauses)
+    moving = glide(np.column_stack([lang.targets[phones], (phones == PAUSE).astype(np.float32)]))
+    articulators, silence = moving[:, :-1], moving[:, -1:]
     speech = 1 - silence
-    factors = np.concatenate(
-        [
-            moving[:, :-1],
-            silence - np.float32(PAUSE_SHARE),
-            rotations(rng, lang, stretches, voice.share, tempo),
-            wander(rng, frames, FACTORS["residual"], RESIDUAL_KNOT),
-            speech * stretches.latents.astype(np.float32)[stretches.of_frame],
-            speech,
-        ],
-        1,
-    )
-    loadings = lang.loadings
-    matrix = np.concatenate(
-        [
-            loadings["phones"],
-            lang.pause[None],
-            loadings["rhythm"],
-            loadings["residual"],
-            voice.static * loadings["static"],
-            speaker[None],
-        ]
-    )
+    groups = [  # factors (T, K) of each group, and their matrix (K, 74)
+        (articulators, lang.loadings["phones"]),
+        (silence - np.float32(PAUSE_SHARE), lang.pause),
+        (rotations(rng, stretches, scenario.share, tempo), lang.loadings["rhythm"]),
+        (wander(rng, frames, FACTORS["residual"], RESIDUAL_KNOT), lang.loadings["residual"]),
+        (speech * stretches.over_frames(stretches.latents), scenario.static * lang.loadings["static"]),
+        (speech, speaker),
+    ]
+    factors = np.concatenate([part for part, _ in groups], 1)
+    x = mix(factors, np.concatenate([matrix for _, matrix in groups]) * lang.scale)
     noise = rng.standard_normal((frames + 1, WIDTH), dtype=np.float32)
-    x = noise[1:]
-    x += 0.5 * noise[:-1].copy()  # neighbouring analysis windows overlap
-    x *= (np.sqrt(SHARES["noise"] / 1.25) * lang.scale).astype(np.float32)
-    x += mix(factors, matrix * lang.scale)
+    noise = noise[1:] + 0.5 * noise[:-1]  # neighbouring analysis windows overlap
+    x += noise * (np.sqrt(SHARES["noise"] / 1.25) * lang.scale).astype(np.float32)
     x += (lang.centre + channel * lang.scale).astype(np.float32)
     return bounded(rng, x, phones, pitch)
 
 
 def bounded(rng: np.random.Generator, x: np.ndarray, phones: np.ndarray, pitch: float) -> np.ndarray:
     """Give each feature the range it has in real files, in place: gates, bounds, and values nobody could compute."""
-    frames, silent = len(x), phones == PAUSE
     voiced = phones < VOICED
-    voiceless = np.flatnonzero(~voiced)
-    f0 = x[:, COLUMN["F0"]] + np.float32(pitch)
-    f0[voiceless] += 0.25 * rng.standard_normal(
-        len(voiceless), dtype=np.float32
-    )  # the tracker guesses where there is no pitch
-    x[:, COLUMN["F0"]] = np.clip(np.exp(f0), 60, 400)
+    guess = 0.25 * rng.standard_normal(len(x), dtype=np.float32)  # the pitch tracker guesses where there is no voice
+    x[:, COLUMN["F0"]] = np.clip(np.exp(x[:, COLUMN["F0"]] + np.where(voiced, 0, guess) + pitch), 60, 400)
     x[:, COLUMN["VUV"]] = voiced
-    limits = {
-        **{"NAQ": (0, 1), "QOQ": (0, 1), "PSP": (0, 2), "MDQ": (0, 1), "peakSlope": (-2, -0.001)},
-        **{"Rd": (0.3, 2.7), "Rd_conf": (0, 1)},
-    }
-    for name, (low, high) in limits.items():
-        x[:, COLUMN[name]] = np.clip(x[:, COLUMN[name]], low, high)
-    first, last = COLUMN[GATED[0]], COLUMN[GATED[-1]] + 1
-    x[:, first:last] *= voiced[:, None]
     x[:, COLUMN["creak"]] = 1 / (1 + np.exp(-x[:, COLUMN["creak"]]))
+    for name, (low, high) in LIMITS.items():
+        x[:, COLUMN[name]] = np.clip(x[:, COLUMN[name]], low, high)
+    for name in GATED:
+        x[~voiced, COLUMN[name]] = 0
     if rng.random() < 0.7:  # a share of real videos like this one holds -inf here, in frames without sound
-        x[silent & (rng.random(frames) < 0.3), COLUMN["peakSlope"]] = -np.inf
-    mute = x[:, COLUMN[MUTE[0]] : COLUMN[MUTE[-1]] + 1]
-    mute[:] = 0
-    if rng.random() < MUTE_BREAKS:
-        mute[:] = (rng.random((frames, 1)) < 0.02) * rng.normal(0, 0.3, (frames, 4))
+        x[(phones == PAUSE) & (rng.random(len(x)) < 0.3), COLUMN["peakSlope"]] = -np.inf
+    x[:, ALMOST_ZERO] = 0
+    if rng.random() < 0.08:
+        x[:, ALMOST_ZERO] = (rng.random((len(x), 1)) < 0.02) * rng.normal(0, 0.3, (len(x), 4))
     return x

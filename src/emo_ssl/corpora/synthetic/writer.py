@@ -1,17 +1,13 @@
-"""A made-up corpus of CMU-MOSEI's shape in which the truth is known, written in the real corpus's own file format.
+"""One made-up video after another goes to disk, in the real corpus's own file format, with a summary of the truth.
 
-geometry.py lays out segments, ratings.py feels and rates, voices.py speaks, defects.py damages; here a Scenario decides
-where emotion can be heard, and one video after another goes to disk. The account for readers is book/synthetic.md.
-
-This generator was finished before any model was trained on what it writes, and it knows nothing of any model: no span,
-no stacking, no width. It is frozen. Whoever changes what it writes must raise GENERATOR, which is part of the corpus's
-metadata and configuration hash, because results on two versions cannot be compared.
+geometry.py lays out segments, labels.py draws emotions and labels, frames.py fills them, defects.py damages.
+The generator knows nothing of any model: no span, no stacking, no width. The account for readers is book/synthetic.md.
 """
 
 import base64
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,24 +17,22 @@ from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.synthetic.defects import TYPO_ROOT, Video, plan, plant
-from emo_ssl.corpora.synthetic.frames import COLUMN, WIDTH, Stretches, Voice, speak
+from emo_ssl.corpora.synthetic.frames import WIDTH, Stretches, make_frames
 from emo_ssl.corpora.synthetic.geometry import FRAME_RATE, draw_geometry, territories
-from emo_ssl.corpora.synthetic.labels import draw_latents, oracle_auroc, rate
+from emo_ssl.corpora.synthetic.labels import draw_labels, draw_latents, oracle_auroc
 from emo_ssl.corpora.synthetic.scenarios import GENERATOR, SynthConfig
 from emo_ssl.utils.io import OutputFolder, read_json, require_space, write_json
 from emo_ssl.utils.progress import Progress
 
 SUMMARY = "synthetic.json"
-FOLDS = ("train", "valid", "test")
-# videos of CMU-MOSEI by fold; the last are in none
-FOLD_SIZES = {"train": 2249, "valid": 300, "test": 678, None: 68}
+FOLD_SIZES = {"train": 2249, "valid": 300, "test": 678, None: 68}  # videos of CMU-MOSEI; the last are in none
 BYTES_PER_FRAME = 4 * WIDTH + 16
 
 
 def stream(config: SynthConfig, index: int, purpose: str) -> np.random.Generator:
     """Random numbers of one video for one purpose: the same in every scenario, and however many videos there are."""
-    number = ("geometry", "latents", "nuisance", "ratings", "voice", "defect").index(purpose)
-    return np.random.default_rng(np.random.SeedSequence([config.seed, index, number]))
+    number = ("geometry", "latents", "nuisance", "labels", "frames", "defect").index(purpose)
+    return np.random.default_rng([config.seed, index, number])
 
 
 def video_id(seed: int, index: int) -> str:
@@ -65,36 +59,26 @@ def fold_of(index: int) -> str | None:
 def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
     """One video, damaged if its turn has come, and the latent emotions (n, 6) of the segments it was made with."""
     scenario, split = config.knobs, fold_of(index)
-    geometry_rng, rating_rng = stream(config, index, "geometry"), stream(config, index, "ratings")
+    geometry_rng, label_rng = stream(config, index, "geometry"), stream(config, index, "labels")
     geometry = draw_geometry(geometry_rng)
     edges, owner = territories(geometry_rng, geometry)
-    stretches = Stretches(
-        edges=edges,
-        latents=draw_latents(stream(config, index, "latents"), len(edges) - 1),
-        nuisance=draw_latents(stream(config, index, "nuisance"), len(edges) - 1),
-    )
-    voice = Voice(
-        static=scenario.static,
-        share=scenario.share,
-        speaker=scenario.speaker,
-        channel=scenario.channel,
-        channel_shift=scenario.channel_shift if split in ("valid", "test") else 0.0,
-    )
+    latents, nuisance = (draw_latents(stream(config, index, w), len(edges) - 1) for w in ("latents", "nuisance"))
+    shift = scenario.channel_shift if split in ("valid", "test") else 0.0
     rows = np.arange(len(owner)) if config.clean else geometry.rows
     clock = np.arange(geometry.frames + 1) / FRAME_RATE
     video = Video(
         id=video_id(config.seed, index),
         split=split,
-        features=speak(stream(config, index, "voice"), stretches, voice),
+        features=make_frames(stream(config, index, "frames"), Stretches(edges, latents, nuisance), scenario, shift),
         times=np.stack([clock[:-1], clock[1:]], 1),
         intervals=np.stack([geometry.starts, geometry.ends], 1)[rows],
-        labels=rate(rating_rng, stretches.latents[owner])[rows],
-        sound=np.ones(len(rows), bool),
+        labels=draw_labels(label_rng, latents[owner])[rows],
+        meant=np.ones(len(rows), bool),
     )
     kind = None if config.clean else plan(config.seed, index)
     if kind:
-        plant(kind, video, stream(config, index, "defect"), rate(rating_rng, stretches.latents[-1:])[0])
-    return video, stretches.latents[owner][rows]
+        plant(kind, video, stream(config, index, "defect"), draw_labels(label_rng, latents[-1:])[0])
+    return video, latents[owner][rows]
 
 
 def write_corpus(folder: Path | str, config: SynthConfig) -> dict:
@@ -113,24 +97,15 @@ def write_corpus(folder: Path | str, config: SynthConfig) -> dict:
 
 
 def write_files(folder: Path, config: SynthConfig, setting: dict, frames: int) -> None:
-    folds: dict[str, list[str]] = {fold: [] for fold in FOLDS}
+    folds: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
     tally = Tally(config)
     metadata = {"corpus": f"synthetic, scenario {config.scenario}, seed {config.seed}", "generator": setting}
+    root = "COVAREP" if config.clean else TYPO_ROOT
+    about = "synthetic acoustic features in the order of COVAREP, not measured from any voice"
+    about_labels = "synthetic sentiment and emotion intensities, not given by any person"
     with (
-        CsdWriter(
-            folder / "COVAREP.csd",
-            root="COVAREP" if config.clean else TYPO_ROOT,
-            names=FEATURE_NAMES,
-            description="synthetic acoustic features in the order of COVAREP, not measured from any voice",
-            metadata=metadata,
-        ) as sound,
-        CsdWriter(
-            folder / "LABELS.csd",
-            root="All Labels",
-            names=LABEL_NAMES,
-            description="synthetic sentiment and emotion intensities, not given by any person",
-            metadata=metadata,
-        ) as table,
+        CsdWriter(folder / "COVAREP.csd", root, FEATURE_NAMES, about, metadata=metadata) as sound,
+        CsdWriter(folder / "LABELS.csd", "All Labels", LABEL_NAMES, about_labels, metadata=metadata) as table,
         Progress("making up voices", frames, "frames") as bar,
     ):
         for index in range(config.videos):
@@ -151,57 +126,44 @@ class Tally:
     """What was written, counted on the way: per segment it keeps twelve numbers, per frame none."""
 
     def __init__(self, config: SynthConfig):
-        self.config, self.counts, self.planted, self.where = config, Counter(), Counter(), {}
-        self.latents, self.present = [], []
+        self.config, self.counts, self.planted = config, Counter(), Counter()
+        self.where: dict[str, list[str]] = defaultdict(list)
+        self.latents: list[np.ndarray] = []
+        self.present: list[np.ndarray] = []
+        if not config.clean:
+            self.planted["typo root"] = 1
 
     def add(self, video: Video, latents: np.ndarray) -> None:
+        planted = dict(video.planted)
+        if video.labels is not None:
+            if (np.diff(video.intervals[:, 0]) < 0).any():
+                planted["unsorted label rows"] = 1
+            meant = np.flatnonzero(video.meant)  # rows that defects added come after those that have latents
+            self.latents.append(latents[meant])
+            self.present.append(video.labels[meant, 1:] > 0)
+        for kind, count in planted.items():
+            self.planted[kind] += count
+            self.where[kind].append(video.id)
         self.counts["videos"] += 1
-        for kind, count in video.planted.items():
-            self.note(kind, video.id, count)
-        self.counts["videos in no fold"] += int(video.split is None)
-        if video.features is not None:
-            self.counts["frames"] += len(video.features)
-            infinite = np.isneginf(video.features[:, COLUMN["peakSlope"]]).sum() if video.features.size else 0
-            self.counts["peakSlope -inf, videos"] += int(infinite > 0)
-            self.counts["peakSlope -inf, frames"] += int(infinite)
-        if video.labels is None:
-            return
-        starts = video.intervals[:, 0]
-        self.counts["label rows"] += len(starts)
-        self.counts["label rows that start before 0"] += int((starts < 0).sum())
-        if (np.diff(starts) < 0).any():
-            self.note("unsorted label rows", video.id, 1)
-        # rows added by defects come after those that have latents
-        sound = np.flatnonzero(video.sound)
-        self.latents.append(latents[sound])
-        self.present.append(video.labels[sound, 1:] > 0)
-
-    def note(self, kind: str, video: str, count: int) -> None:
-        self.planted[kind] += count
-        self.where.setdefault(kind, []).append(video)
+        self.counts["frames"] += 0 if video.features is None else len(video.features)
+        self.counts["label rows"] += 0 if video.labels is None else len(video.labels)
 
     def summary(self) -> dict:
         latents, present = np.concatenate(self.latents), np.concatenate(self.present)
-        carries = self.config.knobs.carries_emotion
-        expected = oracle_auroc() if carries else dict.fromkeys(EMOTIONS, 0.5)
-        if not carries:
-            latents = np.zeros_like(latents)  # nothing can be heard, so one answer for all
-        realised = {name: auroc(latents[:, e], present[:, e]) for e, name in enumerate(EMOTIONS)}
-        if not self.config.clean:
-            self.planted["typo root"] = 1
+        expected = oracle_auroc()
+        if not self.config.knobs.carries_emotion:  # one answer for all
+            latents, expected = np.zeros_like(latents), dict.fromkeys(EMOTIONS, 0.5)
+        realised = [auroc(latents[:, e], present[:, e]) for e in range(len(EMOTIONS))]
         return {
             "counts": dict(self.counts),
             "positive_share": {name: round(float(present[:, e].mean()), 4) for e, name in enumerate(EMOTIONS)},
             "oracle_auroc": {
-                name: {"expected": round(expected[name], 4), "realised": rounded(realised[name])} for name in EMOTIONS
+                name: {"expected": round(expected[name], 4), "realised": None if math.isnan(r) else round(r, 4)}
+                for name, r in zip(EMOTIONS, realised, strict=True)
             },
             "planted": dict(sorted(self.planted.items())),
-            "planted_in": {kind: ids for kind, ids in sorted(self.where.items())},
+            "planted_in": dict(sorted(self.where.items())),
         }
-
-
-def rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 4)
 
 
 def describe(summary: dict) -> str:
@@ -211,7 +173,7 @@ def describe(summary: dict) -> str:
         f"synthetic corpus, scenario {summary['scenario']}, seed {summary['seed']}: {counts['videos']:,} videos, "
         f"{counts['label rows']:,} labelled segments, {counts['frames']:,} frames",
         "",
-        "What a listener who knows the truth would reach (AUROC of presence):",
+        "What someone who knows the hidden emotions would reach (AUROC of presence):",
         *(
             f"  {name:<10}{'--' if v['realised'] is None else format(v['realised'], '.3f')} here, "
             f"{v['expected']:.3f} expected, {summary['positive_share'][name]:.1%} of segments positive"
