@@ -106,7 +106,7 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
 
 
 def clean(labels: LabelRows, path: Path) -> None:
-    """Drop what the table alone shows to be unusable: missing labels, impossible intervals, duplicates; clamp values."""
+    """Drop what the table alone shows to be unusable: no label, an impossible interval, a duplicate; clamp values."""
     labels.drop(np.isnan(labels.values).any(1), "label is NaN")
     labels.drop(np.isinf(labels.values).any(1), "label is infinite")
     labels.drop(~(np.isfinite(labels.start) & np.isfinite(labels.end)), "interval is not a number")
