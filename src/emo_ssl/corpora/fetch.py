@@ -17,7 +17,6 @@ from emo_ssl.utils.io import LOCK, STATE, OutputFolder, UserError, require_space
 from emo_ssl.utils.progress import Progress
 
 KIND, SOURCE = "download", "source.json"
-TIMEOUT = 30  # seconds without a byte from the server
 CHUNK = 1 << 16
 MEGABYTE = 1e6
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # of a zip or its member
@@ -135,7 +134,7 @@ def download(corpus: PublicCorpus, folder: Path) -> tuple[Path, str]:
         checksum = str(record.registry.get(corpus.file))
         if not re.fullmatch(r"(md5|sha1|sha256|sha512):[0-9a-fA-F]{32,}", checksum):
             raise ValueError(f"the archive's record names no file {corpus.file} with a checksum")
-        downloader = pooch.DOIDownloader(sys.stderr.isatty(), CHUNK, timeout=TIMEOUT)
+        downloader = pooch.DOIDownloader(sys.stderr.isatty(), CHUNK)
         return Path(record.fetch(corpus.file, downloader=downloader)), checksum
     except (requests.RequestException, AttributeError, KeyError, TypeError, ValueError) as problem:
         raise UserError(

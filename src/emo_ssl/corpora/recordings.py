@@ -101,20 +101,17 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
                 silent += round((began + seconds - ended) * maker.frame_rate)  # never made, hence not to be counted
                 mark_missing(frames, maker.feature_names, tally)
                 offset = writer.add_recording(clips[0].name, frames, split_of(clips[0], folds), clips[0].speaker)
-                for row, clip in enumerate(clips):
-                    place = place_of(clip, len(frames), began, ended, maker.frame_rate, fates)
-                    if place:
-                        start, end, first, length = place
-                        kept.append((clip, (recordings, row, start, end, offset + first, length)))
+                kept += placed(clips, recordings, offset, len(frames), (began, ended), maker.frame_rate, fates)
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
         refuse_too_little(listing.root, len(files), skipped, fates, len(kept))
-        report = make_report(listing, tally, fates, [clip for clip, _ in kept], recordings)
+        kept_clips = [clip for clip, *_ in kept]
+        report = make_report(listing, tally, fates, kept_clips, recordings)
         report["frames"] = {"in": writer.frame_count + silent, "kept": writer.frame_count, SILENCE: silent}
         report |= {"skipped": skipped, "convention": listing.convention}
         writer.seal(
             segment_table(kept, folds, listing.category_names),
-            np.array([clip.targets for clip, _ in kept], np.float32),
+            np.array([clip.targets for clip in kept_clips], np.float32),
             EMOTIONS,
             report,
             source=f"{listing.source}; front end {maker.name}",
@@ -196,30 +193,30 @@ def split_of(clip: Clip, folds: int) -> int:
     return SPLITS.index("test" if clip.fold == 0 else "valid" if clip.fold == 1 % folds else "train")
 
 
-def place_of(
-    clip: Clip, frames: int, began: float, ended: float, rate: float, fates: Counter
-) -> tuple[float, float, int, int] | None:
-    """The clip's start and end, its first frame in its file and how many, or None and a fate counted.
+def placed(
+    clips: list[Clip], recording: int, offset: int, frames: int, sound: tuple[float, float], rate: float, fates: Counter
+) -> Iterator[tuple]:
+    """A row (clip, recording, row, start, end, first frame in the store, frames) for each clip with frames enough.
 
-    The frames begin at `began` and the sound that they were made of ends at `ended`, in seconds of the recording.
+    The recording's frames begin in the store at `offset`; they were made of the sound from one second to another.
     """
-    start, end = began if clip.start is None else clip.start, ended if clip.end is None else clip.end
+    began, ended = sound
     edges = began + np.arange(frames + 1) / rate
-    first, length = (int(x[0]) for x in cut(np.stack([edges[:-1], edges[1:]], 1), np.array([start]), np.array([end])))
-    if start >= ended:
-        fates["interval beyond the end of the recording"] += 1
-    elif length / rate < SHORTEST - EDGE:
-        fates[f"shorter than {SHORTEST} s of frames"] += 1
-    else:
-        fates[CLIPPED] += end > ended + 1 / rate
-        return start, end, first, length
-    return None
+    for row, clip in enumerate(clips):
+        start, end = began if clip.start is None else clip.start, ended if clip.end is None else clip.end
+        first, length = cut(np.stack([edges[:-1], edges[1:]], 1), np.array([start]), np.array([end]))
+        if start >= ended:
+            fates["interval beyond the end of the recording"] += 1
+        elif length[0] / rate < SHORTEST - EDGE:
+            fates[f"shorter than {SHORTEST} s of frames"] += 1
+        else:
+            fates[CLIPPED] += end > ended + 1 / rate
+            yield clip, recording, row, start, end, offset + first[0], length[0]
 
 
-def segment_table(kept: list[tuple[Clip, tuple]], folds: int, category_names: tuple[str, ...]) -> SegmentTable:
-    """kept: a clip and its (recording, row, start, end, first frame in the store, frames) for each segment."""
-    clips, places = zip(*kept, strict=True)
-    recording, row, start, end, first, length = zip(*places, strict=True)
+def segment_table(kept: list[tuple], folds: int, category_names: tuple[str, ...]) -> SegmentTable:
+    """kept: as `placed` yields them."""
+    clips, recording, row, start, end, first, length = zip(*kept, strict=True)
     code = {name: i for i, name in enumerate(category_names)} | {"": -1}
     return SegmentTable(
         recording=np.array(recording, np.int32),
