@@ -16,7 +16,7 @@ from builders import contents
 
 from emo_ssl import cli
 from emo_ssl.corpora import fetch as fetching
-from emo_ssl.corpora.fetch import RAVDESS, SOURCE, fetch, terms
+from emo_ssl.corpora.fetch import RAVDESS, SOURCE, fetch
 from emo_ssl.utils.io import STATE, OutputFolder, UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -115,9 +115,9 @@ def test_the_folder_holds_the_clips_and_where_they_come_from(archive, tmp_path, 
     assert unpacked(out) == CLIPS
     source = json.loads((out / SOURCE).read_text())
     assert source["checksum"] == "md5:" + hashlib.md5(GOOD).hexdigest()
-    assert source["licence"] == RAVDESS.licence and source["doi"] == RAVDESS.doi
+    assert source["terms"] == RAVDESS.terms and source["doi"] == RAVDESS.doi
     printed = capsys.readouterr().out
-    assert terms(RAVDESS) in printed and f"emo-ssl corpus record {out} --recipe ravdess" in printed
+    assert RAVDESS.terms in printed and f"emo-ssl corpus record {out} --recipe ravdess" in printed
     before, asked = contents(tmp_path), list(archive.asked)
     monkeypatch.setitem(sys.modules, "pooch", None)
     assert command(out) == 0  # neither the terms nor the archive are asked for again
@@ -139,7 +139,7 @@ def test_terms_accepted_at_a_terminal(archive, tmp_path, monkeypatch, capsys):
     assert command(tmp_path / "out") == 0
     assert unpacked(tmp_path / "out") == CLIPS
     printed = capsys.readouterr().out
-    assert printed.index(RAVDESS.licence) < printed.index("Do you accept")
+    assert printed.index("CC BY-NC-SA 4.0") < printed.index("Do you accept")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_without_consent_nothing_is_asked_of_the_archive(archive, tmp_path, monk
     monkeypatch.setattr(sys, "stdin", stdin)
     assert command(tmp_path / "out") == 2
     printed = capsys.readouterr()
-    assert printed.err == f"emo-ssl: {sentence}\n" and terms(RAVDESS) in printed.out
+    assert printed.err == f"emo-ssl: {sentence}\n" and RAVDESS.terms in printed.out
     assert archive.asked == [] and list(tmp_path.iterdir()) == []
 
 

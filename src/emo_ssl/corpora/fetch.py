@@ -25,14 +25,10 @@ UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Run
 @dataclass(frozen=True)
 class PublicCorpus:
     name: str
-    title: str
-    authors: str
-    licence: str
-    not_allowed: str
-    cite: str
     doi: str
     file: str  # a zip, by its name in the archive's record
     megabytes: int  # of the file, about
+    terms: str  # shown before anything is asked of the archive
 
     @property
     def page(self) -> str:
@@ -41,14 +37,16 @@ class PublicCorpus:
 
 RAVDESS = PublicCorpus(
     name="ravdess",
-    title="RAVDESS, Ryerson Audio-Visual Database of Emotional Speech and Song: the speech of 24 actors, audio only",
-    authors="Steven R. Livingstone and Frank A. Russo, 2018",
-    licence="CC BY-NC-SA 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/",
-    not_allowed="commercial use, use without naming the authors, passing on an adaptation under another licence",
-    cite="Livingstone SR, Russo FA (2018), PLoS ONE 13(5): e0196391, https://doi.org/10.1371/journal.pone.0196391",
     doi="10.5281/zenodo.1188976",
     file="Audio_Speech_Actors_01-24.zip",
     megabytes=208,
+    terms="""\
+RAVDESS, Ryerson Audio-Visual Database of Emotional Speech and Song: the speech of 24 actors, audio only
+  by           Steven R. Livingstone and Frank A. Russo, 2018
+  file         Audio_Speech_Actors_01-24.zip, about 208 MB, from https://doi.org/10.5281/zenodo.1188976
+  licence      CC BY-NC-SA 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/
+  not allowed  commercial use, use without naming the authors, passing on an adaptation under another licence
+  cite         Livingstone SR, Russo FA (2018), PLoS ONE 13(5): e0196391, https://doi.org/10.1371/journal.pone.0196391""",
 )
 CORPORA = {corpus.name: corpus for corpus in (RAVDESS,)}
 
@@ -75,7 +73,7 @@ def fetch(corpus: PublicCorpus, output: Path | str, accept_terms: bool = False) 
 
 
 def agree(corpus: PublicCorpus, accepted: bool) -> None:
-    print(terms(corpus), flush=True)
+    print(corpus.terms, flush=True)
     if accepted:
         return
     if sys.stdin is None or not sys.stdin.isatty():
@@ -86,17 +84,6 @@ def agree(corpus: PublicCorpus, accepted: bool) -> None:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         raise UserError(f"{corpus.name}: its terms were not accepted, nothing was downloaded.")
-
-
-def terms(corpus: PublicCorpus) -> str:
-    return (
-        f"{corpus.title}\n"
-        f"  by           {corpus.authors}\n"
-        f"  file         {corpus.file}, about {corpus.megabytes} MB, from {corpus.page}\n"
-        f"  licence      {corpus.licence}\n"
-        f"  not allowed  {corpus.not_allowed}\n"
-        f"  cite         {corpus.cite}"
-    )
 
 
 def empty(folder: Path) -> None:
