@@ -64,11 +64,6 @@ def ends_with(monkeypatch, problem: BaseException) -> int:
             2,
             "y: the disk is full; free some space or choose another -o and run again.",
         ),
-        (
-            OSError("unable to write (errno = 28, message = 'No space left')"),  # how HDF5 words it
-            2,
-            "the disk is full; free some space or choose another -o and run again.",
-        ),
         (MemoryError(), 2, "not enough memory; close other programs or use less data at once."),
     ],
 )

@@ -20,7 +20,6 @@ PARTIAL = ".partial"
 STATE = "folder.json"
 LOCK = ".lock"
 OURS = {LOCK, STATE + PARTIAL}  # what a run killed before its first state leaves behind
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def sync(path: Path) -> None:
@@ -50,10 +49,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
-def is_disk_full(problem: Exception) -> bool:
-    # HDF5 reports the system's error number only inside its message, and not always as an OSError
-    number = getattr(problem, "errno", None)
-    return number in DISK_FULL or any(f"errno = {full}" in str(problem) for full in DISK_FULL)
+def is_disk_full(problem: OSError) -> bool:
+    return problem.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def disk_full(path: Path, needed: int | None = None) -> UserError:
