@@ -69,25 +69,22 @@ class Look:
     sideways: int = 0
     too_wide: list[str] = field(default_factory=list)
 
+    def counts(self) -> dict[str, int]:
+        return {
+            "requests to the outside": len(self.outside),
+            "messages of the console": len(self.console),
+            "pixels too wide": self.sideways,
+        }
+
     @property
     def is_clean(self) -> bool:
-        return not (self.console or self.outside or self.violations or self.sideways > 0)
+        return not self.violations and all(count <= 0 for count in self.counts().values())
 
-    def row(self) -> tuple[str, ...]:
+    def line(self) -> str:
         rules = Counter(found["rule"] for found in self.violations)
-        shown = ", ".join(f"{rule} {count}" for rule, count in sorted(rules.items())) or "-"
-        counts = (str(len(self.console)), str(len(self.outside)), shown, str(self.sideways))
-        return (self.page, self.width, self.scheme, *counts)
-
-
-HEADINGS = ("page", "width", "scheme", "console", "outside", "violations", "sideways px")
-
-
-def as_table(looks: list[Look]) -> str:
-    rows = [HEADINGS, *(look.row() for look in looks)]
-    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+        found = [f"{rule} {count}" for rule, count in sorted(rules.items())]
+        found += [f"{count} {what}" for what, count in self.counts().items() if count > 0]
+        return f"{self.page}, {self.width}, {self.scheme}: {', '.join(found) or 'nothing found'}"
 
 
 def by_element(found: list[dict]) -> list[dict]:
@@ -168,20 +165,19 @@ def audit(site: Path, pages: list[Path], out: Path, browser: str) -> Iterator[Lo
         chromium = driver.chromium.launch(executable_path=browser, args=list(FLAGS), chromium_sandbox=False)
         for path in pages:
             name = path.relative_to(site).with_suffix("").as_posix()
-            print(name, file=sys.stderr)  # a page may take a minute
             for width, scheme in product(WIDTHS, SCHEMES):
                 look = Look(name, width, scheme)
                 size = {"width": WIDTHS[width], "height": 900}
                 page = chromium.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce")
                 look_at(page, look, address_of(path), axe, out / f"{name.replace('/', '-')}-{width}-{scheme}.png")
                 page.close()
+                print(look.line(), flush=True)  # now, for a page may take a minute
                 yield look
         chromium.close()
 
 
 def report(looks: list[Look], out: Path) -> int:
     (out / "findings.json").write_text(json.dumps([asdict(look) for look in looks], indent=1), encoding="utf-8")
-    print(as_table(looks))
     unclean = [look for look in looks if not look.is_clean]
     if unclean:
         print(f"{len(unclean)} of {len(looks)} looks found something: see {out / 'findings.json'}", file=sys.stderr)

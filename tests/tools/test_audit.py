@@ -72,11 +72,10 @@ def test_each_kind_of_finding_fails_the_audit(fault, tmp_path, capsys):
     assert "1 of 2 looks found something" in capsys.readouterr().err and (tmp_path / "findings.json").is_file()
 
 
-def test_the_table_counts_violations_by_rule():
+def test_a_line_counts_violations_by_rule():
     look = audit.Look("a", "phone", "dark", violations=[{"rule": "b"}, {"rule": "a"}, {"rule": "b"}], sideways=7)
-    head, row = audit.as_table([look]).splitlines()
-    assert head.split() == ["page", "width", "scheme", "console", "outside", "violations", "sideways", "px"]
-    assert row.split() == ["a", "phone", "dark", "0", "0", "a", "1,", "b", "2", "7"]
+    assert look.line() == "a, phone, dark: a 1, b 2, 7 pixels too wide"
+    assert audit.Look("a", "phone", "dark", sideways=-1).line() == "a, phone, dark: nothing found"
 
 
 def test_a_browser_is_named_or_found(tmp_path, monkeypatch):
