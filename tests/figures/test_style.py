@@ -1,21 +1,16 @@
 """One style: arms that nobody confuses, legends that name everything once, no matplotlib elsewhere."""
 
-import inspect
-import re
 from itertools import combinations
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
-from emo_ssl.figures import data, prediction, pretraining, study, style
+from emo_ssl.figures import style
 from emo_ssl.study import grid
 
-SOURCE = Path(style.__file__).parents[1]
 # From linear RGB to what an eye without one kind of cone makes of it (Machado, Oliveira and Fernandes 2009, severity 1)
 EYES = {
     "usual": np.eye(3),
@@ -93,16 +88,3 @@ def test_a_legend_names_everything_once_and_lines_last():
 def test_whiskers_reach_from_the_estimate_to_both_ends():
     found = pd.DataFrame({"estimate": [0.5, 0.5, np.nan], "low": [0.4, np.nan, np.nan], "high": [0.7, np.nan, np.nan]})
     np.testing.assert_allclose(style.whiskers(found), [[0.1, 0, 0], [0.2, 0, 0]])
-
-
-def test_only_figures_need_matplotlib():
-    for path in set(SOURCE.rglob("*.py")) - set((SOURCE / "figures").glob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        assert not re.search(r"^\s*(?:from|import) matplotlib", source, re.MULTILINE), path.name
-
-
-@pytest.mark.parametrize("module", [data, prediction, pretraining, study])
-def test_every_figure_is_drawn_in_the_style(module):
-    functions = [thing for _, thing in inspect.getmembers(module, inspect.isfunction)]
-    drawn = [thing for thing in functions if inspect.signature(thing).return_annotation is Figure]
-    assert drawn and [thing.__name__ for thing in drawn if not hasattr(thing, "__wrapped__")] == []
