@@ -1,9 +1,7 @@
-"""The command line: what it hands on, and how each kind of ending looks from outside."""
+"""The command line: what it hands on."""
 
-import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -12,7 +10,6 @@ import pytest
 
 import emo_ssl
 from emo_ssl import cli
-from emo_ssl.utils.io import UserError
 
 
 def test_version_of_the_module_run_as_a_program():
@@ -38,91 +35,6 @@ def test_wrong_usage_ends_with_2(arguments, words, capsys):
     assert ending.value.code == 2
     problem = capsys.readouterr().err
     assert "usage: emo-ssl" in problem and words in problem
-
-
-# Endings
-
-
-def ends_with(monkeypatch, problem: BaseException) -> int:
-    def handler(arguments):
-        raise problem
-
-    monkeypatch.setattr(cli, "run_version", handler)
-    return cli.main(["version"])
-
-
-@pytest.mark.parametrize(
-    ("problem", "status", "sentence"),
-    [
-        (UserError("a.csd: it is empty; fetch it again."), 2, "a.csd: it is empty; fetch it again."),
-        (KeyboardInterrupt(), 130, "interrupted; run the same command again to continue"),
-        (cli.Terminated(), 143, "stopped by SIGTERM; run the same command again to continue"),
-        (PermissionError(errno.EACCES, "Permission denied", "x.csd"), 2, "x.csd: Permission denied."),
-        (OSError("no number, no name"), 2, "no number, no name."),
-        (
-            OSError(errno.ENOSPC, "No space left on device", "y"),
-            2,
-            "y: the disk is full; free some space or choose another -o and run again.",
-        ),
-        (MemoryError(), 2, "not enough memory; close other programs or use less data at once."),
-    ],
-)
-def test_endings_are_one_sentence(monkeypatch, capsys, problem, status, sentence):
-    assert ends_with(monkeypatch, problem) == status
-    assert capsys.readouterr() == ("", f"emo-ssl: {sentence}\n")
-
-
-def test_a_fault_of_ours_is_not_hidden(monkeypatch):
-    with pytest.raises(ZeroDivisionError):
-        ends_with(monkeypatch, ZeroDivisionError())
-
-
-def test_handlers_of_signals_are_put_back():
-    before = signal.getsignal(signal.SIGTERM)
-    cli.main(["version"])
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-WAITS = """
-import sys, time
-from emo_ssl import cli
-def wait(arguments):
-    try:
-        print("waiting", flush=True)
-        time.sleep(60)
-    finally:
-        print("cleaned up", flush=True)
-cli.run_version = wait
-sys.exit(cli.main(["version"]))
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_clean_up_and_end_with_their_status(sent, status):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", WAITS], **pipes) as process:
-        assert process.stdout.readline() == "waiting\n"
-        process.send_signal(sent)
-        out, err = process.communicate(timeout=20)
-    assert process.returncode == status
-    assert out == "cleaned up\n"
-    assert err.count("\n") == 1 and "run the same command again to continue" in err
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
-def test_a_reader_that_leaves_is_no_error():
-    program = (
-        "import sys\nfrom emo_ssl import cli\n"
-        "cli.run_version = lambda arguments: [print('x' * 999) for _ in range(9999)] and 0\n"
-        "sys.exit(cli.main(['version']))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.read(10)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(timeout=20) == 141
 
 
 # What reaches the functions behind the commands

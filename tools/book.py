@@ -12,6 +12,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from emo_ssl.utils import endings
 from emo_ssl.utils.io import UserError
 from tools import check_notebooks, check_site, notebooks, staging
 
@@ -100,14 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="NN", help="only notebooks whose name begins so, as in --only 01")
     parser.add_argument("--profile", default="demo", metavar="P", help="of notebooks/profiles/: smoke, demo, full")
     arguments = parser.parse_args(argv)
-    try:
-        return make(Path.cwd(), arguments.only, arguments.profile)
-    except UserError as problem:
-        print(f"book: {problem}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("book: interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
+    return endings.run(lambda: make(Path.cwd(), arguments.only, arguments.profile))
 
 
 if __name__ == "__main__":

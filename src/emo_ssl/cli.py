@@ -1,29 +1,15 @@
-"""`emo-ssl …`: a thin face over the functions that notebooks call too.
-
-Exit status: 0 done, 2 something the caller can mend, 130 interrupted (Ctrl-C),
-143 stopped by SIGTERM. After the last two the same command continues.
-"""
+"""`emo-ssl …`: a thin face over the functions that notebooks call too. How it ends stands in utils/endings.py."""
 
 import argparse
-import contextlib
 import json
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import emo_ssl
+from emo_ssl.utils import endings
 from emo_ssl.utils.config import read_config
-from emo_ssl.utils.io import UserError, is_disk_full
-
-MENDABLE, INTERRUPTED, TERMINATED, BROKEN_PIPE = 2, 130, 143, 141
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as an exception: what cleans up after Ctrl-C cleans up after a cluster's time limit too."""
-
+from emo_ssl.utils.io import UserError
 
 # Handlers import what they need themselves, so that `emo-ssl --help` does not wait for torch
 
@@ -34,32 +20,29 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return doctor.report(doctor.checks())
 
 
-def run_version(arguments: argparse.Namespace) -> int:
+def run_version(arguments: argparse.Namespace) -> None:
     print(emo_ssl.__version__)
-    return 0
 
 
-def run_corpus_prepare(arguments: argparse.Namespace) -> int:
+def run_corpus_prepare(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora import mosei
     from emo_ssl.corpora.report import describe
 
     files = (arguments.acoustic, arguments.labels, arguments.folds, arguments.output)
     prepared = mosei.prepare(*files, half=arguments.half, label_names=arguments.label_names)
     print(describe(prepared))
-    return 0
 
 
-def run_corpus_arrays(arguments: argparse.Namespace) -> int:
+def run_corpus_arrays(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora.arrays import read_arrays, read_labels
 
     labels = read_labels(arguments.labels)
     frames, names = read_arrays(arguments.folder)
     settings = (arguments.frame_rate, arguments.folds, names, arguments.half)
     print(emo_ssl.Corpus.write(arguments.output, frames, labels, *settings))
-    return 0
 
 
-def run_corpus_synth(arguments: argparse.Namespace) -> int:
+def run_corpus_synth(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora.synthetic import SynthConfig, describe, write_corpus
 
     # Only what was typed is handed on: the defaults live in one place, SynthConfig
@@ -67,27 +50,24 @@ def run_corpus_synth(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     summary = write_corpus(arguments.output, SynthConfig(**given))
     print(as_json(summary) if arguments.json else describe(summary))
-    return 0
 
 
-def run_corpus_record(arguments: argparse.Namespace) -> int:
+def run_corpus_record(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora.recordings import record, summary_in_words
 
     given = (arguments.recipe, arguments.table, arguments.front_end, arguments.jobs, arguments.keep_silence)
     print(summary_in_words(record(arguments.source, arguments.output, *given)))
-    return 0
 
 
-def run_corpus_fetch(arguments: argparse.Namespace) -> int:
+def run_corpus_fetch(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora.fetch import by_name, fetch
 
     corpus = by_name(arguments.corpus)
     folder = fetch(corpus, arguments.output, arguments.accept_terms)
     print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {corpus.name} -o CORPUS")
-    return 0
 
 
-def run_corpus_show(arguments: argparse.Namespace) -> int:
+def run_corpus_show(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora.report import describe, summary
 
     corpus = emo_ssl.Corpus.open(arguments.folder)
@@ -95,20 +75,18 @@ def run_corpus_show(arguments: argparse.Namespace) -> int:
         print(as_json(summary(corpus)))
     else:
         print(describe(corpus))
-    return 0
 
 
-def run_pretrain(arguments: argparse.Namespace) -> int:
+def run_pretrain(arguments: argparse.Namespace) -> None:
     corpora = [emo_ssl.Corpus.open(folder) for folder in arguments.corpus]
     config = read_config(arguments.config, emo_ssl.PretrainConfig)
     every = arguments.fold == "all"
     for fold in corpora[0].folds if every else [arguments.fold]:
         output = arguments.output / f"fold-{fold}" if every else arguments.output
         print(emo_ssl.pretrain(corpora, output, config, arguments.seed, fold, arguments.device))
-    return 0
 
 
-def run_finetune(arguments: argparse.Namespace) -> int:
+def run_finetune(arguments: argparse.Namespace) -> None:
     model = emo_ssl.finetune(
         emo_ssl.Corpus.open(arguments.corpus),
         arguments.pretrained,
@@ -120,10 +98,9 @@ def run_finetune(arguments: argparse.Namespace) -> int:
         arguments.device,
     )
     print(model)
-    return 0
 
 
-def run_predict(arguments: argparse.Namespace) -> int:
+def run_predict(arguments: argparse.Namespace) -> None:
     from emo_ssl import predict
 
     if arguments.output:
@@ -136,11 +113,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
     else:
         found = predict.predict(arguments.model, arguments.files)
     for one in found.left_out:
-        complain(f"{one['file']}: left out: {one['reason']}")
+        endings.complain(f"{one['file']}: left out: {one['reason']}")
     if found.table.empty:
-        return complain("none of the recordings could be used; mend them, or name others.")
+        raise UserError("none of the recordings could be used; mend them, or name others.")
     print(as_json(predict.as_json(found)) if arguments.json else predict.in_words(found))
-    return 0
 
 
 def run_study(arguments: argparse.Namespace) -> int:
@@ -157,7 +133,7 @@ def run_study(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_evidence(arguments: argparse.Namespace) -> int:
+def run_evidence(arguments: argparse.Namespace) -> None:
     from emo_ssl.evidence import report
 
     found = report.evaluate(arguments.folder)
@@ -167,7 +143,6 @@ def run_evidence(arguments: argparse.Namespace) -> int:
 
         corpus = emo_ssl.Corpus.open(arguments.corpus) if arguments.corpus else None
         keep(arguments.folder, arguments.keep, arguments.command_that_repeats or "", corpus)
-    return 0
 
 
 def as_json(found: dict) -> str:
@@ -309,65 +284,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-@contextlib.contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there may a signal be caught
-        yield
-        return
-
-    def stop(number, frame):
-        raise Terminated
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def note_on_threads() -> None:
     """Two training processes stall each other: the threads of each wait busily for cores that the other holds."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if "OMP_NUM_THREADS" not in os.environ and load > (os.cpu_count() or 1) / 2:
-        print(
-            "emo-ssl: this computer is busy; if another process trains here, start each with OMP_NUM_THREADS=1",
-            file=sys.stderr,
-        )
-
-
-def complain(sentence: str, status: int = MENDABLE) -> int:
-    print(f"emo-ssl: {sentence}", file=sys.stderr)
-    return status
-
-
-def explain(problem: OSError) -> str:
-    name = f"{problem.filename}: " if problem.filename is not None else ""
-    if is_disk_full(problem):
-        return f"{name}the disk is full; free some space or choose another -o and run again."
-    return f"{name}{problem.strerror or problem}."
+        endings.complain("this computer is busy; if another process trains here, start each with OMP_NUM_THREADS=1")
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if hasattr(arguments, "trains"):
         note_on_threads()
-    try:
-        with sigterm_as_interrupt():
-            status = arguments.handler(arguments)
-            sys.stdout.flush()
-            return status
-    except UserError as problem:
-        return complain(str(problem))
-    except Terminated:
-        return complain("stopped by SIGTERM; run the same command again to continue", TERMINATED)
-    except KeyboardInterrupt:
-        return complain("interrupted; run the same command again to continue", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone: what the interpreter flushes at exit has to go nowhere
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except OSError as problem:
-        return complain(explain(problem))
-    except MemoryError:
-        return complain("not enough memory; close other programs or use less data at once.")
+    return endings.run(lambda: arguments.handler(arguments))

@@ -17,6 +17,7 @@ from builders import contents
 from emo_ssl import cli
 from emo_ssl.corpora import fetch as fetching
 from emo_ssl.corpora.fetch import RAVDESS, SOURCE, fetch
+from emo_ssl.utils import endings
 from emo_ssl.utils.io import STATE, OutputFolder, UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -264,7 +265,7 @@ def test_an_interrupt_leaves_nothing(archive, tmp_path, monkeypatch):
 
     with monkeypatch.context() as during:
         during.setattr(zipfile.ZipFile, "extract", interrupt)
-        assert command(tmp_path / "out", "--accept-terms") == cli.INTERRUPTED
+        assert command(tmp_path / "out", "--accept-terms") == endings.INTERRUPTED
     assert list(tmp_path.iterdir()) == []
 
 

@@ -30,6 +30,7 @@ from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, read
 from emo_ssl.corpora.recipes import ravdess_names
 from emo_ssl.corpora.recordings import record, summary_in_words
 from emo_ssl.corpora.report import describe, faults
+from emo_ssl.utils import endings
 from emo_ssl.utils.io import UserError
 
 pytest.importorskip("soundfile")
@@ -275,7 +276,7 @@ def test_ctrl_c_stops_everything_at_once(tmp_path):
         "sys.exit(cli.main(['corpus', 'record', *sys.argv[2:4], '--jobs', '2', '-o', sys.argv[4]]))"
     )
     done = run_python(program, Path(__file__).parents[1], source, "--keep-silence", tmp_path / "out")
-    assert done.returncode == cli.INTERRUPTED and done.stderr.endswith("run the same command again to continue\n")
+    assert done.returncode == endings.INTERRUPTED and done.stderr.endswith("run the same command again to continue\n")
     assert not (tmp_path / "out").exists()
 
 

@@ -154,7 +154,7 @@ def test_what_the_caller_can_mend_is_one_sentence(tree, tmp_path, monkeypatch, c
     monkeypatch.chdir(tree / "book")
     assert book.main([]) == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("book: ") and "no such profile" in first and "root of the repository" in second
+    assert first.startswith("emo-ssl: ") and "no such profile" in first and "root of the repository" in second
 
 
 def test_missing_packages_are_named(tree, monkeypatch):

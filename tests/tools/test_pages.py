@@ -16,6 +16,7 @@ from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.recipes import NEEDED, OPTIONAL
 from emo_ssl.evidence.claims import HOLDS, NOT_SHOWN, REVERSED, EvidenceConfig
 from emo_ssl.study.grid import ARMS, MAIN, StudyConfig
+from emo_ssl.utils import endings
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 
@@ -62,7 +63,7 @@ def test_columns_of_a_table_of_recordings():
 
 def test_exit_statuses():
     page = [int(row[0]) for row in rows("scale", "scale-status")]
-    assert page == [0, 1, cli.MENDABLE, cli.INTERRUPTED, cli.TERMINATED]
+    assert page == [0, 1, endings.MENDABLE, endings.INTERRUPTED, endings.TERMINATED]
 
 
 def texts_in(path: Path) -> list[str]:

@@ -1,0 +1,72 @@
+"""How a command ends: done, or one sentence on stderr and an exit status.
+
+0 done, 2 something the caller can mend, 130 interrupted (Ctrl-C), 141 the reader of the output left, 143 stopped by
+SIGTERM. After an interrupt or SIGTERM the same command continues.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from emo_ssl.utils.io import UserError, is_disk_full
+
+MENDABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception: what cleans up after Ctrl-C cleans up after a cluster's time limit too."""
+
+
+def run(work: Callable[[], int | None]) -> int:
+    """The exit status of `work`, which returns None where all went well. A fault of ours keeps its traceback."""
+    try:
+        with sigterm_as_interrupt():
+            status = work()
+            sys.stdout.flush()
+            return status or 0
+    except UserError as problem:
+        return complain(str(problem))
+    except Terminated:
+        return complain("stopped by SIGTERM; run the same command again to continue", TERMINATED)
+    except KeyboardInterrupt:
+        return complain("interrupted; run the same command again to continue", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone: what the interpreter flushes at exit has to go nowhere
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as problem:
+        return complain(explain(problem))
+    except MemoryError:
+        return complain("not enough memory; close other programs or use less data at once.")
+
+
+def complain(sentence: str, status: int = MENDABLE) -> int:
+    print(f"emo-ssl: {sentence}", file=sys.stderr)
+    return status
+
+
+def explain(problem: OSError) -> str:
+    name = f"{problem.filename}: " if problem.filename is not None else ""
+    if is_disk_full(problem):
+        return f"{name}the disk is full; free some space or choose another -o and run again."
+    return f"{name}{problem.strerror or problem}."
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only there may a signal be caught
+        yield
+        return
+
+    def stop(number, frame):
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
