@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from emo_ssl.study.table import assemble, items_of
 from tqdm import tqdm
 
 from emo_ssl.core.corpus import Corpus
@@ -28,7 +29,6 @@ from emo_ssl.study.arms import Fold, Inputs, Outcome
 from emo_ssl.study.grid import Chunk, StudyConfig, budgets_of
 from emo_ssl.study.predictions import write_predictions
 from emo_ssl.study.run import study
-from emo_ssl.study.table import assemble, items_of
 
 
 def make(folder: Path, config: SynthConfig) -> Corpus:

@@ -1,25 +1,24 @@
-"""One chunk of the grid: its members made, tuned, trained in lockstep and read out."""
+"""One chunk of the grid: its learning rate is tuned, its members are trained in lockstep, and they predict."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from emo_ssl.core import finetune
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import LabelledSegments, Member, Probe
-from emo_ssl.core.leaks import training_recordings
+from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, Probe, embed, predict, random_crops, train
 from emo_ssl.core.metrics import to_class
 from emo_ssl.core.model import Classifier, EncoderConfig, State, initialise, load_members, member_state, shuffled
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.readout import Predictions, concatenate, headline
 from emo_ssl.study import vectors
-from emo_ssl.study.checks import Record, head_hash, member_name
+from emo_ssl.study.checks import TrainedWith, hash_arrays
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of
+from emo_ssl.utils.io import hash_of
 
 UNREPORTED = 10_000  # seeds of the members that tune; no reported seed is as large
 Pooled = Callable[[np.ndarray], Tensor]  # segments (n,) -> vectors (M, n, I), as the head reads them now
@@ -30,90 +29,140 @@ class Fold:
     """One split of the corpus under one protocol, with everything that its members share."""
 
     number: int
-    prepared: Corpus
+    corpus: Corpus
     normaliser: Normaliser
     data: LabelledSegments
     encoder: EncoderConfig
     runs: tuple[tuple[int, State], ...]  # (pretraining seed, weights)
     protocol: str = "speaker-independent"
 
-    def indices(self, split: str) -> np.ndarray:
-        return self.prepared.where(split)
+    @property
+    def normaliser_hash(self) -> str:
+        return hash_arrays(self.normaliser.center, self.normaliser.scale)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a chunk leaves behind: predictions on the test segments, (budgets * seeds, n, …), and how they came."""
 
-    cell: Predictions
-    record: Record
+    predictions: Predictions
+    trained_with: TrainedWith
 
 
 def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
-    arm, test = ARMS[chunk.arm], fold.indices("test")
-    wanted = [(b, s) for b in chunk.budgets for s in chunk.seeds]
-    if arm.kind == "constant":
-        train = fold.indices("train")
-        shares = None
-        if fold.data.head.categories:
-            category = fold.prepared.segments.category[train]
-            shares = np.bincount(category[category >= 0], minlength=fold.data.head.categories) / len(train)
-        cell = constant_predictions(fold.prepared.targets[train], len(test), len(wanted), shares)
-        return Outcome(cell, Record.of_constant(fold.normaliser))
-    inputs = Inputs(fold, chunk.arm, config)
-    rate, trials = tune(inputs, config)
-    cell, record = inputs.train_and_score(wanted, rate, test)
-    return Outcome(cell, replace(record, rate=rate, trials=trials))
+    if ARMS[chunk.arm].kind == "constant":
+        return Outcome(constant_predictions(fold, len(chunk.members)), TrainedWith(fold.normaliser_hash))
+    trainer = ArmTrainer(fold, chunk.arm, config)
+    rate, trials = tune(trainer, config)
+    predictions, trained_with = trainer.train(chunk.members, rate, fold.corpus.where("test"))
+    return Outcome(predictions, replace(trained_with, rate=rate, trials=trials))
 
 
-def constant_predictions(train: np.ndarray, count: int, members: int, categories: np.ndarray | None) -> Predictions:
-    """The best an arm can do that only knows the training labels (N, E): their median, mode and share above 0."""
+def constant_predictions(fold: Fold, members: int) -> Predictions:
+    """The best guess that knows only the training labels: their median, mode, shares above 0 and of categories."""
+    corpus, train = fold.corpus, fold.corpus.where("train")
+    count, targets = len(corpus.where("test")), corpus.targets[train]
+    classes = to_class(targets)
 
     def everywhere(row: np.ndarray, dtype: type) -> np.ndarray:
         return np.broadcast_to(row.astype(dtype), (members, count, len(row))).copy()
 
-    classes = to_class(train)
-    mode = np.array([np.bincount(classes[:, e], minlength=4).argmax() for e in range(train.shape[1])])
+    mode = np.array([np.bincount(classes[:, e], minlength=4).argmax() for e in range(targets.shape[1])])
+    shares = None
+    if corpus.category_names:
+        category = corpus.segments.category[train]
+        shares = np.bincount(category[category >= 0], minlength=len(corpus.category_names)) / len(train)
     return Predictions(
-        everywhere(np.median(train, 0), np.float32),
-        everywhere((train > 0).mean(0), np.float32),
+        everywhere(np.median(targets, 0), np.float32),
+        everywhere((targets > 0).mean(0), np.float32),
         everywhere(mode, np.int8),
-        None if categories is None else everywhere(categories, np.float32),
+        None if shares is None else everywhere(shares, np.float32),
     )
 
 
-def tune(inputs: "Inputs", config: StudyConfig) -> tuple[float, list[dict]]:
+def tune(trainer: "ArmTrainer", config: StudyConfig) -> tuple[float, list[dict]]:
     """The learning rate that does best on validation segments with unreported seeds, at a small and the full budget."""
-    fold = inputs.fold
-    pool, valid = len(fold.indices("train")), fold.indices("valid")
     if len(config.rates) == 1:
         return config.rates[0], []
-    budgets = (min(budgets_of(config, pool)), pool)
-    wanted = [(b, UNREPORTED + s) for b in dict.fromkeys(budgets) for s in range(config.tuning_seeds)]
+    corpus = trainer.fold.corpus
+    pool, valid = len(corpus.where("train")), corpus.where("valid")
+    budgets = sorted({min(budgets_of(config, pool)), pool})
+    members = [(b, UNREPORTED + s) for b in budgets for s in range(config.tuning_seeds)]
     trials = []
     for rate in config.rates:
-        cell, _ = inputs.train_and_score(wanted, rate, valid)
-        targets, category = fold.prepared.targets[valid], fold.prepared.segments.category[valid]
-        scores = [headline(cell, i, targets, category) for i in range(len(wanted))]
-        # a validation set without one positive of any emotion tells nothing: the first rate stays
-        trials.append({"rate": rate, "score": float(np.nan_to_num(np.mean(scores), nan=0.0))})
+        predictions, _ = trainer.train(members, rate, valid)
+        score = np.mean(headlines(predictions, corpus, valid))
+        # validation segments without one positive of any emotion decide nothing: the first rate stays
+        trials.append({"rate": rate, "score": float(np.nan_to_num(score, nan=0.0))})
     return max(trials, key=lambda trial: trial["score"])["rate"], trials
 
 
-class Inputs:
-    """What the members of one arm read, made once for all of them."""
+def headlines(predictions: Predictions, corpus: Corpus, segments: np.ndarray) -> list[float]:
+    """The headline of each member on these segments."""
+    targets, category = corpus.targets[segments], corpus.segments.category[segments]
+    return [headline(predictions, m, targets, category) for m in range(len(predictions.klass))]
+
+
+class ArmTrainer:
+    """Trains members of one arm in one fold, and keeps the vectors that its probes share."""
 
     def __init__(self, fold: Fold, name: str, config: StudyConfig):
-        self.fold, self.name, self.arm = fold, name, ARMS[name]
+        self.fold, self.arm = fold, ARMS[name]
         self.labels, self.keep = config.labels, config.keep
-        self.settings = config.finetune if self.arm.kind == "finetune" else config.probe
-        self.settings = replace(self.settings, steps=self.settings.steps * self.arm.steps)
-        self.train_pool = fold.indices("train")
+        settings = config.finetune if self.arm.kind == "finetune" else config.probe
+        self.settings = replace(settings, steps=settings.steps * self.arm.steps)
         self.tables: dict[int, Tensor] = {}
 
-    def run_of(self, seed: int) -> tuple[int, State]:
-        """A seed is a whole replicate: it takes its pretraining run with it."""
-        return self.fold.runs[seed % len(self.fold.runs)]
+    def train(
+        self, wanted: Sequence[tuple[int, int]], rate: float, segments: np.ndarray
+    ) -> tuple[Predictions, TrainedWith]:
+        """Train the members at (budget, seed) in lockstep, as many at once as the cache holds; their predictions."""
+        data, settings, members = self.fold.data, self.settings, self.members(wanted)
+        crop = settings.tokens if self.arm.kind == "finetune" else 1
+        together = max(1, settings.chunk_tokens // (settings.batch * crop))
+        parts, heads, parameters = [], {}, 0
+        for begin in range(0, len(members), together):
+            part = members[begin : begin + together]
+            network, inputs, pooled = self.network([member.seed for member in part])
+            if self.arm.kind == "finetune":
+                states = [member_state(network.head, m) for m in range(len(part))]
+                heads |= {name_of(member): hash_state(s) for member, s in zip(part, states, strict=True)}
+                parameters = sum(p.numel() for p in network.parameters()) // len(part)
+            train(network, inputs, data, part, settings, rate, self.validation_check(pooled))
+            parts.append(predict(network.head, pooled(segments), data.levels))
+        return concatenate(parts), TrainedWith(
+            self.fold.normaliser_hash,
+            hash_of({name: value for name, value in asdict(settings).items() if name != "steps"}),
+            settings.steps,
+            parameters,
+            {name_of(member): hash_arrays(member.subset) for member in members},
+            heads,
+            {str(s): self.run_of(s)[0] for _, s in wanted} if self.arm.start in ("pretrained", "permuted") else {},
+        )
+
+    def members(self, wanted: Sequence[tuple[int, int]]) -> list[Member]:
+        """The members at (budget, seed), each with its labelled segments."""
+        pool = self.fold.corpus.where("train")
+        order = {seed: label_order(self.fold.corpus, pool, seed, self.labels) for _, seed in wanted}
+        return [Member(seed, budget(order[seed], size)) for size, seed in wanted]
+
+    def network(self, seeds: Sequence[int]) -> tuple[Classifier | Probe, Inputs, Pooled]:
+        """Members that are to be trained, what they are called with while training, and their vectors at any time."""
+        data = self.fold.data
+        if self.arm.kind == "finetune":
+            network = self.classifier(seeds)
+            crops = random_crops(data, self.fold.encoder.stack, self.settings)
+            return network, crops, partial(embed, network, data, config=self.settings)
+        shared = dict(self.table(seed) for seed in seeds)
+        tables, order = torch.stack(list(shared.values())), list(shared)
+        source = torch.tensor([order.index(self.table(seed)[0]) for seed in seeds], device=data.device)[:, None]
+        network = Probe(data.head, tables.shape[-1], len(seeds))
+        initialise(network.head, seeds)
+        return (
+            network.to(data.device),
+            lambda picked, place: (tables[source, picked],),
+            lambda segments: tables[source, torch.from_numpy(segments).to(data.device)],
+        )
 
     def classifier(self, seeds: Sequence[int]) -> Classifier:
         """A member for each seed, its encoder as the arm begins and its head freshly drawn."""
@@ -128,83 +177,38 @@ class Inputs:
             load_members(network, states)
         return network.to(self.fold.data.device)
 
+    def run_of(self, seed: int) -> tuple[int, State]:
+        """A seed is a whole replicate: it takes its pretraining run with it."""
+        return self.fold.runs[seed % len(self.fold.runs)]
+
     def table(self, seed: int) -> tuple[int, Tensor]:
         """The vectors (N, I) that a probe of this seed reads, and the number by which seeds share them."""
-        fold, start = self.fold, self.arm.start
-        source = {"pretrained": seed % len(fold.runs), "fresh": seed, "permuted": seed}.get(start, 0)
+        corpus, start = self.fold.corpus, self.arm.start
+        source = {"pretrained": seed % len(self.fold.runs), "fresh": seed, "permuted": seed}.get(start, 0)
         if source not in self.tables:
-            if start in ("fresh", "pretrained", "permuted"):
-                everything = np.arange(len(fold.prepared))
-                table = finetune.embed(self.classifier([seed]), fold.data, everything, self.settings)[0]
+            if start in vectors.FIXED:
+                table = torch.from_numpy(vectors.FIXED[start](corpus, self.fold.normaliser)).to(self.fold.data.device)
             else:
-                table = torch.from_numpy(self.fixed_table(start)).to(fold.data.device)
-            self.tables[source] = vectors.standardised(table, self.train_pool)
+                table = embed(self.classifier([seed]), self.fold.data, np.arange(len(corpus)), self.settings)[0]
+            self.tables[source] = vectors.standardised(table, corpus.where("train"))
         return source, self.tables[source]
 
-    def fixed_table(self, start: str) -> np.ndarray:
-        prepared, normaliser = self.fold.prepared, self.fold.normaliser
-        if start == "length":
-            return vectors.length_bumps(prepared)
-        table = vectors.segment_statistics(prepared, normaliser)
-        if start == "statistics":
-            return table
-        unlabelled = vectors.unlabelled_statistics(prepared, normaliser, training_recordings(prepared))
-        return vectors.principal_components(table, unlabelled)
-
-    def members(self, wanted: Sequence[tuple[int, int]]) -> list[Member]:
-        """The members at (budget, seed)."""
-        order = {s: label_order(self.fold.prepared, self.train_pool, s, self.labels) for _, s in wanted}
-        return [Member(seed, budget(order[seed], size)) for size, seed in wanted]
-
-    def network(self, seeds: Sequence[int]) -> tuple[Classifier | Probe, finetune.Inputs, Pooled]:
-        """Members that are to be trained, what they are called with while training, and their vectors afterwards."""
-        data = self.fold.data
-        if self.arm.kind == "finetune":
-            network = self.classifier(seeds)
-            inputs = finetune.random_crops(data, self.fold.encoder.stack, self.settings)
-            return network, inputs, partial(finetune.embed, network, data, config=self.settings)
-        shared = dict(self.table(seed) for seed in seeds)
-        tables, order = torch.stack(list(shared.values())), list(shared)
-        source = torch.tensor([order.index(self.table(seed)[0]) for seed in seeds], device=data.device)[:, None]
-        network = Probe(data.head, tables.shape[-1], len(seeds))
-        initialise(network.head, seeds)
-        return (
-            network.to(data.device),
-            lambda picked, place: (tables[source, picked],),
-            lambda chosen: tables[source, torch.from_numpy(chosen).to(data.device)],
-        )
-
-    def check(self, pooled: Pooled) -> Callable[[nn.Module], Tensor] | None:
-        """The headline of members on validation segments, where they keep the weights that do best there."""
+    def validation_check(self, pooled: Pooled) -> Callable[[Classifier | Probe], Tensor] | None:
+        """Scores of members on validation segments, where they keep the weights that do best there."""
         if self.keep == "last":
             return None
-        valid, prepared = self.fold.indices("valid"), self.fold.prepared
-        targets, category = prepared.targets[valid], prepared.segments.category[valid]
+        corpus, valid = self.fold.corpus, self.fold.corpus.where("valid")
 
         def scores(network: Classifier | Probe) -> Tensor:
-            predictions = finetune.predict(network.head, pooled(valid), self.fold.data.levels)
-            return torch.tensor([headline(predictions, i, targets, category) for i in range(len(predictions.klass))])
+            predictions = predict(network.head, pooled(valid), self.fold.data.levels)
+            return torch.tensor(headlines(predictions, corpus, valid))
 
         return scores
 
-    def train_and_score(
-        self, wanted: Sequence[tuple[int, int]], rate: float, chosen: np.ndarray
-    ) -> tuple[Predictions, Record]:
-        """Train the members at (budget, seed) in lockstep, as many at once as the cache holds, and read them out."""
-        data, members = self.fold.data, self.members(wanted)
-        crop = self.settings.tokens if self.arm.kind == "finetune" else 1
-        together = max(1, self.settings.chunk_tokens // (self.settings.batch * crop))
-        parts, heads, parameters = [], {}, 0
-        for begin in range(0, len(members), together):
-            part = members[begin : begin + together]
-            network, inputs, pooled = self.network([member.seed for member in part])
-            if self.arm.kind == "finetune":
-                for m, member in enumerate(part):
-                    heads[member_name(member)] = head_hash(member_state(network.head, m))
-                parameters = sum(p.numel() for p in network.parameters()) // len(part)
-            finetune.train(network, inputs, data, part, self.settings, rate, self.check(pooled))
-            parts.append(finetune.predict(network.head, pooled(chosen), data.levels))
-        record = Record.of_members(members, heads, self.settings, self.fold.normaliser, parameters, self.name)
-        if self.arm.start in ("pretrained", "permuted"):
-            record = replace(record, pretrained_with={str(seed): self.run_of(seed)[0] for _, seed in wanted})
-        return concatenate(parts), record
+
+def name_of(member: Member) -> str:
+    return f"{len(member.subset)}/{member.seed}"
+
+
+def hash_state(state: State) -> str:
+    return hash_arrays(*(value.cpu().numpy() for _, value in sorted(state.items())))

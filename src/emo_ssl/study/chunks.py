@@ -7,7 +7,7 @@ from pathlib import Path
 from emo_ssl.core.readout import Predictions
 from emo_ssl.study import predictions
 from emo_ssl.study.arms import Outcome
-from emo_ssl.study.checks import Record
+from emo_ssl.study.checks import TrainedWith
 from emo_ssl.study.grid import Chunk
 from emo_ssl.utils.io import UserError
 
@@ -16,8 +16,8 @@ CHUNKS = "chunks"
 
 def write_chunk(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:
     (folder / CHUNKS).mkdir(exist_ok=True)  # not before: a study that is refused leaves nothing
-    meta = {"study": study_hash, "record": asdict(outcome.record)}
-    predictions.save(folder / CHUNKS / f"{chunk.name}.npz", meta, outcome.cell.arrays())
+    meta = {"study": study_hash, "trained_with": asdict(outcome.trained_with)}
+    predictions.save(folder / CHUNKS / f"{chunk.name}.npz", meta, outcome.predictions.arrays())
 
 
 def shard_folder(output: Path, i: int, n: int) -> Path:
@@ -37,8 +37,8 @@ def find(folder: Path, chunk: Chunk, study_hash: str) -> Path | None:
 
 def read_chunk(path: Path, study_hash: str) -> Outcome:
     with predictions.opened(path, "delete it and run the study again") as (meta, stored):
-        record, study = Record(**meta["record"]), meta["study"]
-        cell = Predictions(**{name: stored[name] for name in stored.files if name != "meta"})
+        trained_with, study = TrainedWith(**meta["trained_with"]), meta["study"]
+        found = Predictions(**{name: stored[name] for name in stored.files if name != "meta"})
     if study != study_hash:
         raise UserError(f"{path}: belongs to a study of another configuration; delete it or choose another -o.")
-    return Outcome(cell, record)
+    return Outcome(found, trained_with)

@@ -1,4 +1,4 @@
-"""The grid of a study as data: arms, budgets, seeds, and how they are cut into chunks."""
+"""The grid of a study as data: arms, budgets, seeds, and the chunks that are computed one by one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,6 @@ class StudyConfig:
     probe: FinetuneConfig = field(
         default_factory=lambda: FinetuneConfig(steps=200, batch=32, adam=AdamConfig(weight_decay=0.1))
     )
-    chunk_members: int = 40
 
     def __post_init__(self):
         unknown = [name for name in self.arms if name not in ARMS]
@@ -62,24 +61,21 @@ class StudyConfig:
             raise ValueError(f"no arm is called {unknown[0]}; choose among {', '.join(ARMS)}")
         if len(set(self.arms)) < max(1, len(self.arms)) or len(set(self.budgets)) < len(self.budgets):
             raise ValueError("name each arm and budget once, and at least one arm")
-        strange = [b for b in self.adapted if b not in self.budgets]
-        if strange:
-            raise ValueError(f"adapted names {strange[0]}, which is none of the budgets")
+        others = sorted(set(self.adapted) - set(self.budgets))
+        if others:
+            raise ValueError(f"adapted names {others[0]}, which is none of the budgets")
         if not 1 <= len(self.rates) <= 6:
             raise ValueError("an arm is tuned over one to six settings; give as many rates")
         if min(self.seeds, self.tuning_seeds, *self.budgets) < 1:
             raise ValueError("seeds and budgets are at least 1")
-        if self.head not in HEADS:
-            raise ValueError(f"head {self.head!r} is none of {', '.join(HEADS)}")
-        if self.keep not in KEEPS:
-            raise ValueError(f"keep {self.keep!r} is none of {', '.join(KEEPS)}")
-        if self.labels not in ORDERS:
-            raise ValueError(f"labels {self.labels!r} is none of {', '.join(ORDERS)}")
+        for name, choices in (("head", HEADS), ("keep", KEEPS), ("labels", ORDERS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} {getattr(self, name)!r} is none of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Members of one arm in one fold under one protocol."""
+    """The members of one arm in one fold under one protocol: what is computed and stored at a time."""
 
     fold: int
     arm: str
@@ -90,6 +86,11 @@ class Chunk:
     @property
     def name(self) -> str:
         return f"fold{self.fold}-{self.protocol}-{self.arm}-{'-'.join(map(str, self.budgets))}"
+
+    @property
+    def members(self) -> list[tuple[int, int]]:
+        """(budget, seed) of each."""
+        return [(budget, seed) for budget in self.budgets for seed in self.seeds]
 
 
 def budgets_of(config: StudyConfig, pool: int) -> tuple[int, ...]:
@@ -104,13 +105,10 @@ def budgets_under(config: StudyConfig, budgets: tuple[int, ...]) -> dict[str, tu
 
 
 def chunks_of(config: StudyConfig, folds: Sequence[int], budgets: tuple[int, ...]) -> list[Chunk]:
-    """The grid, cut where an arm's members would be more than a chunk may hold."""
     seeds = tuple(range(config.seeds))
-    together = max(1, config.chunk_members // max(1, len(seeds)))
     return [
-        Chunk(fold, arm, of_protocol[i : i + together], seeds, protocol)
+        Chunk(fold, arm, some, seeds, protocol)
         for fold in folds
-        for protocol, of_protocol in budgets_under(config, budgets).items()
+        for protocol, some in budgets_under(config, budgets).items()
         for arm in config.arms
-        for i in range(0, len(of_protocol), together)
     ]

@@ -23,7 +23,6 @@ from emo_ssl.utils.io import UserError, atomic_path
 
 PREDICTIONS = "predictions.npz"
 REQUIRED = ("target_names", "category_names", "headline", "budgets", "full_budget", "seeds", "corpus", "main")
-HEADLINES = ("auroc", "uar")
 AGAIN = "run `emo-ssl study` again"
 
 
@@ -104,58 +103,19 @@ class StudyPredictions:
                 raise ValueError(f"meta lacks {', '.join(lacking)}")
             cells = [name.removeprefix("cell.") for name in stored.files if name.startswith("cell.")]
             keys = tuple(sorted({Key.parse(name.rsplit(".", 1)[0]) for name in cells}))
-            items = Items(**{f.name: stored[f"items.{f.name}"] for f in fields(Items)})
-            check(meta, items)
-        return cls(path, meta, items, keys)
+            return cls(path, meta, Items(**{f.name: stored[f"items.{f.name}"] for f in fields(Items)}), keys)
 
     def cell(self, key: Key) -> Predictions:
+        """All seeds of one arm at one budget, on the items."""
         names = [f.name for f in fields(Predictions) if f.name != "category" or self.meta["category_names"]]
         with opened(self.path) as (_, stored):
-            predictions = Predictions(**{name: stored[f"cell.{key}.{name}"] for name in names})
-            check_cell(key, predictions, self.meta, self.items)
-        return predictions
-
-
-def check(meta: dict, items: Items) -> None:
-    """Raise ValueError where meta and items cannot belong together."""
-    if meta["headline"] not in HEADLINES:
-        raise ValueError(f"the headline is {meta['headline']!r}, expected one of {', '.join(HEADLINES)}")
-    if meta["headline"] == "uar" and not meta["category_names"]:
-        raise ValueError("the headline is uar, but there are no categories")
-    lengths = {f.name: len(getattr(items, f.name)) for f in fields(Items)}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"the columns of the items differ in length: {lengths}")
-    if items.targets.ndim != 2 or items.targets.shape[1] != len(meta["target_names"]):
-        raise ValueError(f"targets of shape {items.targets.shape} for {len(meta['target_names'])} emotions")
-    if not np.isfinite(items.targets).all():
-        raise ValueError("a target is not a number")
-    if len(items) and items.category.max() >= max(len(meta["category_names"]), 0):
-        raise ValueError("an item's category has no name")
-    if len(set(meta["seeds"])) != len(meta["seeds"]):
-        raise ValueError("a seed occurs twice")
-
-
-def check_cell(key: Key, cell: Predictions, meta: dict, items: Items) -> None:
-    """Raise ValueError where a cell does not fit the study's seeds, items and names."""
-    widths = dict.fromkeys(("intensity", "presence", "klass"), len(meta["target_names"]))
-    if meta["category_names"]:
-        widths["category"] = len(meta["category_names"])
-    shapes = {name: values.shape for name, values in cell.arrays().items()}
-    expected = {name: (len(meta["seeds"]), len(items), width) for name, width in widths.items()}
-    if shapes != expected:
-        raise ValueError(f"cell {key} has arrays of shape {shapes}, expected {expected}")
-    if not np.array_equal((cell.klass >= 0).all(-1), cell.scored()):
-        raise ValueError(f"cell {key}: intensity and klass disagree about which items were scored")
+            return Predictions(**{name: stored[f"cell.{key}.{name}"] for name in names})
 
 
 def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Predictions]) -> Path:
-    """Write DIR/predictions.npz, whole or not at all. What does not fit is a programmer's mistake: ValueError."""
-    check(meta, items)
+    """Write DIR/predictions.npz, whole or not at all."""
     arrays = {f"items.{name}": values for name, values in vars(items).items()}
     for key, cell in sorted(cells.items()):
-        if any("/" in word or "." in word for word in (key.protocol, key.backbone, key.arm, key.readout)):
-            raise ValueError(f"{key}: names in a key hold no slash and no dot")
-        check_cell(key, cell, meta, items)
         arrays |= {f"cell.{key}.{name}": values for name, values in cell.arrays().items()}
     path = Path(folder) / PREDICTIONS
     save(path, meta, arrays)

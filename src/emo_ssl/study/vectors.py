@@ -6,6 +6,7 @@ from torch import Tensor
 
 from emo_ssl.core.batches import windows
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.leaks import training_recordings
 from emo_ssl.core.normalise import Normaliser
 
 QUANTILES = (10, 50, 90)
@@ -19,21 +20,21 @@ def statistics(frames: np.ndarray) -> np.ndarray:
 
 
 def statistics_table(
-    prepared: Corpus, normaliser: Normaliser, recording: np.ndarray, first: np.ndarray, length: np.ndarray
-):
+    corpus: Corpus, normaliser: Normaliser, recording: np.ndarray, first: np.ndarray, length: np.ndarray
+) -> np.ndarray:
     """Runs of frames (N,) -> (N, 5 D) float32."""
-    table = np.empty((len(recording), (2 + len(QUANTILES)) * len(prepared.feature_names)), np.float32)
+    table = np.empty((len(recording), (2 + len(QUANTILES)) * len(corpus.feature_names)), np.float32)
     for i, (v, f, n) in enumerate(zip(recording, first, length, strict=True)):
-        table[i] = statistics(normaliser(np.asarray(prepared.frames[f : f + n], np.float32), int(v)))
+        table[i] = statistics(normaliser(np.asarray(corpus.frames[f : f + n], np.float32), int(v)))
     return table
 
 
-def segment_statistics(prepared: Corpus, normaliser: Normaliser) -> np.ndarray:
-    segments = prepared.segments
-    return statistics_table(prepared, normaliser, segments.recording, segments.first, segments.length)
+def segment_statistics(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
+    segments = corpus.segments
+    return statistics_table(corpus, normaliser, segments.recording, segments.first, segments.length)
 
 
-def principal_components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
+def components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
     """table (N, I) on the leading components of `unlabelled` (U, I) -> (N, at most COMPONENTS)."""
     mean, spread = unlabelled.mean(0), unlabelled.std(0)
     spread = np.where(spread > 1e-6, spread, 1.0)
@@ -41,20 +42,24 @@ def principal_components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarra
     return ((table - mean) / spread @ axes[:COMPONENTS].T).astype(np.float32)
 
 
-def unlabelled_statistics(prepared: Corpus, normaliser: Normaliser, recordings: np.ndarray) -> np.ndarray:
-    """The statistics of windows over whole videos, labelled or not: what pretraining sees, as vectors."""
-    cut = windows(prepared, recordings, round(WINDOW * prepared.frame_rate))
-    return statistics_table(prepared, normaliser, cut.recording, cut.first, cut.length)
+def principal_components(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
+    """Statistics of segments, on components found in all that pretraining may read, labelled or not."""
+    cut = windows(corpus, training_recordings(corpus), round(WINDOW * corpus.frame_rate))
+    unlabelled = statistics_table(corpus, normaliser, cut.recording, cut.first, cut.length)
+    return components(segment_statistics(corpus, normaliser), unlabelled)
 
 
-def length_bumps(prepared: Corpus) -> np.ndarray:
+def length_bumps(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
     """(N, 9): how near a segment's log length lies to each of nine lengths spread over those of the corpus.
 
     Not the number alone: a head normalises over its inputs, and of a single input that leaves nothing.
     """
-    length = np.log(prepared.segments.length.astype(np.float64))
+    length = np.log(corpus.segments.length.astype(np.float64))
     usual = (length - length.mean()) / max(float(length.std()), 1e-6)
     return np.exp(-0.5 * ((usual[:, None] - np.linspace(-2, 2, 9)) / 0.5) ** 2).astype(np.float32)
+
+
+FIXED = {"statistics": segment_statistics, "pca": principal_components, "length": length_bumps}
 
 
 def standardised(table: Tensor, train: np.ndarray) -> Tensor:

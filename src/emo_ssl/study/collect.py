@@ -1,0 +1,185 @@
+"""The chunks of a finished study as files that others read: predictions.npz, results.csv and provenance.json."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.metrics import best_floor, mean_floors
+from emo_ssl.core.normalise import under
+from emo_ssl.core.pretrain import named
+from emo_ssl.core.readout import OVERALL, Predictions, scores_of
+from emo_ssl.study.arms import Outcome
+from emo_ssl.study.checks import check_fairness
+from emo_ssl.study.chunks import find, read_chunk
+from emo_ssl.study.grid import Chunk, StudyConfig
+from emo_ssl.study.predictions import Items, Key, StudyPredictions, write_predictions
+from emo_ssl.utils.io import OutputFolder, write_bytes, write_json
+from emo_ssl.utils.provenance import provenance
+
+RESULTS, PROVENANCE = "results.csv", "provenance.json"
+COLUMNS = (
+    *("profile", "protocol", "backbone", "arm", "readout", "fold", "budget", "seed", "pretrain_seed"),
+    *("emotion", "metric", "value"),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study in its folder; printed, it shows the headline of each arm at the smallest and the full budget."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        if not (self.folder / RESULTS).is_file():
+            return f"{self.folder}: a shard of a study"
+        meta = StudyPredictions.open(self.folder).meta
+        rows = pd.read_csv(self.folder / RESULTS)
+        budgets, metric = [meta["budgets"][0], meta["full_budget"]], meta["headline"]
+        chosen = rows[(rows["emotion"] == OVERALL) & (rows["metric"] == metric) & rows["budget"].isin(budgets)]
+        table = chosen.pivot_table("value", ["protocol", "arm"], "budget").to_string(float_format="%.3f")
+        return (
+            f"{self.folder}: {rows['arm'].nunique()} arms, budgets {', '.join(map(str, meta['budgets']))}, "
+            f"{len(meta['seeds'])} seeds, {rows['fold'].nunique()} folds; mean {metric} on test segments:\n{table}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self}</pre>"
+
+
+def collect(
+    corpus: Corpus,
+    runs: Sequence[dict],
+    out: OutputFolder,
+    config: StudyConfig,
+    grid: Sequence[Chunk],
+    device: torch.device,
+    seconds: float,
+) -> None:
+    """Put the chunks together; refused where they are not comparable. `runs`: what each pretraining run measured."""
+    outcomes = {chunk: read_chunk(find(out.path, chunk, out.hash), out.hash) for chunk in grid}
+    verdict = check_fairness({chunk: outcome.trained_with for chunk, outcome in outcomes.items()})
+    scored = {
+        (fold, protocol): under(protocol, corpus.of_fold(fold), config.enrolment)[0].where("test")
+        for fold, protocol in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
+    }
+    items = items_of(corpus, {fold: chosen for (fold, protocol), chosen in scored.items() if protocol == "blind"})
+    cells = assemble(outcomes, scored, items, config, runs[0]["encoder"]["kind"])
+    write_predictions(out.path, meta_of(corpus, runs, config, grid), items, cells)
+    table = results(cells, items, config, pretraining_seeds(outcomes), corpus)
+    text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    write_bytes(out.path / RESULTS, text.encode())
+    story = {
+        "corpus": named(corpus),
+        "config": asdict(config),
+        "pretraining": [
+            {
+                **{name: run[name] for name in ("fold", "seed", "held_out")},
+                "protocol": run["config"]["protocol"],
+                "commit": run["provenance"]["commit"],
+            }
+            for run in runs
+        ],
+        "fairness": verdict,
+        "tuned_rates": {chunk.name: outcome.trained_with.rate for chunk, outcome in outcomes.items()},
+        "seconds_of_the_last_start": round(seconds, 1),
+        **provenance(str(device)),
+    }
+    write_json(out.path / PROVENANCE, story)
+
+
+def items_of(corpus: Corpus, tests: Mapping[int, np.ndarray]) -> Items:
+    """fold -> the segments that it tests, as one row each."""
+    chosen = np.concatenate(list(tests.values()))
+    recording = corpus.segments.recording[chosen]
+    known = (corpus.recordings.speaker != "").all()
+    unit = corpus.recordings.speaker[recording] if known else corpus.recordings.id[recording]
+    fold = np.repeat(list(tests), [len(t) for t in tests.values()])
+    return Items(chosen, unit, fold, corpus.targets[chosen], corpus.segments.category[chosen].astype(np.int64))
+
+
+def assemble(
+    outcomes: Mapping[Chunk, Outcome],
+    scored: Mapping[tuple[int, str], np.ndarray],
+    items: Items,
+    config: StudyConfig,
+    kind: str,
+) -> dict[Key, Predictions]:
+    """Chunks -> one cell a protocol, arm and budget, folds side by side, NaN where an item was not scored.
+
+    `scored` holds the segments that (fold, protocol) tests: the adapted protocol leaves its enrolment out.
+    """
+    places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
+    cells: dict[Key, Predictions] = {}
+    for chunk, outcome in outcomes.items():
+        for i, size in enumerate(chunk.budgets):
+            key = Key(chunk.protocol, kind, chunk.arm, config.head, size)
+            if key not in cells:
+                cells[key] = outcome.predictions.map(lambda values: unscored(values, config.seeds, len(items)))
+            rows = slice(i * len(chunk.seeds), (i + 1) * len(chunk.seeds))
+            for name, values in outcome.predictions.arrays().items():
+                getattr(cells[key], name)[:, places[chunk.fold, chunk.protocol]] = values[rows]
+    return cells
+
+
+def unscored(like: np.ndarray, seeds: int, items: int) -> np.ndarray:
+    return np.full((seeds, items, like.shape[-1]), -1 if like.dtype == np.int8 else np.nan, like.dtype)
+
+
+def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Sequence[Chunk]) -> dict:
+    budgets = sorted({budget for chunk in grid for budget in chunk.budgets})
+    best = [best_floor(corpus.of_fold(k).floors["test"]) for k in corpus.folds]
+    losses = [
+        {
+            "protocol": run["config"]["protocol"],
+            "fold": run["fold"],
+            "pretrain_seed": run["seed"],
+            "masked": run["held_out"]["model"],
+            "interpolation": run["held_out"]["linear interpolation"],
+            "previous": run["held_out"]["previous frame"],
+            "mean": run["held_out"]["mean frame"],
+        }
+        for run in runs
+    ]
+    return {
+        "target_names": list(corpus.target_names),
+        "category_names": list(corpus.category_names),
+        "headline": "uar" if corpus.category_names else "auroc",
+        "budgets": budgets,
+        "full_budget": budgets[-1],
+        "seeds": list(range(config.seeds)),
+        "corpus": named(corpus),
+        "main": {"protocol": "blind", "backbone": runs[0]["encoder"]["kind"], "readout": config.head},
+        "pretraining": {"losses": losses},
+        "floors": mean_floors(best, corpus.target_names),
+    }
+
+
+def pretraining_seeds(outcomes: Mapping[Chunk, Outcome]) -> dict[tuple[int, str, str, int], int]:
+    """(fold, protocol, arm, seed) -> the seed of the pretraining run that the member starts from."""
+    return {
+        (chunk.fold, chunk.protocol, chunk.arm, int(seed)): run
+        for chunk, outcome in outcomes.items()
+        for seed, run in outcome.trained_with.pretraining_seeds.items()
+    }
+
+
+def results(
+    cells: Mapping[Key, Predictions], items: Items, config: StudyConfig, runs: Mapping[tuple, int], corpus: Corpus
+) -> pd.DataFrame:
+    """A row a fold, budget, seed, emotion and metric, and nothing that changes when no result does."""
+    rows = []
+    for key, cell in sorted(cells.items()):
+        of_key = (config.profile, key.protocol, key.backbone, key.arm, key.readout)
+        for fold in np.unique(items.fold).tolist():
+            here = np.flatnonzero((items.fold == fold) & cell.scored().all(0))
+            predictions, targets, category = cell.take(here), items.targets[here], items.category[here]
+            for seed in range(config.seeds):
+                row = (*of_key, fold, key.budget, seed, runs.get((fold, key.protocol, key.arm, seed), ""))
+                found = scores_of(predictions, seed, targets, category, corpus.target_names)
+                rows += [(*row, *values) for values in found]
+    return pd.DataFrame(rows, columns=COLUMNS)

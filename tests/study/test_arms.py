@@ -1,0 +1,120 @@
+"""Members of arms: the same labels and starts in each, rates chosen on validation segments, constants by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from builders import Segment, Video, noise, write_segments
+from training import PRETRAIN, STUDY, opened_fold
+
+from emo_ssl.core import metrics
+from emo_ssl.core.corpus import SPLITS
+from emo_ssl.core.model import member_state
+from emo_ssl.core.pretrain import load, pretrain
+from emo_ssl.study.arms import ArmTrainer, constant_predictions, headlines, run_chunk, tune
+from emo_ssl.study.grid import KEEPS, Chunk
+
+LONGER = replace(STUDY, finetune=replace(STUDY.finetune, steps=40), probe=replace(STUDY.probe, steps=60))
+
+
+def test_budgets_nest_and_subsets_are_the_same_in_every_arm(corpus, fold):
+    wanted = [(size, seed) for size in (4, 8, 24) for seed in (0, 1)]
+    of_arm = [
+        [member.subset.tolist() for member in ArmTrainer(fold, name, STUDY).members(wanted)]
+        for name in ("scratch", "pretrained", "frozen-random", "statistics", "length")
+    ]
+    assert all(subsets == of_arm[0] for subsets in of_arm)
+    subset = dict(zip(wanted, of_arm[0], strict=True))
+    train = set(np.flatnonzero(corpus.segments.split == SPLITS.index("train")).tolist())
+    for seed in (0, 1):
+        assert [len(subset[size, seed]) for size in (4, 8, 24)] == [4, 8, 24]
+        assert subset[4, seed] == subset[8, seed][:4] == subset[24, seed][:4]
+        assert set(subset[24, seed]) == train
+    assert subset[8, 0] != subset[8, 1]
+
+
+def test_a_seed_takes_its_pretraining_run_with_it(corpus, run, tmp_path):
+    pretrain([corpus], tmp_path / "second", PRETRAIN, seed=1, device="cpu")
+    trainer = ArmTrainer(opened_fold(corpus, run, tmp_path / "second"), "pretrained", STUDY)
+    assert [trainer.run_of(seed)[0] for seed in range(3)] == [0, 1, 0]
+    begun = member_state(trainer.classifier([0, 1]), 1)
+    second = {name: value for name, value in load(tmp_path / "second")[1].items() if name in begun}
+    assert second and all(torch.equal(begun[name], value) for name, value in second.items())
+    _, trained_with = trainer.train([(4, 0), (4, 1)], 1e-2, corpus.where("test"))
+    assert trained_with.pretraining_seeds == {"0": 0, "1": 1}
+
+
+def test_a_fold_is_normalised_by_its_training_recordings_alone(corpus, fold):
+    frames = np.concatenate([corpus.recording(v) for v in np.flatnonzero(corpus.recordings.split == 0)])
+    low, middle, high = np.percentile(frames, (25, 50, 75), axis=0)
+    assert fold.normaliser.center[0] == pytest.approx(middle, abs=1e-6)
+    assert fold.normaliser.scale[0] == pytest.approx((high - low) / 1.349, rel=1e-5)
+
+
+def test_rates_are_chosen_on_validation_segments_with_unreported_seeds(corpus, fold, monkeypatch):
+    asked, original = [], ArmTrainer.train
+
+    def noted(self, wanted, rate, segments):
+        asked.append((wanted, rate, segments.tolist()))
+        return original(self, wanted, rate, segments)
+
+    monkeypatch.setattr(ArmTrainer, "train", noted)
+    config = replace(LONGER, rates=(1e-9, 1e-2))
+    trained_with = run_chunk(fold, Chunk(0, "statistics", (8,), (0, 1)), config).trained_with
+    valid, test = (corpus.where(split).tolist() for split in ("valid", "test"))
+    tuning = [(size, 10_000 + s) for size in (4, 24) for s in range(2)]
+    assert asked == [(tuning, 1e-9, valid), (tuning, 1e-2, valid), ([(8, 0), (8, 1)], trained_with.rate, test)]
+    assert [trial["rate"] for trial in trained_with.trials] == [1e-9, 1e-2]
+    assert trained_with.rate == max(trained_with.trials, key=lambda trial: trial["score"])["rate"]
+    assert set(trained_with.subsets) == {"8/0", "8/1"}
+
+
+def test_validation_that_decides_nothing_leaves_the_first_rate(fold, monkeypatch):
+    monkeypatch.setattr("emo_ssl.study.arms.headlines", lambda *_: [np.nan])
+    rate, trials = tune(ArmTrainer(fold, "statistics", STUDY), replace(STUDY, rates=(1e-3, 1e-2)))
+    assert rate == 1e-3 and [trial["score"] for trial in trials] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("arm", ["pretrained", "statistics"])
+def test_the_best_weights_are_those_that_do_best_on_validation(corpus, fold, arm):
+    valid, wanted = corpus.where("valid"), [(size, seed) for size in (4, 8) for seed in range(4)]
+    longer = replace(STUDY, finetune=replace(STUDY.finetune, steps=20))
+    reached = {}
+    for keep in KEEPS:
+        predictions, _ = ArmTrainer(fold, arm, replace(longer, keep=keep)).train(wanted, 1e-2, valid)
+        reached[keep] = headlines(predictions, corpus, valid)
+    assert np.isfinite(reached["last"]).all() and (np.array(reached["best"]) >= reached["last"]).all()
+    assert reached["best"] != reached["last"]
+
+
+def test_four_times_the_steps(fold):
+    assert ArmTrainer(fold, "scratch-4x", STUDY).settings == replace(STUDY.finetune, steps=4 * STUDY.finetune.steps)
+    assert ArmTrainer(fold, "scratch", STUDY).settings == STUDY.finetune
+    assert ArmTrainer(fold, "pca", STUDY).settings == STUDY.probe
+
+
+def test_the_length_arm_knows_the_length_and_nothing_else(run, tmp_path):
+    """Where the long segments are the happy ones it is nearly always right; a head over one number would not be."""
+    long = np.arange(120) % 3 == 0
+    recordings = [Video(f"v{v}", noise(60, seed=v), ("train", "valid", "test", "test")[v % 4]) for v in range(120)]
+    cut = [Segment(v, 0, int(20 + 20 * long[v] + v % 7), (2.0 * long[v], float(v % 2))) for v in range(120)]
+    corpus = write_segments(tmp_path, recordings, cut)
+    test = corpus.where("test")
+    predictions, _ = ArmTrainer(opened_fold(corpus, run), "length", LONGER).train([(30, 0)], 1e-2, test)
+    found = [metrics.auroc(predictions.presence[0, :, e], corpus.targets[test, e] > 0) for e in (0, 1)]
+    assert found[0] > 0.95 and abs(found[1] - 0.5) < 0.25
+
+
+def test_constants_know_the_training_labels_alone(run, tmp_path):
+    labels = [(0, 3), (0, 1), (2, 2), (3, 1), (1, 1), (3, 3), (3, 3)]
+    split = ["train"] * 4 + ["valid", "test", "test"]
+    recordings = [Video(f"v{v}", noise(20, seed=v), split[v]) for v in range(7)]
+    cut = [Segment(v, 0, 20, tuple(map(float, y)), category=int(v == 0) if v else -1) for v, y in enumerate(labels)]
+    corpus = write_segments(tmp_path, recordings, cut, category_names=("calm", "loud"))
+    found = constant_predictions(opened_fold(corpus, run), 2)
+    assert found.intensity.shape == (2, 2, 2)
+    assert found.intensity[1, 1].tolist() == [1.0, 1.5]
+    assert found.presence[0, 0].tolist() == [0.5, 1.0]
+    assert found.klass[0, 0].tolist() == [0, 1]
+    assert found.category[1, 0].tolist() == [0.75, 0.0]  # one of four has no category

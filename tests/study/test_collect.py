@@ -1,0 +1,106 @@
+"""What a finished study stores: its table, its predictions, and where they come from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from training import STUDY
+
+from emo_ssl.core.corpus import SPLITS
+from emo_ssl.core.pretrain import load
+from emo_ssl.evidence import report as evidence
+from emo_ssl.evidence.claims import EvidenceConfig
+from emo_ssl.study.collect import PROVENANCE, RESULTS, Study
+from emo_ssl.study.predictions import Key, StudyPredictions
+from emo_ssl.study.run import run_study
+from emo_ssl.utils.io import read_json
+
+
+@pytest.fixture(scope="module")
+def out_of_fold(acted, tmp_path_factory) -> Study:
+    corpus, runs = acted
+    return run_study(corpus, runs, tmp_path_factory.mktemp("oof") / "study", STUDY, "cpu")
+
+
+def test_the_table_holds_the_scores_of_the_predictions(finished):
+    rows = pd.read_csv(finished / RESULTS)
+    predictions = StudyPredictions.open(finished)
+    true = predictions.items.targets
+    assert set(rows.arm) == set(STUDY.arms)
+    assert set(rows.budget) == set(predictions.meta["budgets"]) == {4, 8, 24}
+    assert set(rows.metric) == {"mae", "acc4", "acc4_ceiling", "auroc", "ccc", "balanced_accuracy"}
+    assert not rows.duplicated(["arm", "fold", "budget", "seed", "emotion", "metric"]).any()
+    for key in predictions.keys:
+        mine = rows[(rows.arm == key.arm) & (rows.budget == key.budget) & (rows.seed == 1) & (rows.metric == "mae")]
+        expected = np.abs(predictions.cell(key).intensity[1] - true).mean(0)
+        found = mine.set_index("emotion").value
+        assert found["happy"] == pytest.approx(expected[0], abs=1e-6)
+        assert found["overall"] == pytest.approx(expected.mean(), abs=1e-6)
+    begun = rows.groupby("arm").pretrain_seed.apply(lambda seeds: seeds.notna().any())
+    assert begun[begun].index.tolist() == ["frozen-pretrained", "pretrained"]
+
+
+def test_what_a_study_stores(corpus, run, finished):
+    assert {p.name for p in finished.iterdir()} >= {RESULTS, PROVENANCE, "predictions.npz", "chunks", "folder.json"}
+    story = read_json(finished / PROVENANCE)
+    assert story["corpus"]["content_hash"] == corpus.content_hash
+    assert story["fairness"]["verdict"] == "fair"
+    assert set(story) >= {"config", "commit", "versions", "hardware", "command", "pretraining", "tuned_rates"}
+    predictions = StudyPredictions.open(finished)
+    test = np.flatnonzero(corpus.segments.split == SPLITS.index("test"))
+    assert predictions.items.segment.tolist() == test.tolist()
+    assert predictions.items.unit.tolist() == corpus.recordings.id[corpus.segments.recording[test]].tolist()
+    assert predictions.meta["pretraining"]["losses"][0]["masked"] == load(run)[0]["held_out"]["model"]
+
+
+def test_it_prints_the_headline_of_each_arm(out_of_fold):
+    lines = str(out_of_fold).splitlines()
+    assert "6 arms, budgets 4, 8, 12, 2 seeds, 3 folds; mean uar on test segments" in lines[0]
+    assert lines[1].split() == ["budget", "4", "12"]
+    assert [line.split()[-3:] for line in lines if "constants" in line] == [["constants", "0.333", "0.333"]]
+    assert out_of_fold._repr_html_() == f"<pre>{out_of_fold}</pre>"
+
+
+def test_every_segment_is_predicted_once_by_a_fold_that_never_had_it(acted, out_of_fold):
+    corpus, _ = acted
+    predictions = StudyPredictions.open(out_of_fold.folder)
+    items = predictions.items
+    assert sorted(items.segment) == list(range(36))
+    assert np.array_equal(items.fold, corpus.segments.fold[items.segment])
+    assert items.unit.tolist() == corpus.recordings.speaker[corpus.segments.recording[items.segment]].tolist()
+    assert predictions.meta["headline"] == "uar"
+    for key in predictions.keys:
+        cell = predictions.cell(key)
+        assert cell.scored().all() and (cell.klass >= 0).all()
+        assert np.allclose(cell.category.sum(-1), 1, atol=1e-5)
+
+
+def test_unweighted_recall_of_each_fold(out_of_fold):
+    predictions = StudyPredictions.open(out_of_fold.folder)
+    items = predictions.items
+    rows = pd.read_csv(out_of_fold.folder / RESULTS)
+    rows = rows[(rows.metric == "uar") & (rows.emotion == "overall")]
+    for row in rows.itertuples():
+        cell = predictions.cell(Key("blind", "transformer", row.arm, "ordinal", row.budget))
+        here = items.fold == row.fold
+        right = cell.category[row.seed, here].argmax(-1) == items.category[here]
+        recalls = [right[items.category[here] == c].mean() for c in range(3)]
+        assert row.value == pytest.approx(np.mean(recalls), abs=1e-6)
+    assert len(rows) == 6 * 3 * 3 * 2  # arms, folds, budgets, seeds
+
+
+def test_evidence_runs_on_it(out_of_fold):
+    found = evidence.evaluate(out_of_fold.folder, EvidenceConfig(draws=200))
+    assert found["headline"] == "uar" and found["items"] == 36 and found["units"] == 6
+    assert {row["claim"] for row in found["ledger"]} == {"C1", "C2", "C3", "C4"}
+
+
+def test_clips_without_a_category_take_part(acted, tmp_path):
+    corpus, runs = acted
+    category = corpus.segments.category.copy()
+    category[::5] = -1
+    partly = replace(corpus, segments=replace(corpus.segments, category=category))
+    config = replace(STUDY, arms=("scratch", "constants"), seeds=1)
+    folder = run_study(partly, runs, tmp_path / "study", config, "cpu").folder
+    assert pd.read_csv(folder / RESULTS).query("metric == 'uar'").value.between(0, 1).all()
