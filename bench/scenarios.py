@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from emo_ssl.study.table import assemble, items_of
 from tqdm import tqdm
 
 from emo_ssl.core.corpus import Corpus
@@ -25,10 +24,11 @@ from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, write_corpus
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
-from emo_ssl.study.arms import Fold, Inputs, Outcome
+from emo_ssl.study.arms import ArmTrainer, Fold, Outcome
+from emo_ssl.study.collect import assemble, items_of
 from emo_ssl.study.grid import Chunk, StudyConfig, budgets_of
 from emo_ssl.study.predictions import write_predictions
-from emo_ssl.study.run import study
+from emo_ssl.study.run import run_study
 
 
 def make(folder: Path, config: SynthConfig) -> Corpus:
@@ -43,7 +43,7 @@ def scenario_row(scenario: str, folder: Path, recordings: int, seed: int) -> dic
     """Pretraining, study and evidence in one scenario: effects over small budgets with intervals, and the verdicts."""
     prepared = make(folder, SynthConfig(videos=recordings, scenario=scenario, seed=seed))
     result = pretrain([prepared], folder / "run", seed=seed)
-    study(prepared, [folder / "run"], folder / "study")
+    run_study(prepared, [folder / "run"], folder / "study")
     found = evidence.evaluate(folder / "study")
 
     def interval(row: dict) -> list[float]:
@@ -68,8 +68,8 @@ def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
     test, budgets = prepared.where("test"), budgets_of(config, len(prepared.where("train")))
     seeds, outcomes = tuple(range(config.seeds)), {}
     for role, arm in (("scratch", "length"), ("pretrained", "statistics")):
-        cell, record = Inputs(fold, arm, config).train_and_score([(b, s) for b in budgets for s in seeds], 1e-3, test)
-        outcomes[Chunk(0, role, budgets, seeds)] = Outcome(cell, record)
+        chunk = Chunk(0, role, budgets, seeds)
+        outcomes[chunk] = Outcome(*ArmTrainer(fold, arm, config).train(chunk.members, 1e-3, test))
     items = items_of(prepared, {0: test})
     floors = {"mae": 0.0, "acc4": 1.0}
     meta = {

@@ -30,7 +30,7 @@ from emo_ssl.core.optim import Adam, schedule
 from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
-from emo_ssl.study.arms import Fold, Inputs
+from emo_ssl.study.arms import ArmTrainer, Fold
 from emo_ssl.study.grid import StudyConfig
 
 
@@ -146,7 +146,7 @@ def bench_pretraining(prepared: Corpus, steps: int, repeats: int) -> list[dict]:
 def plain_member(fold: Fold, config: StudyConfig, subset: np.ndarray, seed: int, test: np.ndarray) -> np.ndarray:
     """One member trained and scored with torch.nn modules: P(y > t_k) of the test segments."""
     torch.manual_seed(seed)
-    settings, prepared, backbone = config.finetune, fold.prepared, fold.backbone
+    settings, prepared, backbone = config.finetune, fold.corpus, fold.backbone
     model = PlainClassifier(backbone, fold.task.head)
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.01)
     thresholds = torch.tensor(fold.task.head.thresholds)
@@ -185,17 +185,17 @@ def bench_lockstep(prepared: Corpus, repeats: int, members: int) -> list[dict]:
     weights = initialise(backbone_shapes(shape), 0)
     fold = Fold(0, prepared, normaliser, Task.build(prepared, normaliser, torch.device("cpu")), shape, ((0, weights),))
     pool, test = prepared.where("train"), prepared.where("test")
-    inputs = Inputs(fold, "scratch", config)
+    trainer = ArmTrainer(fold, "scratch", config)
     table = []
     for size in [*(b for b in config.budgets if b < len(pool)), len(pool)]:
         found: dict[str, list[float]] = {"lockstep": [], "one by one": [], "torch.nn": []}
         for repeat in range(repeats):
             started = time.perf_counter()
-            inputs.train_and_score([(size, s) for s in range(members)], 1e-3, test)
+            trainer.train([(size, s) for s in range(members)], 1e-3, test)
             found["lockstep"].append(members / (time.perf_counter() - started))
             started = time.perf_counter()
             for seed in range(3):
-                inputs.train_and_score([(size, seed)], 1e-3, test)
+                trainer.train([(size, seed)], 1e-3, test)
             found["one by one"].append(3 / (time.perf_counter() - started))
             started = time.perf_counter()
             plain_member(fold, config, label_order(prepared, pool, repeat)[:size], repeat, test)
@@ -220,10 +220,10 @@ def ratio(found: dict[str, list[float]], other: str) -> float:
 
 DEMO = """
 import resource, sys, time
-from emo_ssl.core.corpus import Segments
-from emo_ssl.study.run import study
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.study.run import run_study
 started = time.perf_counter()
-study(Segments.open(sys.argv[1]), [sys.argv[2]], sys.argv[3])
+run_study(Corpus.open(sys.argv[1]), [sys.argv[2]], sys.argv[3])
 print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

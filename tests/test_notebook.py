@@ -136,7 +136,7 @@ def test_a_run_and_a_study_are_computed_once_for_each_setting(computed, monkeypa
     other = notebook.run(computed.corpus, 5, config=shorter)
     assert len({computed.run, other, notebook.run(computed.corpus, 6, config=shorter)}) == 3
     started = []
-    monkeypatch.setattr(notebook.studies, "study", lambda *arguments: started.append(arguments[2]))
+    monkeypatch.setattr(notebook, "run_study", lambda *words: started.append(words[2]) or SimpleNamespace(folder=None))
     notebook.study(computed.corpus, [other], computed.comparison)
     notebook.study(computed.corpus, [computed.run], replace(computed.comparison, seeds=3))
     assert len({computed.study, *started}) == 3

@@ -121,15 +121,15 @@ def run_predict(arguments: argparse.Namespace) -> None:
 
 def run_study(arguments: argparse.Namespace) -> int:
     from emo_ssl.evidence import report
-    from emo_ssl.study.run import study
 
     config = read_config(arguments.config, emo_ssl.StudyConfig)
     corpus = emo_ssl.Corpus.open(arguments.corpus)
-    folder = study(corpus, arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
+    words = (arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
+    study = emo_ssl.run_study(corpus, *words)
     if arguments.shard:
-        print(f"{folder}: this shard is done; when all are, run the same command without --shard.")
+        print(f"{study.folder}: this shard is done; when all are, run the same command without --shard.")
     else:
-        print(report.table(report.evaluate(folder)))
+        print(report.table(report.evaluate(study.folder)))
     return 0
 
 

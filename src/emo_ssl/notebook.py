@@ -17,9 +17,10 @@ from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import GENERATOR, SUMMARY, SynthConfig, write_corpus
 from emo_ssl.evidence import report
 from emo_ssl.evidence.claims import EvidenceConfig
-from emo_ssl.study import run as studies
+from emo_ssl.study.collect import PROVENANCE
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.predictions import PREDICTIONS
+from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import UserError, fingerprint, hash_of, read_json, write_json
 
 RAW, PREPARED = "files", "prepared"
@@ -94,7 +95,7 @@ def study(
     """The folder of a label-budget study that starts from these runs: `path`, or computed as `run` is."""
     if path:
         folder = root() / Path(path).expanduser()
-        if not (folder / studies.PROVENANCE).is_file():
+        if not (folder / PROVENANCE).is_file():
             raise UserError(
                 f"{folder}: no finished study; run `emo-ssl study … -o {folder}` to its end, or open the notebook in a "
                 "clone of the repository, which holds the recorded ones."
@@ -103,7 +104,7 @@ def study(
     config = config or StudyConfig()
     models = [fingerprint(Path(folder) / pretraining_runs.MODEL) for folder in runs]
     setting = {**asdict(config), "corpus": prepared.content_hash, "runs": models}
-    return studies.study(prepared, runs, place("studies", f"study-{config.profile}", setting), config)
+    return run_study(prepared, runs, place("studies", f"study-{config.profile}", setting), config).folder
 
 
 def evidence(folder: Path | str, config: EvidenceConfig | None = None) -> dict:

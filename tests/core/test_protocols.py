@@ -10,14 +10,15 @@ from training import PRETRAIN, STUDY, write_acted, write_mosei_like
 
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.normalise import ENROLMENT_SEED, choose_enrolment, speaker_independent, under
-from emo_ssl.core.predictor import finetune_one
+from emo_ssl.core.predictor import finetune
 from emo_ssl.core.pretrain import load, pretrain
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
+from emo_ssl.study.collect import RESULTS
 from emo_ssl.study.grid import StudyConfig, budgets_under, chunks_of
 from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.reconstruction import HeldOut
-from emo_ssl.study.run import RESULTS, study
+from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,7 +44,7 @@ def runs(acted, tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def finished(acted, runs, tmp_path_factory) -> Path:
-    return study(acted, runs, tmp_path_factory.mktemp("study") / "study", BOTH, "cpu")
+    return run_study(acted, runs, tmp_path_factory.mktemp("study") / "study", BOTH, "cpu").folder
 
 
 def test_blind_changes_nothing(acted):
@@ -166,14 +167,12 @@ def test_evidence_keeps_the_two_apart(finished):
 
 
 def test_runs_and_studies_that_do_not_fit(acted, runs, tmp_path):
-    with pytest.raises(UserError, match="pretrained adapted, which this study does not run"):
-        study(acted, runs, tmp_path / "a", replace(BOTH, adapted=()), "cpu")
-    with pytest.raises(UserError, match="runs adapted members, and no run was pretrained so"):
-        study(acted, runs[:3], tmp_path / "b", BOTH, "cpu")
-    with pytest.raises(UserError, match=f"with {ENROLMENT} enrolled segments a speaker, this study enrols 4"):
-        study(acted, runs, tmp_path / "c", replace(BOTH, enrolment=4), "cpu")
+    with pytest.raises(UserError, match="no speaker-adapted run for fold 0, 1, 2 was given"):
+        run_study(acted, runs[:3], tmp_path / "b", BOTH, "cpu")
+    with pytest.raises(UserError, match=r"no speaker-adapted run .* enrolment = 4\)"):
+        run_study(acted, runs, tmp_path / "c", replace(BOTH, enrolment=4), "cpu")
     with pytest.raises(UserError, match="pretrained speaker by speaker"):
-        finetune_one(acted, runs[3], tmp_path / "model", device="cpu")
+        finetune(acted, runs[3], tmp_path / "model", device="cpu")
     assert not any(tmp_path.iterdir())
     with pytest.raises(ValueError, match="protocol 'deaf' is none of blind, adapted"):
         replace(PRETRAIN, protocol="deaf")

@@ -14,8 +14,9 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.evidence.record import TABLE, ablations, commands, corpus_of, keep, results, seconds_taken
 from emo_ssl.evidence.report import evaluate
+from emo_ssl.study.collect import RESULTS
 from emo_ssl.study.predictions import StudyPredictions
-from emo_ssl.study.run import RESULTS, study
+from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import UserError, read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,7 +28,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("acted")
     prepared, runs = write_acted_and_runs(folder)
     arms = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "constants")
-    return study(prepared, runs, folder / "study", replace(STUDY, arms=arms, rates=(1e-1,)), "cpu")
+    return run_study(prepared, runs, folder / "study", replace(STUDY, arms=arms, rates=(1e-1,)), "cpu").folder
 
 
 def test_what_is_kept(finished, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """A small part of a recorded study computed anew: arms that need no pretraining, in fold 0, with two seeds."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +13,8 @@ from emo_ssl.core.normalise import PROTOCOLS, under
 from emo_ssl.core.readout import scores_of
 from emo_ssl.evidence import record
 from emo_ssl.study.arms import Fold, run_chunk
+from emo_ssl.study.collect import PROVENANCE
 from emo_ssl.study.grid import Chunk, StudyConfig
-from emo_ssl.study.run import PROVENANCE
 from emo_ssl.utils.config import build
 from emo_ssl.utils.io import read_json
 
@@ -29,7 +29,9 @@ def small_part(prepared: Corpus, folder: Path | str, device: str | None = None) 
     folder: a recorded study; prepared: its corpus.
     """
     story, table = read_json(Path(folder) / PROVENANCE), record.results(folder)
-    config = build(story["config"], StudyConfig, str(Path(folder) / PROVENANCE))
+    known = {field.name for field in fields(StudyConfig)}  # a study of an earlier version had more settings
+    settings = {name: value for name, value in story["config"].items() if name in known}
+    config = build(settings, StudyConfig, str(Path(folder) / PROVENANCE))
     there = (table["fold"] == FOLD) & (table["protocol"] == PROTOCOL) & table["arm"].isin(ARMS)
     budgets = sorted(table["budget"][there].unique().tolist())[:3:2]  # the smallest and the third smallest
     ran = table[there & table["seed"].isin(SEEDS) & table["budget"].isin(budgets)]
@@ -52,11 +54,11 @@ def rows(fold: Fold, arm: str, budgets: tuple[int, ...], config: StudyConfig, ra
     }
     config = replace(config, rates=tuple(chosen) or config.rates[:1])
     outcome = run_chunk(fold, Chunk(FOLD, arm, budgets, SEEDS), config)
-    test = fold.indices("test")
-    targets, category = fold.prepared.targets[test], fold.prepared.segments.category[test].astype(int)
+    test = fold.corpus.where("test")
+    targets, category = fold.corpus.targets[test], fold.corpus.segments.category[test].astype(int)
     wanted = [(budget, seed) for budget in budgets for seed in SEEDS]
     return [
         (arm, budget, seed, *measured)
         for i, (budget, seed) in enumerate(wanted)
-        for measured in scores_of(outcome.cell, i, targets, category, fold.prepared.target_names)
+        for measured in scores_of(outcome.predictions, i, targets, category, fold.corpus.target_names)
     ]

@@ -49,7 +49,7 @@ def test_what_is_unequal_is_named(arm, changes, complaint):
     grid[chunk] = replace(grid[chunk], **changes)
     with pytest.raises(UserError, match=f"the study is not fair: {complaint}") as caught:
         check_fairness(grid)
-    assert arm in str(caught.value) and "fold 3 (blind)" in str(caught.value)
+    assert arm in str(caught.value) and "fold 3 (speaker-independent)" in str(caught.value)
 
 
 def test_folds_may_differ_where_arms_may_not():

@@ -82,7 +82,7 @@ def test_unweighted_recall_of_each_fold(out_of_fold):
     rows = pd.read_csv(out_of_fold.folder / RESULTS)
     rows = rows[(rows.metric == "uar") & (rows.emotion == "overall")]
     for row in rows.itertuples():
-        cell = predictions.cell(Key("blind", "transformer", row.arm, "ordinal", row.budget))
+        cell = predictions.cell(Key("speaker-independent", "transformer", row.arm, "ordinal", row.budget))
         here = items.fold == row.fold
         right = cell.category[row.seed, here].argmax(-1) == items.category[here]
         recalls = [right[items.category[here] == c].mean() for c in range(3)]

@@ -16,8 +16,11 @@ def test_budgets_end_with_all_there_is():
 
 
 def test_a_second_protocol_is_run_at_some_budgets_and_at_all_of_the_pool():
-    assert budgets_under(STUDY, (4, 8, 24)) == {"blind": (4, 8, 24)}
-    assert budgets_under(replace(STUDY, adapted=(8,)), (4, 8, 24)) == {"blind": (4, 8, 24), "adapted": (8, 24)}
+    assert budgets_under(STUDY, (4, 8, 24)) == {"speaker-independent": (4, 8, 24)}
+    assert budgets_under(replace(STUDY, adapted=(8,)), (4, 8, 24)) == {
+        "speaker-independent": (4, 8, 24),
+        "speaker-adapted": (8, 24),
+    }
 
 
 def test_chunks_are_the_grid():

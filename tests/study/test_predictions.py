@@ -27,7 +27,7 @@ def test_round_trip(written):
     path, truth, cells = written
     opened = StudyPredictions.open(path.parent)
     (key,) = opened.keys
-    assert str(key) == "blind/transformer/scratch/ordinal/28" and Key.parse(str(key)) == key
+    assert str(key) == "speaker-independent/transformer/scratch/ordinal/28" and Key.parse(str(key)) == key
     assert opened.meta["seeds"] == [0, 1]
     assert all(np.array_equal(values, getattr(opened.items, name)) for name, values in vars(truth).items())
     found, wanted = opened.cell(key).arrays(), cells[key].arrays()

@@ -18,14 +18,15 @@ from training import PRETRAIN, STUDY, STUDY_TOML, write_mosei_like
 from emo_ssl.cli import main
 from emo_ssl.core import metrics
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.pretrain import pretrain
+from emo_ssl.core.normalise import INDEPENDENT
+from emo_ssl.core.pretrain import load, pretrain
 from emo_ssl.study import run as engine
 from emo_ssl.study.arms import run_chunk
 from emo_ssl.study.chunks import read_chunk, write_chunk
 from emo_ssl.study.collect import PROVENANCE, RESULTS
 from emo_ssl.study.grid import ARMS, Chunk
 from emo_ssl.study.predictions import Key, StudyPredictions, opened, save
-from emo_ssl.study.run import run_study
+from emo_ssl.study.run import LoadedRun, run_study, usable_runs
 from emo_ssl.utils.io import UserError, read_json, write_json
 
 
@@ -111,7 +112,7 @@ def test_equal_starts_end_equal(corpus, tmp_path):
     predictions = StudyPredictions.open(folder)
 
     def presence(arm: str, size: int) -> np.ndarray:
-        return predictions.cell(Key("blind", "transformer", arm, "ordinal", size)).presence
+        return predictions.cell(Key("speaker-independent", "transformer", arm, "ordinal", size)).presence
 
     for size in predictions.meta["budgets"]:
         assert np.array_equal(presence("scratch", size), presence("pretrained", size))
@@ -266,11 +267,16 @@ def test_a_run_on_a_test_recording_is_refused(corpus, tmp_path, capsys, split):
         assert not (tmp_path / "made").exists()
 
 
-def test_folds_without_a_run_are_named(acted, tmp_path):
+def test_a_fold_takes_its_own_runs_and_folds_without_one_are_named(acted, tmp_path):
     corpus, runs = acted
-    with pytest.raises(UserError, match=r"no blind run for fold 1, 2 was given; .* `emo-ssl pretrain --fold all`"):
+    loaded = [LoadedRun(run, *load(run)) for run in runs]
+    usable = usable_runs(corpus, loaded, STUDY, [INDEPENDENT])
+    assert {at: [run.folder for run in some] for at, some in usable.items()} == {
+        (fold, INDEPENDENT): [runs[fold]] for fold in range(3)
+    }
+    with pytest.raises(UserError, match=r"no speaker-independent run for fold 1, 2 was given; .* --fold all`"):
         run_study(corpus, runs[:1], tmp_path / "study", STUDY, "cpu")
-    with pytest.raises(UserError, match=r"no adapted run for fold 0, 1, 2 .* \(protocol = \"adapted\", enrolment = 3"):
+    with pytest.raises(UserError, match=r"no speaker-adapted run for fold 0, 1, 2 .*-adapted\", enrolment = 3\)"):
         run_study(corpus, runs, tmp_path / "study", replace(STUDY, adapted=(4,), enrolment=3), "cpu")
     assert not (tmp_path / "study").exists()
 

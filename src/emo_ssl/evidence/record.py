@@ -13,7 +13,7 @@ import pandas as pd
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.evidence.report import EVIDENCE
 from emo_ssl.study.chunks import CHUNKS
-from emo_ssl.study.run import PROVENANCE, RESULTS
+from emo_ssl.study.collect import PROVENANCE, RESULTS
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
 
 TABLE = RESULTS + ".gz"

@@ -10,7 +10,7 @@ import torch
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import best_floor, mean_floors
-from emo_ssl.core.normalise import under
+from emo_ssl.core.normalise import INDEPENDENT, under
 from emo_ssl.core.pretrain import named
 from emo_ssl.core.readout import OVERALL, Predictions, scores_of
 from emo_ssl.study.arms import Outcome
@@ -67,7 +67,7 @@ def collect(
         (fold, protocol): under(protocol, corpus.of_fold(fold), config.enrolment)[0].where("test")
         for fold, protocol in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
-    items = items_of(corpus, {fold: chosen for (fold, protocol), chosen in scored.items() if protocol == "blind"})
+    items = items_of(corpus, {fold: chosen for (fold, protocol), chosen in scored.items() if protocol == INDEPENDENT})
     cells = assemble(outcomes, scored, items, config, runs[0]["encoder"]["kind"])
     write_predictions(out.path, meta_of(corpus, runs, config, grid), items, cells)
     table = results(cells, items, config, pretraining_seeds(outcomes), corpus)
@@ -111,7 +111,7 @@ def assemble(
 ) -> dict[Key, Predictions]:
     """Chunks -> one cell a protocol, arm and budget, folds side by side, NaN where an item was not scored.
 
-    `scored` holds the segments that (fold, protocol) tests: the adapted protocol leaves its enrolment out.
+    `scored` holds the segments that (fold, protocol) tests: the speaker-adapted protocol leaves its enrolment out.
     """
     places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
     cells: dict[Key, Predictions] = {}
@@ -132,7 +132,7 @@ def unscored(like: np.ndarray, seeds: int, items: int) -> np.ndarray:
 
 def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Sequence[Chunk]) -> dict:
     budgets = sorted({budget for chunk in grid for budget in chunk.budgets})
-    best = [best_floor(corpus.of_fold(k).floors["test"]) for k in corpus.folds]
+    best = [best_floor(corpus.of_fold(k).constant_baselines("test")) for k in corpus.folds]
     losses = [
         {
             "protocol": run["config"]["protocol"],
@@ -153,7 +153,7 @@ def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Seq
         "full_budget": budgets[-1],
         "seeds": list(range(config.seeds)),
         "corpus": named(corpus),
-        "main": {"protocol": "blind", "backbone": runs[0]["encoder"]["kind"], "readout": config.head},
+        "main": {"protocol": INDEPENDENT, "backbone": runs[0]["encoder"]["kind"], "readout": config.head},
         "pretraining": {"losses": losses},
         "floors": mean_floors(best, corpus.target_names),
     }

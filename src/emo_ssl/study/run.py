@@ -16,7 +16,7 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import LabelledSegments
 from emo_ssl.core.leaks import leak_in, refuse_other_features, refuse_shared
 from emo_ssl.core.model import EncoderConfig, State
-from emo_ssl.core.normalise import under
+from emo_ssl.core.normalise import ADAPTED, INDEPENDENT, under
 from emo_ssl.core.pretrain import MODEL, PretrainedRun, device_named, load
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.chunks import find, shard_folder, write_chunk
@@ -37,7 +37,7 @@ class LoadedRun:
     def fits(self, protocol: str, enrolment: int) -> bool:
         """Whether its frames were normalised as those of the study's members are."""
         config = self.result["config"]
-        return config["protocol"] == protocol and (protocol == "blind" or config["enrolment"] == enrolment)
+        return config["protocol"] == protocol and (protocol == INDEPENDENT or config["enrolment"] == enrolment)
 
     @property
     def encoder(self) -> State:
@@ -99,7 +99,7 @@ def usable_runs(
                     raise UserError(f"{run.folder}: {leak}; pretrain on this corpus's training recordings.")
             missing.setdefault(protocol, []).append(str(fold))
     for protocol, folds in missing.items():
-        enrolment = f", enrolment = {config.enrolment}" if protocol == "adapted" else ""
+        enrolment = f", enrolment = {config.enrolment}" if protocol == ADAPTED else ""
         raise UserError(
             f"{corpus.folder}: no {protocol} run for fold {', '.join(folds)} was given; make one for each fold with "
             f'`emo-ssl pretrain --fold all` (protocol = "{protocol}"{enrolment}) and name them all.'
@@ -144,7 +144,7 @@ def open_fold(
     runs: Sequence[LoadedRun],
     config: StudyConfig,
     device: torch.device,
-    protocol: str = "blind",
+    protocol: str = INDEPENDENT,
 ) -> Fold:
     """Everything that members of a fold share; `runs` may be used here."""
     split, normaliser = under(protocol, corpus.of_fold(number), config.enrolment)
