@@ -174,8 +174,8 @@ def test_runs_and_studies_that_do_not_fit(acted, runs, tmp_path):
     with pytest.raises(UserError, match="pretrained speaker by speaker"):
         finetune(acted, runs[3], tmp_path / "model", device="cpu")
     assert not any(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="protocol 'deaf' is none of blind, adapted"):
-        replace(PRETRAIN, protocol="deaf")
+    with pytest.raises(ValueError, match="protocol 'blind' is none of speaker-independent, speaker-adapted"):
+        replace(PRETRAIN, protocol="blind")
 
 
 def test_pretraining_under_both_sees_the_same_training_videos(runs):
