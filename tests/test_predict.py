@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -197,10 +198,10 @@ def test_models_without_a_front_end_here(model, tmp_path, values, sentence):
 
 
 def test_a_front_end_that_is_not_installed(model, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "opensmile", None)
+    monkeypatch.setitem(sys.modules, "opensmile", None)
     front_ends.extractor.cache_clear()
     folder = changed(model, tmp_path / "model", front_end="egemaps")
-    with pytest.raises(UserError, match=r"model: the front end egemaps needs opensmile.*licence forbids commercial"):
+    with pytest.raises(UserError, match=r"model: the front end egemaps needs opensmile.*licence forbids"):
         predict.predict(folder, [])
 
 

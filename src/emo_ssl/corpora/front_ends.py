@@ -113,8 +113,8 @@ def extractor(name: str):
         import opensmile
     except (ImportError, OSError) as problem:
         raise UserError(
-            f"the front end {name} needs opensmile, which is missing ({problem}); its licence forbids commercial use. "
-            'If that suits you: pip install "emo-ssl[audio]"; if not, take --front-end acoustics.'
+            f"the front end {name} needs opensmile, which is missing ({problem}) and whose licence forbids commercial "
+            'use; if that suits you, pip install "emo-ssl[audio]", if not, record with --front-end acoustics.'
         ) from problem
     level = opensmile.FeatureLevel.LowLevelDescriptors
     return opensmile.Smile(feature_set=opensmile.FeatureSet[OPENSMILE_SETS[name]], feature_level=level)
