@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from emo_ssl.core.readout import OVERALL
 from emo_ssl.evidence import lookup
@@ -32,9 +32,8 @@ def budget_axis(axes: Axes, evidence: dict, share: float) -> None:
         if np.log(kept[-1] / budget) >= share * span:
             kept.append(budget)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(budgets))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels([f"{budget}" if budget in kept else "" for budget in budgets])
+    axes.set_xticks(budgets, [f"{budget}" if budget in kept else "" for budget in budgets])
+    axes.minorticks_off()
 
 
 def labelled(evidence: dict) -> str:
@@ -157,7 +156,7 @@ def label_efficiency(evidence: dict) -> Figure:
     budget_axis(axes, evidence, 0.07)
     axes.set_yscale("log")
     axes.set_yticks(budgets, [f"{budget}" for budget in budgets])
-    axes.yaxis.set_minor_locator(NullLocator())
+    axes.minorticks_off()
     reached = f"{labelled(evidence)} from scratch\nfor the same {SHORT[evidence['headline']]}"
     axes.set(xlabel=f"{labelled(evidence)}, pretrained", ylabel=reached)
     style.legend(figure, 4, columnspacing=1.2)
