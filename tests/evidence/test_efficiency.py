@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import simulated_predictions as simulated
 
-from emo_ssl.evidence.effects import Group, compute
+from emo_ssl.evidence.claims import main_group
+from emo_ssl.evidence.effects import compute
 from emo_ssl.evidence.efficiency import ABOVE, BELOW, isotonic, label_efficiency, labels_needed, percentile
 from emo_ssl.study.predictions import StudyPredictions
 
-MAIN = Group("blind", "transformer", "ordinal")
+MAIN = main_group(simulated.meta(1))
 
 
 def test_isotonic_pools_what_falls():

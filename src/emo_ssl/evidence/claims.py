@@ -42,25 +42,24 @@ class EvidenceConfig:
         return self.margin_uar if metric == "uar" else self.margin_auroc
 
 
-@dataclass(frozen=True)
-class Part:
-    """One number of a claim, what was required of it, and whether that is met."""
+def part(name: str, found: Interval, required: str, met: bool, level: float | None = None) -> dict:
+    """One number of a claim, what was required of it, and whether that is met.
 
-    name: str
-    interval: Interval
-    required: str
-    met: bool
-    level: float | None = None  # of the interval; None where it is the range over pretraining runs
+    level: of the interval; None where it is the range over pretraining runs.
+    """
+    numbers = {"estimate": found.estimate, "low": found.low, "high": found.high, "level": level}
+    return {"name": name, **numbers, "required": required, "met": bool(met)}
 
-    def __str__(self) -> str:
-        return f"{self.name} {self.interval.estimate:.3f} ({self.interval.low:.3f} to {self.interval.high:.3f})"
+
+def in_words(found: dict) -> str:
+    return f"{found['name']} {found['estimate']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 
 @dataclass
 class Claim:
     name: str
-    parts: list[Part] = field(default_factory=list)  # the first is the primary one: below 0, the claim is reversed
-    baselines: list[Part] = field(default_factory=list)  # those of the parts that compare with the best constant
+    parts: list[dict] = field(default_factory=list)  # the first is the primary one: below 0, the claim is reversed
+    baselines: list[dict] = field(default_factory=list)  # those of the parts that compare with the best constant
     equivalent: bool = False
     missing: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -69,35 +68,28 @@ class Claim:
         """The verdict and its reason."""
         if self.missing:
             return NOT_SHOWN, f"not run: {'; '.join(self.missing)}"
-        undefined = [part.name for part in self.parts if not np.isfinite(part.interval.estimate)]
+        undefined = [found["name"] for found in self.parts if not np.isfinite(found["estimate"])]
         if undefined:
             return NOT_SHOWN, f"undefined: {listed(undefined)} cannot be computed from the scored items"
-        if not all(part.interval.known for part in self.parts):
+        if not np.isfinite([found["low"] for found in self.parts]).all():
             return NOT_SHOWN, "too few replicates: an interval needs at least two seeds and two units"
-        primary, failed = self.parts[0], [part for part in self.parts if not part.met]
-        if primary.interval.high < 0:
-            return REVERSED, f"the whole interval of {primary} lies below 0"
+        primary, failed = self.parts[0], [found for found in self.parts if not found["met"]]
+        if primary["high"] < 0:
+            return REVERSED, f"the whole interval of {in_words(primary)} lies below 0"
         if not failed:
             return HOLDS, f"all {len(self.parts)} requirements are met"
-        if primary.interval.low > 0 and any(part in failed for part in self.baselines):
+        if primary["low"] > 0 and any(found in failed for found in self.baselines):
             word = "below the constants"
         else:
             word = "equivalent" if self.equivalent else "inconclusive"
-        return NOT_SHOWN, f"{word}: not met is {listed([f'{part}, required {part.required}' for part in failed])}"
+        lacking = [f"{in_words(found)}, required {found['required']}" for found in failed]
+        return NOT_SHOWN, f"{word}: not met is {listed(lacking)}"
 
     def row(self) -> dict:
         """What the evidence holds of it."""
         verdict, reason = self.verdict()
-        effects = [
-            {
-                **{"name": part.name, "estimate": part.interval.estimate},
-                **{"low": part.interval.low, "high": part.interval.high},
-                **{"level": part.level, "required": part.required, "met": part.met},
-            }
-            for part in self.parts
-        ]
         found = {"claim": self.name, "title": TITLES[self.name], "verdict": verdict, "reason": reason}
-        return {**found, "effects": effects, "remarks": self.remarks}
+        return {**found, "effects": self.parts, "remarks": self.remarks}
 
 
 def listed(words: list[str], most: int = 3) -> str:
@@ -133,18 +125,18 @@ class Ledger:
             claim.missing.append(f"{arm} against {against} at {', '.join(lacking)} labels")
         return bool(lacking)
 
-    def positive(self, name: str, sample: Sample) -> Part:
+    def positive(self, name: str, sample: Sample) -> dict:
         found = interval(sample, self.config.level)
-        return Part(name, found, "lower bound > 0", bool(found.low > 0), self.config.level)
+        return part(name, found, "lower bound > 0", found.low > 0, self.config.level)
 
-    def estimated(self, name: str, sample: Sample) -> Part:
+    def estimated(self, name: str, sample: Sample) -> dict:
         found = interval(sample, self.config.level)
-        return Part(name, found, "estimate > 0", bool(found.estimate > 0), self.config.level)
+        return part(name, found, "estimate > 0", found.estimate > 0, self.config.level)
 
-    def within_margin(self, name: str, sample: Sample, metric: str) -> Part:
+    def within_margin(self, name: str, sample: Sample, metric: str) -> dict:
         level, margin = self.config.equivalence_level, self.config.margin(metric)
         found = interval(sample, level)
-        return Part(name, found, f"interval within ±{margin}", bool(-margin < found.low and found.high < margin), level)
+        return part(name, found, f"interval within ±{margin}", -margin < found.low and found.high < margin, level)
 
     def every_metric(self) -> Claim:
         claim = Claim("C1")
@@ -157,7 +149,7 @@ class Ledger:
         name, least = "{} gain, small budgets", self.config.emotion_floor
         overall = {metric: self.gain(self.small, metric) for metric in (self.headline, "mae", "acc4")}
         claim.parts = [self.positive(name.format(metric), gain) for metric, gain in overall.items()]
-        claim.equivalent = self.within_margin("", overall[self.headline], self.headline).met
+        claim.equivalent = self.within_margin("", overall[self.headline], self.headline)["met"]
         claim.baselines = [
             self.estimated(f"{metric} over the best constant", self.over_constant(metric, best[metric]))
             for metric in ("mae", "acc4")
@@ -165,7 +157,7 @@ class Ledger:
         each = [(metric, emotion) for metric in ("mae", "acc4") for emotion in self.effects.emotions]
         bounds = simultaneous([self.gain(self.small, *names) for names in each], self.config.level)
         claim.parts += claim.baselines + [
-            Part(f"{metric} gain, {emotion}", b, f"lower bound >= {least}", bool(b.low >= least), self.config.level)
+            part(f"{metric} gain, {emotion}", b, f"lower bound >= {least}", b.low >= least, self.config.level)
             for (metric, emotion), b in zip(each, bounds, strict=True)
         ]
         return claim
@@ -184,7 +176,7 @@ class Ledger:
             claim.missing.append("a full budget beyond the two smallest")
             return claim
         few, full = self.gain(fewest, self.headline), self.gain([self.full], self.headline)
-        claim.equivalent = self.within_margin("", few - full, self.headline).met
+        claim.equivalent = self.within_margin("", few - full, self.headline)["met"]
         claim.parts = [
             self.positive(f"{self.headline} gain, two smallest budgets minus full", few - full),
             self.positive(f"{self.headline} gain, two smallest budgets", few),
@@ -203,7 +195,7 @@ class Ledger:
             return claim
         own = mean([self.gain(self.small, "auroc", emotion) for emotion in TRIO])
         more = own - mean([self.gain(self.small, "auroc", emotion) for emotion in OTHERS])
-        claim.equivalent = self.within_margin("", more, "auroc").met
+        claim.equivalent = self.within_margin("", more, "auroc")["met"]
         claim.parts = [
             self.positive("auroc gain, the trio minus the others", more),
             self.estimated("auroc gain, the trio", own),
@@ -219,25 +211,20 @@ class Ledger:
         An emotion that is k times rarer than the most frequent one is taken at k times the budget, between the budgets
         of the study by linear interpolation in their logarithm; nothing is extrapolated.
         """
-        ran = self.effects.budgets(self.group, "pretrained", "scratch")
+        ran, start = self.effects.budgets(self.group, "pretrained", "scratch"), "With equal numbers of positives"
         most = max(self.prevalence[e] for e in (*TRIO, *OTHERS))
-        differences = []
-        for b in self.small:
-            at = {e: b * most / self.prevalence[e] if self.prevalence[e] > 0 else np.inf for e in (*TRIO, *OTHERS)}
-            if max(at.values()) > ran[-1]:
-                continue
-            of = {e: self.interpolated(e, at[e], ran) for e in at}
-            differences.append(mean([of[e] for e in TRIO]) - mean([of[e] for e in OTHERS]))
-        if not differences:
-            return (
-                "With equal numbers of positives: not comparable, the rarest emotion would need more labels than exist."
-            )
-        found = interval(mean(differences), self.config.level)
+        rarer = {e: most / self.prevalence[e] if self.prevalence[e] > 0 else np.inf for e in (*TRIO, *OTHERS)}
+        budgets = [b for b in self.small if b * max(rarer.values()) <= ran[-1]]
+        if not budgets:
+            return f"{start}: not comparable, the rarest emotion would need more labels than exist."
+
+        def at(emotions: tuple[str, ...]) -> Sample:
+            return mean([self.interpolated(e, b * rarer[e], ran) for b in budgets for e in emotions])
+
+        found = interval(at(TRIO) - at(OTHERS), self.config.level)
         bounds = f"{found.low:.3f} to {found.high:.3f}" if found.known else "no interval"
-        return (
-            f"With equal numbers of positives ({len(differences)} of {len(self.small)} budgets): "
-            f"the trio minus the others {found.estimate:.3f} ({bounds})."
-        )
+        counts = f"({len(budgets)} of {len(self.small)} budgets)"
+        return f"{start} {counts}: the trio minus the others {found.estimate:.3f} ({bounds})."
 
     def interpolated(self, emotion: str, budget: float, ran: list[int]) -> Sample:
         above = min(int(np.searchsorted(ran, budget)), len(ran) - 1)
@@ -259,12 +246,12 @@ class Ledger:
             claim.missing.append("reconstruction against linear interpolation (no pretraining losses are stored)")
         if claim.missing:
             return claim
-        claim.equivalent = self.within_margin("", self.gain(self.small, self.headline), self.headline).met
+        claim.equivalent = self.within_margin("", self.gain(self.small, self.headline), self.headline)["met"]
         claim.parts.append(reconstruction)
         claim.remarks.append("Superiority over raw input is not claimed.")
         return claim
 
-    def reconstruction(self) -> Part | None:
+    def reconstruction(self) -> dict | None:
         """By which share the masked loss is below that of interpolation: mean and range over pretraining runs."""
         rows = self.meta.get("pretraining", {}).get("losses", [])
         rows = [row for row in rows if row.get("protocol", self.group.protocol) == self.group.protocol]
@@ -273,7 +260,7 @@ class Ledger:
             return None
         shares = np.array([1 - masked / line for masked, line in losses])
         found = Interval(float(shares.mean()), float(shares.min()), float(shares.max()), float("nan"))
-        return Part("masked reconstruction below interpolation", found, "in every pretraining run", bool(found.low > 0))
+        return part("masked reconstruction below interpolation", found, "in every pretraining run", found.low > 0)
 
 
 def main_group(meta: dict) -> Group:
