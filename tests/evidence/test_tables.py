@@ -1,7 +1,5 @@
 """Numbers looked up in a made-up evidence, and its tables: every number can be told from every other."""
 
-import copy
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -196,9 +194,6 @@ def test_losses_stay_below_interpolation_by_their_share_of_it():
     assert len(found) == 12 and found["protocol"].tolist() == ["speaker-independent"] * 6 + ["speaker-adapted"] * 6
     first = found[(found["fold"] == 0) & (found["protocol"] == "speaker-independent")]
     assert first["below"].tolist() == pytest.approx([0, 0.025, 0.05])
-    table = tables.loss_table(provenance())
-    assert table["runs"].tolist() == [3] * 4 and table["model"].tolist() == pytest.approx([0.39, 0.49] * 2)
-    assert table[tables.BELOW].tolist() == pytest.approx([0.025, -0.225] * 2)
 
 
 def test_numbers_in_words():
@@ -242,11 +237,7 @@ def test_mistakes_are_shares_of_the_true_category():
     assert table["else mostly, 28 labels"].tolist() == ["happy", "neutral", "–"]
     assert table["else mostly, 720 labels"].tolist() == ["–", "sad", "–"]
     assert lookup.recognised(made_up(), "pretrained", 720).tolist()[:2] == [1.0, 0.75]
-    assert tables.recall_table(made_up(), "pretrained", 28).loc["sad"].tolist() == [
-        "9 of 9",
-        "3 of 12",
-        *["0 of 0"] * 2,
-    ]
+    assert lookup.confusion(made_up(), "pretrained", 28)[1].tolist() == [[9, 0, 0, 0], [9, 3, 0, 0], *[[0] * 4] * 2]
     assert lookup.confusion(nearly_empty(), "pretrained", 28, "categories").tolist() == [[0] * 3] * 3
 
 
@@ -262,43 +253,16 @@ def test_the_ledger_and_its_requirements():
     assert set(parts["effect"]) == {"gain in MAE, happy"}
 
 
-def test_ablations_are_compared_where_all_of_them_have_numbers():
-    other = made_up() | {"budgets": [28, 720], "main": {**MAIN, "readout": "l1"}}
-    longer = copy.deepcopy(other)
-    for part in ("levels", "gains"):
-        other[part] = [r | {"readout": "l1"} for r in other[part] if r["arm"] != "statistics"]
-        for r in longer[part]:
-            r["readout"] = "l1"
-            r |= {name: f"{r[name]}-4x" for name in ("arm", "against") if r.get(name) in lookup.PAIR}
-    ablations = {"plain L1": (other, lookup.PAIR), "longer": (longer, ("pretrained-4x", "scratch-4x"))}
-    table = tables.ablation_table(made_up(), ablations)
-    assert table["study"].tolist() == ["this study"] * 2 + ["plain L1"] * 2 + ["longer"] * 2
-    assert table["labels"].tolist() == [28, 720] * 3
-    assert table["from scratch"].tolist() == pytest.approx([0.2028, 0.272] * 3)
-    assert table["plain statistics"].isna().tolist() == [False, False, True, True, False, False]
-    assert table[tables.GAIN].str.startswith("+0.050 ±").all()
-    assert tables.ablation_table(made_up(), {})["labels"].tolist() == BUDGETS
-
-
-def test_fairness_shows_the_rates_of_the_arm_asked_for():
+def test_rates_are_those_of_the_arm_asked_for():
     rates = {
-        "fold0-speaker-independent-scratch-28-56": 0.1,
-        "fold1-speaker-independent-scratch-28-56": 0.2,
+        "fold0-speaker-independent-scratch-28-56": 0.2,
+        "fold1-speaker-independent-scratch-28-56": 0.1,
         "fold0-speaker-independent-scratch-4x-28": 0.9,
         "fold0-speaker-adapted-scratch-28": 0.7,
-        "fold0-speaker-independent-pretrained-28": 0.3,
     }
-    story = {
-        "tuned_rates": rates,
-        "config": {"finetune": {"steps": 5, "batch": 2}, "rates": [0.1, 0.2]},
-        "fairness": {"parameters": [1234], "checked": []},
-        "pretraining": [{}, {}],
-    }
-    assert tables.rates_of(story, "scratch", "speaker-adapted") == [0.7]
+    assert lookup.rates_of({"tuned_rates": rates}, "scratch") == [0.1, 0.2]
+    assert lookup.rates_of({"tuned_rates": rates}, "scratch", "speaker-adapted") == [0.7]
     assert Chunk(0, "scratch", (28, 56), (0,)).name in rates  # as a study names its chunks
-    table = tables.fairness_table(story)
-    assert table.iloc[-1].tolist() == ["learning rate chosen on valid", "0.1, 0.2", "0.3"]
-    assert table.iloc[0].tolist()[1:] == ["random numbers", "one of 2 pretraining runs"] and "1,234" in table.iloc[1, 1]
 
 
 TABLES = {
@@ -310,10 +274,8 @@ TABLES = {
     "efficiency": tables.efficiency_table,
     "emotions": lambda e: tables.emotion_table(e, ("auroc", "mae")),
     "skills": lambda e: tables.skill_table(e, results(), "pretrained", 28),
-    "recalls": lambda e: tables.recall_table(e, "pretrained", 28),
     "categories": lambda e: tables.category_table(e, "pretrained", [28]),
     "claims": lambda e: tables.claim_table(e, "C1", "C2"),
-    "ablations": lambda e: tables.ablation_table(e, {}),
 }
 
 

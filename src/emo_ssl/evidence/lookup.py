@@ -4,6 +4,7 @@ Every function takes what `report.evaluate` returned, or the JSON of a recorded 
 protocol, one backbone, one read-out.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -215,3 +216,9 @@ def losses(provenance: dict) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=["protocol", "fold", "seed", "model", *BASELINES])
     found["below"] = 1 - found["model"] / found[BASELINES[-1]]
     return found.sort_values(["protocol", "fold", "seed"], ascending=[False, True, True], ignore_index=True)
+
+
+def rates_of(provenance: dict, arm: str, protocol: str = PROTOCOLS[0]) -> list[float]:
+    """The learning rates that tuning chose for an arm, in all of its chunks and folds."""
+    chunks, wanted = provenance["tuned_rates"].items(), rf"fold\d+-{protocol}-{re.escape(arm)}(-\d+)+"
+    return sorted({rate for name, rate in chunks if re.fullmatch(wanted, name)})

@@ -1,18 +1,15 @@
 """Tables of a study's evidence in words: what stands beside its figures, on its pages and in the terminal."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.baselines import BASELINES
 from emo_ssl.core.readout import OVERALL
 from emo_ssl.evidence import lookup
 from emo_ssl.evidence.lookup import ARMS, INTERVAL, NAMES, PAIR, SHORT
 
 GAIN = "pretrained − scratch"
-BELOW = f"below {BASELINES[-1]}"
 
 
 def number(value: float, sign: bool = False, digits: int = 3) -> str:
@@ -118,14 +115,6 @@ def skill_table(evidence: dict, table: pd.DataFrame, arm: str, budget: int) -> p
     return pd.DataFrame(columns, names)
 
 
-def recall_table(evidence: dict, arm: str, budget: int) -> pd.DataFrame:
-    """Beside the confusions: how many of each true class were recognised."""
-    counts = lookup.confusion(evidence, arm, budget)
-    totals, hits = counts.sum(2), np.diagonal(counts, axis1=1, axis2=2)
-    cells = [[f"{h} of {n}" for h, n in zip(*rows, strict=True)] for rows in zip(hits, totals, strict=True)]
-    return pd.DataFrame(cells, evidence["target_names"], [f"class {c}" for c in range(4)])
-
-
 def category_table(evidence: dict, arm: str, budgets: Sequence[int]) -> pd.DataFrame:
     """Of each category the share that was recognised, and for what the rest was taken most often."""
     names, columns = evidence["category_names"], {}
@@ -174,64 +163,3 @@ def short_reason(claim: dict) -> str:
     if claim["verdict"] == "reversed":
         return "the whole interval lies below 0"
     return claim["reason"].split(":")[0]
-
-
-def loss_table(provenance: dict) -> pd.DataFrame:
-    """Beside the plot of losses: means over a fold's runs."""
-    runs = lookup.losses(provenance).groupby(["protocol", "fold"], sort=False)
-    table = runs[["model", *BASELINES, "below"]].mean().rename(columns={"below": BELOW})
-    table.insert(0, "runs", runs.size())
-    return table.reset_index()
-
-
-def ablation_table(evidence: dict, ablations: Mapping[str, tuple[dict, Sequence[str]]]) -> pd.DataFrame:
-    """This study and those that changed one thing, at the budgets that all of them have: a row a study and budget.
-
-    ablations: name -> its evidence, and which two of its arms are compared.
-    """
-    studies = {"this study": (evidence, PAIR), **ablations}
-    shared = sorted(set.intersection(*(set(found["budgets"]) for found, _ in studies.values())))
-    rows = []
-    for name, (found, (pretrained, scratch)) in studies.items():
-        headline = found["headline"]
-        gains = column(lookup.gains(found, headline, pair=(pretrained, scratch)), around, sign=True)
-        arms = {"scratch": scratch, "pretrained": pretrained, "statistics": "statistics"}
-        rows += [
-            {
-                **{"study": name, "labels": budget},
-                **{NAMES[place]: lookup.level(found, arm, headline, budget) for place, arm in arms.items()},
-                GAIN: gains.get(budget, "–"),
-                f"{SHORT['mae']}, pretrained": lookup.level(found, pretrained, "mae", budget),
-            }
-            for budget in shared
-        ]
-    return pd.DataFrame(rows)
-
-
-def rates_of(provenance: dict, arm: str, protocol: str) -> list[float]:
-    """The learning rates that tuning chose for an arm, in all of its chunks and folds."""
-    chunks, wanted = provenance["tuned_rates"].items(), rf"fold\d+-{protocol}-{re.escape(arm)}(-\d+)+"
-    return sorted({rate for name, rate in chunks if re.fullmatch(wanted, name)})
-
-
-def fairness_table(provenance: dict, protocol: str = "speaker-independent") -> pd.DataFrame:
-    """What two arms have in common and where they differ, as it was run."""
-    settings, tuned = provenance["config"], provenance["config"]["finetune"]
-    count = len(provenance["pretraining"])
-    runs = "the pretraining run" if count == 1 else f"one of {count} pretraining runs"
-    same = {
-        "numbers to learn": f"{max(provenance['fairness']['parameters'], default=0):,}",
-        "steps": f"{tuned['steps']:,}",
-        "segments a step": f"{tuned['batch']:,}",
-        "learning rates tried": ", ".join(f"{rate:g}" for rate in settings["rates"]),
-        "labelled segments": "the same, seed by seed",
-        "head at the start": "the same, seed by seed",
-        "scale of the input": "the same",
-    }
-    chosen = [", ".join(f"{rate:g}" for rate in rates_of(provenance, arm, protocol)) for arm in ARMS]
-    rows = [
-        ("backbone at the start", "random numbers", runs),
-        *((what, value, value) for what, value in same.items()),
-        ("learning rate chosen on valid", *chosen),
-    ]
-    return pd.DataFrame(rows, columns=["", *(NAMES[arm] for arm in ARMS)])
