@@ -73,7 +73,7 @@ def write_mosei_like(
     per_video: int = 3,
     splits: Sequence[str] = SPLIT_OF,
 ) -> Corpus:
-    """Noise in which nothing can be heard; two emotions in thirds; segments of 20 to 40 frames."""
+    """Noise that tells nothing of the labels; two emotions in thirds; segments of 20 to 40 frames."""
     rng = np.random.default_rng(seed)
     frames = frames or [noise(140, seed=[seed, v]) for v in range(recordings)]
     made = [Video(f"v{v}", x, splits[v % len(splits)]) for v, x in enumerate(frames)]
@@ -88,7 +88,7 @@ def write_mosei_like(
 
 
 def write_acted(folder: Path, speakers: int = 6, folds: int = 3, seed: int = 0) -> Corpus:
-    """A clip a video, three categories, cross-validation folds by speaker; a category can be heard in the mean."""
+    """A clip a video, three categories, cross-validation folds by speaker; the mean of frames gives it away."""
     rng, categories = np.random.default_rng(seed), ("calm", "happy", "sad")
     folder.mkdir(parents=True)
     rows = [(s, c, k) for s in range(speakers) for c in range(3) for k in range(2)]

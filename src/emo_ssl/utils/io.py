@@ -101,7 +101,7 @@ def hash_of(value: object) -> str:
 
 
 def fingerprint(path: Path, blocks: int = 64, block_size: int = 1 << 16) -> str:
-    """Tell files apart without reading gigabytes: the size and 64 blocks spread evenly, first and last included."""
+    """A hash of the size and of 64 blocks spread evenly, first and last included: enough, without reading gigabytes."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
