@@ -119,18 +119,17 @@ def run_predict(arguments: argparse.Namespace) -> None:
     print(as_json(predict.as_json(found)) if arguments.json else predict.in_words(found))
 
 
-def run_study(arguments: argparse.Namespace) -> int:
+def run_study(arguments: argparse.Namespace) -> None:
     from emo_ssl.evidence import report
 
     config = read_config(arguments.config, emo_ssl.StudyConfig)
     corpus = emo_ssl.Corpus.open(arguments.corpus)
-    words = (arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
-    study = emo_ssl.run_study(corpus, *words)
+    given = (arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
+    study = emo_ssl.run_study(corpus, *given)
     if arguments.shard:
         print(f"{study.folder}: this shard is done; when all are, run the same command without --shard.")
     else:
         print(report.table(report.evaluate(study.folder)))
-    return 0
 
 
 def run_evidence(arguments: argparse.Namespace) -> None:
