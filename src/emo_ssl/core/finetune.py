@@ -22,6 +22,7 @@ from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.core.readout import Predictions, read_out
 
+STANDARDISED_BY = 512  # segments of the training pool, at most
 CHECKS = 10  # on validation, where a member keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))
 WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
@@ -211,6 +212,12 @@ def train(
                 best_state[m] = {name: value.clone() for name, value in member_state(network, m).items()}
     if check:
         load_members(network, best_state)
+
+
+def standardise(network: Classifier, data: LabelledSegments, pool: np.ndarray, config: FinetuneConfig) -> None:
+    """Let the head read pooled states in units of the training pool (P,), as the encoder begins. No label is used."""
+    places = np.linspace(0, len(pool) - 1, min(len(pool), STANDARDISED_BY)).round().astype(np.int64)
+    network.standardise(embed(network, data, pool[places], config))
 
 
 # --- reading out ----------------------------------------------------------------------------------------------------

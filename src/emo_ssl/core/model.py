@@ -297,17 +297,33 @@ class Head(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Tokens (B, L, S) -> scores (B, E) and category logits (B, C), from mean and deviation of the encoder's states."""
+    """Tokens (B, L, S) -> scores (B, E) and category logits (B, C), from mean and deviation of the encoder's states.
+
+    The head reads pooled states in units of the training pool: raw ones differ so much in scale that a head on few
+    labels cannot use them. `standardise` sets those units once, before training.
+    """
 
     def __init__(self, config: EncoderConfig, head: HeadConfig, members: int = 1):
         super().__init__()
         self.encoder, self.head = Encoder(config, members), Head(head, 2 * config.width, members)
         # nothing is masked here, and DistributedDataParallel would wait for the gradient
         self.encoder.mask.requires_grad_(False)
+        self.register_buffer("center", torch.zeros(members, 2 * config.width))
+        self.register_buffer("spread", torch.ones(members, 2 * config.width))
 
     def pooled(self, tokens: Tensor, valid: Tensor) -> Tensor:
         """(B, L, S), (B, L) -> (B, 2W)."""
-        return pool(self.encoder(tokens, valid), valid)
+        states = pool(self.encoder(tokens, valid), valid)
+        if states.dim() == 2:
+            return (states - self.center[0]) / self.spread[0]
+        return (states - self.center[:, None]) / self.spread[:, None]
+
+    @torch.no_grad()
+    def standardise(self, pooled: Tensor) -> None:
+        """From now on in units of these pooled states (M, n, 2W); one that never varies keeps its own."""
+        spread = pooled.std(1, correction=0)
+        self.center += self.spread * pooled.mean(1)
+        self.spread *= torch.where(spread > 1e-6, spread, torch.ones_like(spread))
 
     def forward(self, tokens: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         return self.head(self.pooled(tokens, valid))

@@ -20,6 +20,7 @@ from emo_ssl.core.finetune import (
     embed,
     predict,
     random_crops,
+    standardise,
     tokens_at,
     train,
     with_padding,
@@ -154,6 +155,7 @@ def build(
     load_members(network, [weights])
     initialise(network.head, [seed])
     network.to(device)
+    standardise(network, data, training, config)
     train(network, random_crops(data, network.encoder.config.stack, config), data, [Member(seed, subset)], config, rate)
     description = {
         "encoder": result["encoder"],

@@ -10,7 +10,17 @@ from torch import Tensor
 
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, Probe, embed, predict, random_crops, train
+from emo_ssl.core.finetune import (
+    Inputs,
+    LabelledSegments,
+    Member,
+    Probe,
+    embed,
+    predict,
+    random_crops,
+    standardise,
+    train,
+)
 from emo_ssl.core.metrics import to_class
 from emo_ssl.core.model import Classifier, EncoderConfig, State, initialise, load_members, member_state, shuffled
 from emo_ssl.core.normalise import Normaliser
@@ -151,6 +161,7 @@ class ArmTrainer:
         data = self.fold.data
         if self.arm.kind == "finetune":
             network = self.classifier(seeds)
+            standardise(network, data, self.fold.corpus.where("train"), self.settings)
             crops = random_crops(data, self.fold.encoder.stack, self.settings)
             return network, crops, partial(embed, network, data, config=self.settings)
         shared = dict(self.table(seed) for seed in seeds)
