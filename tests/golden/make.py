@@ -35,11 +35,8 @@ PLACES = {
     "Corpus": ("emo_ssl.core.corpus:Corpus", "emo_ssl.segments:Segments"),
 }
 SYNTH, PREPARE, RECORD = ("corpus", "synth"), ("corpus", "prepare"), ("corpus", "record")
-PROTOCOLS = (("blind", "adapted"), ("speaker-independent", "speaker-adapted"))  # names of then, and later ones
-OLD_NAMES = {  # name of today -> name of then: in keys of cells, paths of evidence, columns, losses
-    "speaker-independent": "blind",
-    "speaker-adapted": "adapted",
-}
+PROTOCOLS = (("speaker-independent", "speaker-adapted"),)  # names of then, and later ones
+OLD_NAMES: dict[str, str] = {}  # name of today -> name of then: in keys of cells, paths of evidence, columns, losses
 OLD_COLUMNS = {"segments": "cuts", "recordings": "videos", "recording": "video"}  # parts of a prepared corpus's columns
 ARMS = (
     *("scratch", "pretrained", "permuted", "scratch-4x", "pretrained-4x"),
@@ -298,7 +295,7 @@ def losses(run: Path) -> dict[str, float]:
 
 
 def cells(folder: Path) -> dict[str, np.ndarray]:
-    """`blind/transformer/pretrained/ordinal/28.intensity` -> its array, with names of then."""
+    """`speaker-independent/transformer/pretrained/ordinal/28.intensity` -> its array, with names of then."""
     with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
         names = [name for name in stored.files if name.startswith("cell.")]
         return {"/".join(map(old, name.removeprefix("cell.").split("/"))): stored[name] for name in sorted(names)}
