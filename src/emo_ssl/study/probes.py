@@ -1,7 +1,7 @@
-"""What a frozen representation knows: ridge read-outs and nearest neighbours, with intervals over test videos.
+"""What a frozen representation knows: ridge regression and nearest neighbours, with intervals over test recordings.
 
-No backbone is trained here. Each representation gives a segment one vector, and the question is what can be read from
-that vector along a straight line.
+No encoder is trained here. Each representation gives a segment one vector, and the question is what a straight line
+through these vectors can tell.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,39 +12,38 @@ import numpy as np
 import pandas as pd
 import torch
 
-from emo_ssl.core import finetune, metrics, pretrain
+from emo_ssl.core import metrics, pretrain
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.model import Classifier, EncoderConfig, State, initialise, load_members, shuffled
+from emo_ssl.core.finetune import FinetuneConfig, LabelledSegments, embed
+from emo_ssl.core.model import Classifier, EncoderConfig, initialise, load_members, shuffled
 from emo_ssl.core.normalise import under
-from emo_ssl.study import vectors
+from emo_ssl.study.vectors import segment_statistics
 
 PENALTIES = 10.0 ** np.arange(0, 6)
 RANDOM = 5  # draws of random weights: one alone may be lucky
-R, AUROC, SAME = "correlation", "AUROC", "share"
+R, AUROC, SHARE = "correlation", "AUROC", "share"
 Score = Callable[[np.ndarray], float]  # of the items (n,) that a draw holds, some of them several times
 
 
-def representations(prepared: Corpus, folder: Path | str) -> dict[str, list[np.ndarray]]:
+def representations(corpus: Corpus, folder: Path | str) -> dict[str, list[np.ndarray]]:
     """name -> tables (N, I), several where weights are drawn: a vector a segment, untouched by any label."""
     result, weights = pretrain.load(folder)
     config = pretrain.PretrainConfig.of(result["config"])
-    prepared, normaliser = under(config.protocol, prepared.of_fold(result["fold"]), config.enrolment)
-    data = finetune.LabelledSegments.build(prepared, normaliser, torch.device("cpu"))
-    network = Classifier(EncoderConfig(**result["encoder"]), data.head)
+    corpus, normaliser = under(config.protocol, corpus.of_fold(result["fold"]), config.enrolment)
+    data = LabelledSegments.build(corpus, normaliser, torch.device("cpu"))
+
+    def fresh() -> Classifier:
+        return Classifier(EncoderConfig(**result["encoder"]), data.head)
+
+    def table(network: Classifier) -> np.ndarray:
+        return embed(network, data, np.arange(len(corpus)), FinetuneConfig())[0].numpy()
+
     trained = {name: value for name, value in weights.items() if name.startswith("encoder.")}
-
-    def embed(state: State) -> np.ndarray:
-        load_members(network, [state])
-        return finetune.embed(network, data, np.arange(len(prepared)), finetune.FinetuneConfig())[0].numpy()
-
-    def random(seed: int) -> np.ndarray:
-        return embed(initialise(Classifier(network.encoder.config, data.head), [seed]).state_dict())
-
     return {
-        "pretrained": [embed(trained)],
-        "frozen-permuted": [embed(shuffled(trained, seed)) for seed in range(RANDOM)],
-        "frozen-random": [random(seed) for seed in range(RANDOM)],
-        "statistics": [vectors.segment_statistics(prepared, normaliser)],
+        "pretrained": [table(load_members(fresh(), [trained]))],
+        "frozen-permuted": [table(load_members(fresh(), [shuffled(trained, s)])) for s in range(RANDOM)],
+        "frozen-random": [table(initialise(fresh(), [s])) for s in range(RANDOM)],
+        "statistics": [segment_statistics(corpus, normaliser)],
     }
 
 
@@ -56,18 +55,35 @@ class Question:
     measure: str  # R or AUROC, the mean over columns
     answers: np.ndarray
 
+    def score(self, predicted: np.ndarray, items: np.ndarray) -> float:
+        """Of predictions (N, Q) on the given items, which may repeat; NaN where undefined."""
+        each = []
+        for y, p in zip(self.answers[items].T, predicted[items].T, strict=True):
+            known = np.isfinite(y)
+            if self.measure == AUROC:
+                each.append(metrics.auroc(p[known], y[known] > 0.5))
+            else:  # unlike explained variance, it forgives an offset: what is asked is whether the order is known
+                moves = known.any() and np.ptp(y[known]) > 0 and np.ptp(p[known]) > 0
+                each.append(np.corrcoef(y[known], p[known])[0, 1] if moves else np.nan)
+        return mean_of_known(np.array(each))
 
-def questions(prepared: Corpus) -> list[Question]:
+
+def mean_of_known(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def questions(corpus: Corpus) -> list[Question]:
     """About the sound, where the corpus names the features for it, and about the emotions."""
-    names, found = list(prepared.feature_names), []
+    names, found = list(corpus.feature_names), []
     if {"F0", "VUV"} <= set(names):
         columns = [names.index("F0"), names.index("VUV")]
-        sound = [np.asarray(prepared.segment(i))[:, columns] for i in range(len(prepared))]
+        sound = [np.asarray(corpus.segment(i))[:, columns] for i in range(len(corpus))]
         voiced = [s[:, 1] > 0.5 for s in sound]
         pitch = [np.log2(np.median(s[v, 0])) if v.any() else np.nan for s, v in zip(sound, voiced, strict=True)]
         found.append(Question("how much is voiced", R, np.array([v.mean() for v in voiced])[:, None]))
         found.append(Question("height of the voice", R, np.array(pitch)[:, None]))
-    found.append(Question("emotions present", AUROC, (prepared.targets > 0).astype(float)))
+    found.append(Question("emotions present", AUROC, (corpus.targets > 0).astype(float)))
     return found
 
 
@@ -78,7 +94,7 @@ def ridge(x: np.ndarray, y: np.ndarray, penalties: np.ndarray) -> list[np.ndarra
     return [axes @ (turned / (np.maximum(values, 0) + penalty)[:, None]) for penalty in penalties]
 
 
-def read_out(table: np.ndarray, question: Question, splits: Mapping[str, np.ndarray]) -> np.ndarray:
+def ridge_predictions(table: np.ndarray, question: Question, splits: Mapping[str, np.ndarray]) -> np.ndarray:
     """Predictions (N, Q): fitted on train, its one penalty chosen on valid."""
     train, y = splits["train"], question.answers
     spread = table[train].std(0)
@@ -89,31 +105,16 @@ def read_out(table: np.ndarray, question: Question, splits: Mapping[str, np.ndar
         level, middle = y[known, q].mean(), x[known].mean(0)
         for k, w in enumerate(ridge(x[known] - middle, y[known, q : q + 1] - level, PENALTIES)):
             predictions[k, :, q] = (x - middle) @ w[:, 0] + level
-    scores = [np.nan_to_num(score(p, question, splits["valid"]), nan=-np.inf) for p in predictions]
+    scores = [np.nan_to_num(question.score(p, splits["valid"]), nan=-np.inf) for p in predictions]
     return predictions[int(np.argmax(scores))]
 
 
-def score(predicted: np.ndarray, question: Question, items: np.ndarray) -> float:
-    """The mean over columns of correlation or AUROC on the given items, which may repeat; NaN if undefined."""
-    each = []
-    for q in range(predicted.shape[1]):
-        y, p = question.answers[items, q], predicted[items, q]
-        known = np.isfinite(y)
-        if question.measure == AUROC:
-            each.append(metrics.auroc(p[known], y[known] > 0.5))
-        else:  # unlike explained variance, it forgives an offset: what is asked is whether the order is known
-            moves = known.any() and np.ptp(y[known]) > 0 and np.ptp(p[known]) > 0
-            each.append(np.corrcoef(y[known], p[known])[0, 1] if moves else np.nan)
-    defined = np.array(each)[np.isfinite(each)]
-    return float(defined.mean()) if len(defined) else float("nan")
-
-
-def same_video(table: np.ndarray, prepared: Corpus, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) whether the most alike item is of the same video, and how likely that is by chance; NaN where none could be.
+def same_recording(table: np.ndarray, corpus: Corpus, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) whether the most alike item is of the same recording, and how likely that is by chance; NaN where none is.
 
     Segments that share frames are no candidates: finding those is no recognition of a voice.
     """
-    segments = prepared.segments
+    segments = corpus.segments
     x = table[items] - table[items].mean(0)
     x = x / np.where(x.std(0) > 1e-6, x.std(0), 1.0)
     x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
@@ -128,12 +129,12 @@ def same_video(table: np.ndarray, prepared: Corpus, items: np.ndarray) -> tuple[
     return np.where(possible, hit, np.nan), np.where(possible, chance, np.nan)
 
 
-def bootstrap(scores: Sequence[Score], recording: np.ndarray, draws: int, seed: int) -> tuple[float, float, float]:
-    """The mean of `scores` on all items, and 95 % of it over draws of videos; a draw takes one of the scores."""
+def interval(scores: Sequence[Score], recording: np.ndarray, draws: int, seed: int) -> tuple[float, float, float]:
+    """The mean of `scores` on all items, and 95 % of it over draws of recordings; a draw takes one of the scores."""
     rng = np.random.default_rng(seed)
     names = np.unique(recording)
     items_of = [np.flatnonzero(recording == name) for name in names]
-    whole = np.mean([one(np.arange(len(recording))) for one in scores])
+    whole = np.mean([score(np.arange(len(recording))) for score in scores])
     drawn = []
     for _ in range(draws):
         items = np.concatenate([items_of[v] for v in rng.integers(0, len(names), len(names))])
@@ -144,27 +145,22 @@ def bootstrap(scores: Sequence[Score], recording: np.ndarray, draws: int, seed: 
 
 
 def knowledge(
-    prepared: Corpus, tables: Mapping[str, Sequence[np.ndarray]], fold: int = 0, draws: int = 300, seed: int = 0
+    corpus: Corpus, tables: Mapping[str, Sequence[np.ndarray]], fold: int = 0, draws: int = 300, seed: int = 0
 ) -> pd.DataFrame:
     """A row a question and representation: question, measure, representation, value, low, high, chance."""
-    prepared = prepared.of_fold(fold)
-    splits = {name: prepared.where(name) for name in ("train", "valid", "test")}
+    corpus = corpus.of_fold(fold)
+    splits = {name: corpus.where(name) for name in ("train", "valid", "test")}
     test = splits["test"]
-    recording, rows = prepared.segments.recording[test], []
-    for question in questions(prepared):
+    recording, rows = corpus.segments.recording[test], []
+    for question in questions(corpus):
         chance = 0.5 if question.measure == AUROC else 0.0
         for name, versions in tables.items():
-            read = [read_out(table, question, splits) for table in versions]
-            scores = [lambda items, p=p, q=question: score(p, q, test[items]) for p in read]
-            rows.append((question.name, question.measure, name, *bootstrap(scores, recording, draws, seed), chance))
+            predicted = [ridge_predictions(table, question, splits) for table in versions]
+            scores = [lambda items, p=p, q=question: q.score(p, test[items]) for p in predicted]
+            rows.append((question.name, question.measure, name, *interval(scores, recording, draws, seed), chance))
     for name, versions in tables.items():
-        found = [same_video(table, prepared, test) for table in versions]
+        found = [same_recording(table, corpus, test) for table in versions]
         scores = [lambda items, hit=hit: mean_of_known(hit[items]) for hit, _ in found]
         chance = mean_of_known(found[0][1])
-        rows.append(("the same video", SAME, name, *bootstrap(scores, recording, draws, seed), chance))
+        rows.append(("the same video", SHARE, name, *interval(scores, recording, draws, seed), chance))
     return pd.DataFrame(rows, columns=["question", "measure", "representation", "value", "low", "high", "chance"])
-
-
-def mean_of_known(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")

@@ -1,4 +1,4 @@
-"""What a pretrained model puts in place of hidden frames, beside what needs no model: window by window, by feature.
+"""What a pretrained model puts in place of masked frames, beside what needs no model: window by window, by feature.
 
 The windows and the masks are those of the run's own held-out loss, so that the numbers here add up to that one.
 """
@@ -13,10 +13,10 @@ import torch
 from emo_ssl.core import baselines, pretrain
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, gather, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.leaks import refuse_other_features
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
 from emo_ssl.core.pretrain import PretrainConfig
-from emo_ssl.utils.io import UserError
 
 MODEL, INTERPOLATION = "model", baselines.BASELINES[-1]
 CPU = torch.device("cpu")
@@ -24,30 +24,29 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A run, and the windows of validation videos that it is measured on."""
+    """A run, and the windows of validation recordings that it is measured on."""
 
     config: PretrainConfig
     network: MaskedAutoencoder
     pool: WindowPool
     recording: np.ndarray  # (W,) of each window of the pool
-    mean: np.ndarray  # (D,) the mean frame of the training videos
+    mean: np.ndarray  # (D,) the mean frame of the training recordings
     seed: int
     features: tuple[str, ...]
 
     @classmethod
-    def open(cls, prepared: Corpus, folder: Path | str) -> "HeldOut":
+    def open(cls, corpus: Corpus, folder: Path | str) -> "HeldOut":
         result, weights = pretrain.load(folder)
-        if result["feature_names"] != list(prepared.feature_names):
-            raise UserError(f"{folder}: pretrained on other features than those of {prepared.folder}; choose its own.")
+        refuse_other_features(folder, result, corpus)
         config = PretrainConfig.of(result["config"])
-        prepared, normaliser = under(config.protocol, prepared.of_fold(result["fold"]), config.enrolment)
-        valid = np.flatnonzero(prepared.recordings.split == SPLITS.index("valid"))
-        pool = WindowPool.build([(prepared, normaliser)], ("valid",), config.window, CPU)
-        cut = windows(prepared, valid, round(config.window * prepared.frame_rate))
-        mean = typical_frame(prepared, normaliser)
+        corpus, normaliser = under(config.protocol, corpus.of_fold(result["fold"]), config.enrolment)
+        valid = np.flatnonzero(corpus.recordings.split == SPLITS.index("valid"))
+        pool = WindowPool.build([(corpus, normaliser)], ("valid",), config.window, CPU)
+        cut = windows(corpus, valid, round(config.window * corpus.frame_rate))
+        mean = typical_frame(corpus, normaliser)
         network = MaskedAutoencoder(EncoderConfig(**result["encoder"]))
         network.load_state_dict(weights)
-        return cls(config, network, pool, cut.recording, mean, result["seed"], prepared.feature_names)
+        return cls(config, network, pool, cut.recording, mean, result["seed"], corpus.feature_names)
 
     def with_mask(self, mask: MaskConfig) -> "HeldOut":
         """The same model before another kind of gaps."""
@@ -61,7 +60,20 @@ class Recovered:
     window: np.ndarray  # (B,) index into the pool
     true: np.ndarray  # (B, T, D), NaN = missing
     hidden: np.ndarray  # (B, T) bool, frames behind the mask
-    guesses: dict[str, np.ndarray]  # name -> (B, T, D), the model's and those of the floors
+    guesses: dict[str, np.ndarray]  # name -> (B, T, D), the model's and the baselines'
+
+    @property
+    def known(self) -> np.ndarray:
+        """(B, T, D) bool, the values that a guess is measured on."""
+        return self.hidden[..., None] & np.isfinite(self.true)
+
+    def errors(self, name: str) -> np.ndarray:
+        """(B, T, D): smooth L1 of a guess, 0 where nothing is measured."""
+        return np.where(self.known, baselines.smooth_l1(self.guesses[name] - np.nan_to_num(self.true)), 0.0)
+
+    def only(self, i: int) -> "Recovered":
+        guesses = {name: guess[i : i + 1] for name, guess in self.guesses.items()}
+        return Recovered(self.window[i : i + 1], self.true[i : i + 1], self.hidden[i : i + 1], guesses)
 
 
 def recover(held_out: HeldOut) -> Iterator[Recovered]:
@@ -80,7 +92,7 @@ def recover(held_out: HeldOut) -> Iterator[Recovered]:
 
 @torch.no_grad()
 def model_guess(held_out: HeldOut, batch: MaskedBatch, frames: torch.Tensor, valid: torch.Tensor) -> np.ndarray:
-    """frames (B, T, D), valid (B, T) -> what the model says at every place (B, T, D), hidden or not."""
+    """frames (B, T, D), valid (B, T) -> the model's output at every place (B, T, D), masked or not."""
     config = held_out.network.encoder.config
     tokens, real = to_tokens(frames, valid, config.stack)
     if batch.channels is not None:
@@ -103,46 +115,38 @@ class Errors:
         count = max(int(self.count[:, chosen].sum()), 1)
         return {name: float(sums[:, chosen].sum() / count) for name, sums in self.sums.items()}
 
-    def below(self, floor: str = INTERPOLATION, draws: int = 2000, level: float = 0.95) -> tuple[float, float, float]:
-        """By which share the model's loss lies below a floor's, with an interval over draws of held-out videos."""
+    def below(self, baseline: str = INTERPOLATION, draws: int = 2000) -> tuple[float, float, float]:
+        """By which share the model's loss lies below a baseline's, and 95 % of it over draws of held-out recordings."""
         names = np.unique(self.recording)
         member = self.recording == names[:, None]
-        model, other = (member @ self.sums[name].sum(1) for name in (MODEL, floor))
+        model, other = (member @ self.sums[name].sum(1) for name in (MODEL, baseline))
         share = 1 - model.sum() / other.sum()
         if len(names) < 2:
             return float(share), np.nan, np.nan
         drawn = np.random.default_rng(0).integers(0, len(names), (draws, len(names)))
-        shares = 1 - model[drawn].sum(1) / other[drawn].sum(1)
-        low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.quantile(1 - model[drawn].sum(1) / other[drawn].sum(1), [0.025, 0.975])
         return float(share), float(low), float(high)
 
 
 def errors(held_out: HeldOut) -> Errors:
     """How far every guess is off, for each held-out window and feature."""
-    recording, counts, sums = [], [], {}
-    for part in recover(held_out):
-        known = part.hidden[..., None] & np.isfinite(part.true)
-        filled = np.nan_to_num(part.true)
-        recording.append(held_out.recording[part.window])
-        counts.append(known.sum(1))
-        for name, guess in part.guesses.items():
-            off = np.where(known, baselines.smooth_l1(guess - filled), 0.0)
-            sums.setdefault(name, []).append(off.sum(1))
-    stacked = {name: np.concatenate(parts) for name, parts in sums.items()}
-    return Errors(held_out.features, np.concatenate(recording), stacked, np.concatenate(counts))
+    parts = list(recover(held_out))
+    return Errors(
+        held_out.features,
+        np.concatenate([held_out.recording[part.window] for part in parts]),
+        {name: np.concatenate([part.errors(name).sum(1) for part in parts]) for name in parts[0].guesses},
+        np.concatenate([part.known.sum(1) for part in parts]),
+    )
 
 
 def typical(held_out: HeldOut) -> Recovered:
     """One window: full length, no value missing if possible, and a model's loss in the middle of such windows."""
-    best = []
+    found = []
     for part in recover(held_out):
-        known = part.hidden[..., None] & np.isfinite(part.true)
-        off = np.where(known, baselines.smooth_l1(part.guesses[MODEL] - np.nan_to_num(part.true)), 0.0)
-        loss = off.sum((1, 2)) / np.maximum(known.sum((1, 2)), 1)
-        gaps = (~np.isfinite(part.true)).sum((1, 2))
-        best += [(gaps[i], loss[i], part, i) for i in range(len(loss)) if part.hidden[i].any()]
-    least = min(gaps for gaps, *_ in best)
-    chosen = sorted((row for row in best if row[0] == least), key=lambda row: row[1])
+        loss = part.errors(MODEL).sum((1, 2)) / np.maximum(part.known.sum((1, 2)), 1)
+        missing = (~np.isfinite(part.true)).sum((1, 2))
+        found += [(missing[i], loss[i], part, i) for i in np.flatnonzero(part.hidden.any(1))]
+    least = min(missing for missing, *_ in found)
+    chosen = sorted((row for row in found if row[0] == least), key=lambda row: row[1])
     _, _, part, i = chosen[len(chosen) // 2]
-    guesses = {name: guess[i : i + 1] for name, guess in part.guesses.items()}
-    return Recovered(part.window[i : i + 1], part.true[i : i + 1], part.hidden[i : i + 1], guesses)
+    return part.only(i)
