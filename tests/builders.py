@@ -121,6 +121,7 @@ class Segment:
     length: int
     targets: tuple[float, ...] = (0.0, 0.0)
     category: int = -1
+    fold: int = -1
 
 
 def write_segments(
@@ -146,7 +147,7 @@ def write_segments(
             first=np.array([offset[s.recording] + s.first for s in segments], np.int64),
             length=np.array([s.length for s in segments], np.int32),
             split=np.array([split[s.recording] for s in segments], np.int8),
-            fold=np.full(len(segments), -1, np.int8),
+            fold=np.array([s.fold for s in segments], np.int8),
             category=np.array([s.category for s in segments], np.int8),
         )
         targets = np.array([s.targets for s in segments], np.float32).reshape(len(segments), len(target_names))

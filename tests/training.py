@@ -9,7 +9,7 @@ from builders import Segment, Video, noise, write_segments
 from torch import nn
 
 from emo_ssl.core.batches import MaskConfig
-from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import FinetuneConfig
 from emo_ssl.core.model import member_state
 from emo_ssl.core.optim import AdamConfig
@@ -33,35 +33,6 @@ STUDY = StudyConfig(
     finetune=FINETUNE,
     probe=FinetuneConfig(steps=20, batch=4, adam=AdamConfig(weight_decay=0.1)),
 )
-TOML = """
-width = 16
-layers = 1
-heads = 2
-stack = 2
-window = 0.32
-batch = 4
-steps = 10
-evaluate_every = 4
-checkpoint_every = 3
-[mask]
-span = 3
-"""
-STUDY_TOML = """
-profile = "tiny"
-arms = ["scratch", "pretrained", "frozen-random", "frozen-pretrained", "statistics", "constants"]
-budgets = [4, 8]
-seeds = 2
-rates = [0.01]
-[finetune]
-steps = 4
-batch = 4
-tokens = 12
-[probe]
-steps = 20
-batch = 4
-[probe.adam]
-weight_decay = 0.1
-"""
 SPLIT_OF = ("train", "train", "valid", "train", "test", "train")  # in turn
 
 
@@ -88,32 +59,15 @@ def write_mosei_like(
 
 
 def write_acted(folder: Path, speakers: int = 6, folds: int = 3, seed: int = 0) -> Corpus:
-    """A clip a video, three categories, cross-validation folds by speaker; the mean of frames gives it away."""
-    rng, categories = np.random.default_rng(seed), ("calm", "happy", "sad")
-    folder.mkdir(parents=True)
-    rows = [(s, c, k) for s in range(speakers) for c in range(3) for k in range(2)]
-    with CorpusWriter(folder, NAMES, float(RATE)) as writer:
-        length = rng.integers(20, 41, len(rows))
-        offset = [
-            writer.add_recording(
-                f"{s}-{c}-{k}", noise(length[i], seed=[seed, i]) + np.float32(c), SPLITS.index("none"), f"s{s}"
-            )
-            for i, (s, c, k) in enumerate(rows)
-        ]
-        count = len(rows)
-        segments = SegmentTable(
-            recording=np.arange(count, dtype=np.int32),
-            row=np.zeros(count, np.int32),
-            start=np.zeros(count),
-            end=length / RATE,
-            first=np.array(offset, np.int64),
-            length=length.astype(np.int32),
-            split=np.full(count, SPLITS.index("none"), np.int8),
-            fold=np.array([s % folds for s, _, _ in rows], np.int8),
-            category=np.array([c for _, c, _ in rows], np.int8),
-        )
-        targets = np.array([[1.0 + k if c == e else 0.0 for e in (1, 2)] for _, c, k in rows], np.float32)
-        return writer.seal(segments, targets, ("happy", "sad"), {}, "made up", "by speaker", category_names=categories)
+    """A clip a recording, three categories, cross-validation folds by speaker; the mean gives a category away."""
+    length = np.random.default_rng(seed).integers(20, 41, speakers * 6)
+    recordings, segments = [], []
+    for i, (s, c, k) in enumerate((s, c, k) for s in range(speakers) for c in range(3) for k in range(2)):
+        frames = noise(length[i], seed=[seed, i]) + np.float32(c)
+        recordings.append(Video(f"{s}-{c}-{k}", frames, "none", f"s{s}"))
+        labels = tuple(1.0 + k if c == e else 0.0 for e in (1, 2))
+        segments.append(Segment(i, 0, int(length[i]), labels, c, s % folds))
+    return write_segments(folder, recordings, segments, category_names=("calm", "happy", "sad"))
 
 
 def write_acted_and_runs(folder: Path) -> tuple[Corpus, list[Path]]:

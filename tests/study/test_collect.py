@@ -9,8 +9,6 @@ from training import STUDY
 
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.pretrain import load
-from emo_ssl.evidence import report as evidence
-from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.collect import PROVENANCE, RESULTS, Study
 from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.run import run_study
@@ -88,12 +86,6 @@ def test_unweighted_recall_of_each_fold(out_of_fold):
         recalls = [right[items.category[here] == c].mean() for c in range(3)]
         assert row.value == pytest.approx(np.mean(recalls), abs=1e-6)
     assert len(rows) == 6 * 3 * 3 * 2  # arms, folds, budgets, seeds
-
-
-def test_evidence_runs_on_it(out_of_fold):
-    found = evidence.evaluate(out_of_fold.folder, EvidenceConfig(draws=200))
-    assert found["headline"] == "uar" and found["items"] == 36 and found["units"] == 6
-    assert {row["claim"] for row in found["ledger"]} == {"C1", "C2", "C3", "C4"}
 
 
 def test_clips_without_a_category_take_part(acted, tmp_path):

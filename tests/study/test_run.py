@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import Segment, Video, noise, write_segments
-from training import PRETRAIN, STUDY, STUDY_TOML, write_mosei_like
+from training import PRETRAIN, STUDY, write_mosei_like
 
 from emo_ssl.cli import main
 from emo_ssl.core import metrics
@@ -137,10 +137,6 @@ def test_every_arm_runs_with_either_encoder_and_head(corpus, tmp_path):
 # --- again, interrupted, in shards
 
 
-def test_two_studies_of_one_seed_are_one(corpus, run, finished, tmp_path):
-    assert same(run_study(corpus, [run], tmp_path / "study", STUDY, "cpu").folder, finished)
-
-
 def test_a_finished_study_is_left_alone(corpus, run, finished, monkeypatch):
     monkeypatch.setattr(engine, "run_grid", None)
     before = table_of(finished)
@@ -155,51 +151,46 @@ import os, signal, sys, torch
 sys.path.insert(0, sys.argv[4])
 from training import STUDY
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.study import collect, run
+from emo_ssl.study import run
 torch.set_num_threads(1)
-place = {"run": run, "collect": collect}[sys.argv[5]]
-original, calls = getattr(place, sys.argv[6]), []
+original, calls = run.run_chunk, []
 def counted(*arguments):
     calls.append(1)
-    if len(calls) == int(sys.argv[7]):
+    if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments)
-setattr(place, sys.argv[6], counted)
+run.run_chunk = counted
 run.run_study(Corpus.open(sys.argv[1]), [sys.argv[2]], sys.argv[3], STUDY, "cpu")
 """
 
 
+@pytest.fixture
+def ran(monkeypatch) -> list[str]:
+    """The arms of the chunks that are computed from here on."""
+    arms = []
+    monkeypatch.setattr(engine, "run_chunk", lambda *words: arms.append(words[1].arm) or run_chunk(*words))
+    return arms
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-@pytest.mark.parametrize(
-    ("place", "name", "call", "kept"), [("run", "run_chunk", 3, 2), ("collect", "write_bytes", 1, 6)]
-)
-def test_a_killed_study_ends_in_the_same_table(corpus, run, finished, tmp_path, monkeypatch, place, name, call, kept):
-    folder = tmp_path / "study"
-    words = [sys.executable, "-c", KILLED, corpus.folder, run, folder, Path(__file__).parents[1], place, name, call]
+def test_a_killed_study_ends_in_the_same_table(corpus, run, finished, tmp_path, ran):
+    words = [sys.executable, "-c", KILLED, corpus.folder, run, tmp_path / "study", Path(__file__).parents[1]]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert len(list((folder / "chunks").glob("*.npz"))) == kept and not (folder / RESULTS).exists()
-    ran = []
-    monkeypatch.setattr(engine, "run_chunk", lambda *words: ran.append(words[1].arm) or run_chunk(*words))
-    run_study(corpus, [run], folder, STUDY, "cpu")
-    assert ran == list(STUDY.arms[kept:])  # what was finished was not done again
+    assert not (tmp_path / "study" / RESULTS).exists()
+    folder = run_study(corpus, [run], tmp_path / "study", STUDY, "cpu").folder
+    assert ran == list(STUDY.arms[2:])  # what was finished was not done again
     assert same(folder, finished)
 
 
-def test_shards_are_one_study(corpus, run, finished, tmp_path, monkeypatch):
+def test_shards_are_one_study_and_a_missing_one_is_made_up_for(corpus, run, finished, tmp_path, ran):
     output = tmp_path / "st[u]dy"  # brackets mean nothing special
-    for i in (2, 1, 3):
+    for i in (2, 1):
         shard = run_study(corpus, [run], output, STUDY, "cpu", shard=(i, 3))
         assert shard.folder != output and str(shard) == f"{shard.folder}: a shard of a study"
-        assert len(list((shard.folder / "chunks").iterdir())) == 2
-    monkeypatch.setattr(engine, "run_chunk", None)
     run_study(corpus, [run], output, STUDY, "cpu")
+    assert ran == [*STUDY.arms[1::3], *STUDY.arms[::3], *STUDY.arms[2::3]]
     assert same(output, finished)
-
-
-def test_a_missing_shard_is_made_up_for(corpus, run, finished, tmp_path):
-    run_study(corpus, [run], tmp_path / "study", STUDY, "cpu", shard=(1, 2))
-    assert same(run_study(corpus, [run], tmp_path / "study", STUDY, "cpu").folder, finished)
 
 
 def test_shards_of_another_study_are_not_taken(corpus, run, tmp_path):
@@ -311,8 +302,8 @@ def test_corpora_that_cannot_be_studied(run, tmp_path, splits, complaint):
 
 
 def test_the_commands(corpus, run, finished, tmp_path, capsys):
-    (tmp_path / "study.toml").write_text(STUDY_TOML)
-    words = ["study", str(corpus.folder), "--pretrained", str(run), "--config", str(tmp_path / "study.toml")]
+    write_json(tmp_path / "study.json", asdict(STUDY))
+    words = ["study", str(corpus.folder), "--pretrained", str(run), "--config", str(tmp_path / "study.json")]
     words += ["--device", "cpu", "-o", str(tmp_path / "study")]
     for shard in ("1/2", "2/2"):
         assert main([*words, "--shard", shard]) == 0
