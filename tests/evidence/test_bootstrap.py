@@ -131,6 +131,7 @@ def coverage(seeds: int, units: int, parts: tuple[float, float, float], *rules: 
     return (hits / 1000).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [(1.0, 2.4, 4.0), (2.0, 1.0, 4.0), (0.2, 2.4, 1.0)])
 def test_the_interval_covers_what_it_says_with_speakers_and_ten_seeds_and_seeds_alone_do_not(parts):
     ours, alone = coverage(10, 24, parts, "ours", "seeds alone")
@@ -138,6 +139,7 @@ def test_the_interval_covers_what_it_says_with_speakers_and_ten_seeds_and_seeds_
     assert alone < 0.9 < ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "units"), [(3, 24), (5, 80)])
 def test_few_seeds_that_differ_much_need_both_degrees_of_freedom(seeds, units):
     ours, of_units_alone = coverage(seeds, units, (3.0, 0.5, 4.0), "ours", "degrees of units")
