@@ -7,81 +7,81 @@ import numpy as np
 import pytest
 import torch
 from builders import Segment, Video, noise, write_segments
-from torch.nn import functional as F
-from training import FINETUNE, SHAPE, close, write_acted
+from training import FINETUNE, SHAPE, close, draw, member, write_acted
 
 from emo_ssl.core.finetune import (
-    LOOKS,
+    CHECKS,
+    STANDARDISED_BY,
     THIRDS,
     WHOLE,
     FinetuneConfig,
+    LabelledSegments,
     Member,
-    Task,
-    backbone_vectors,
+    Probe,
     draw_batches,
     embed,
-    keep_better,
     levels_of,
     member_losses,
-    permuted,
     predict,
-    score,
-    table_vectors,
+    random_crops,
+    standardise,
     thresholds_between,
     train,
-    with_marginals,
     with_padding,
 )
-from emo_ssl.core.model import (
-    BackboneConfig,
-    HeadConfig,
-    backbone_shapes,
-    cut_points,
-    encode,
-    exceed,
-    head_shapes,
-    initialise,
-    pool,
-    stack_members,
-    to_tokens,
-)
+from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, initialise, pool, to_tokens
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.optim import AdamConfig
 
 CPU = torch.device("cpu")
 KINDS = ("transformer", "gru")
+TRIO = [Member(s, np.arange(s, s + n)) for s, n in ((0, 4), (1, 7), (2, 2))]  # different subsets and budgets
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def task(corpus):
-    return Task.build(corpus, speaker_independent(corpus), CPU)
+def data(corpus):
+    return LabelledSegments.build(corpus, speaker_independent(corpus), CPU)
 
 
 @pytest.fixture(scope="module")
 def acted(tmp_path_factory):
-    prepared = write_acted(tmp_path_factory.mktemp("acted") / "corpus").of_fold(0)
-    return Task.build(prepared, speaker_independent(prepared), CPU)
+    made = write_acted(tmp_path_factory.mktemp("acted") / "corpus").of_fold(0)
+    return LabelledSegments.build(made, speaker_independent(made), CPU)
 
 
-def shape(kind: str = "transformer") -> BackboneConfig:
-    return BackboneConfig(features=2, kind=kind, **SHAPE)
+def classifier(data: LabelledSegments, kind: str = "transformer", seeds=(0,), **more) -> Classifier:
+    config = EncoderConfig(**{"features": 2, "kind": kind, **SHAPE, **more})
+    return initialise(Classifier(config, data.head, len(seeds)), seeds).to(data.device)
 
 
-def fresh(task: Task, backbone: BackboneConfig, seed: int) -> dict[str, torch.Tensor]:
-    shapes = {**backbone_shapes(backbone), **head_shapes(task.head, 2 * backbone.width)}
-    return initialise(shapes, seed)
+def trained(network: Classifier, data: LabelledSegments, members, config: FinetuneConfig, rate=1e-2, **more):
+    train(network, random_crops(data, network.encoder.config.stack, config), data, members, config, rate, **more)
+    return network
 
 
-def trio(task: Task, backbone: BackboneConfig) -> list[Member]:
-    """Different subsets, budgets, starts and rates."""
-    given = ((4, 0, 1e-2), (7, 1, 3e-3), (2, 2, 1e-3))
-    return [Member(n, s, np.arange(s, s + n), fresh(task, backbone, s), rate) for n, s, rate in given]
+def state_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-# --- targets and losses
+def frames_of(data: LabelledSegments, segment: int) -> torch.Tensor:
+    first = int(data.first[segment])
+    return data.frames[first : first + int(data.length[segment])]
+
+
+# --- labels and losses
+
+
+def test_segments_lie_where_their_frames_and_labels_are(corpus, data):
+    normaliser = speaker_independent(corpus)
+    for i in (0, 7, len(corpus) - 1):
+        expected = normaliser(corpus.segment(i), int(corpus.segments.recording[i]))
+        assert np.array_equal(frames_of(data, i), expected)
+        assert data.targets[i].tolist() == corpus.targets[i].tolist()
+    assert not data.frames[-1].any()
+    assert with_padding(torch.tensor([[1.0, math.nan]])).tolist() == [[1, 0], [0, 0]]
 
 
 def test_levels_and_the_thresholds_between_them():
@@ -91,67 +91,46 @@ def test_levels_and_the_thresholds_between_them():
     assert thresholds_between(THIRDS) == pytest.approx([(2 * k + 1) / 6 for k in range(9)])
 
 
-def stub(task: Task, head: HeadConfig, targets, category) -> Task:
-    return replace(task, head=head, targets=torch.tensor(targets), category=torch.tensor(category))
+def losses(data: LabelledSegments, head: HeadConfig, targets, category, out, picked) -> list[float]:
+    """Of a head with cut points at -1 and 2 (ordinal) and these outputs (M, B, E + C)."""
+    stub = replace(data, head=head, targets=torch.tensor(targets), category=torch.tensor(category))
+    out, made = torch.tensor(out), Head(head, 4, len(out))
+    if head.kind == "ordinal":
+        made.cuts.data[:] = torch.tensor([-1.0, math.log(math.expm1(3.0))])
+    scores, logits = out[..., : head.emotions], out[..., head.emotions :]
+    return member_losses(stub, made, scores, logits, torch.tensor(picked)).tolist()
 
 
-def silent(head: HeadConfig, members: int, bias: list[list[float]]) -> dict[str, torch.Tensor]:
-    """A head that says `bias`, a row a member, whatever it is shown."""
-    params = stack_members([initialise(head_shapes(head, 4), 0)] * members)
-    params["head.weight"].zero_()
-    params["head.bias"][:] = torch.tensor(bias)
-    return params
-
-
-def test_the_ordinal_loss_by_hand(task):
-    head = HeadConfig((0.5, 1.5), emotions=1)
-    params = silent(head, 2, [[0.0], [2.0]])
-    params["head.cuts"][:] = torch.tensor([[[-1.0, math.log(math.expm1(3.0))]]])  # cuts at -1 and 2
-    picked = torch.tensor([[0, 1], [2, 2]])
-    losses = member_losses(stub(task, head, [[0.0], [1.0], [2.0]], [-1] * 3), params, torch.ones(2, 2, 4), picked)
-
+def test_losses_by_hand(data):
     def cost(logit: float, above: bool) -> float:
         return math.log1p(math.exp(-logit if above else logit))
 
     # score 0: logits 1 and -2, labels 0 and 1; score 2: logits 3 and 0, label 2 twice
     first = (cost(1, False) + cost(-2, False) + cost(1, True) + cost(-2, False)) / 2
     second = cost(3, True) + cost(0, True)
-    assert losses.tolist() == pytest.approx([first, second], rel=1e-5)
-
-
-def test_the_l1_loss_by_hand(task):
-    head = HeadConfig((0.5,), emotions=2, kind="l1")
-    stubbed = stub(task, head, [[0.0, 3.0], [1.0, 1.0]], [-1] * 2)
-    losses = member_losses(stubbed, silent(head, 1, [[1.0, 0.5]]), torch.ones(1, 2, 4), torch.tensor([[0, 1]]))
-    assert losses.tolist() == pytest.approx([(1 + 2.5 + 0 + 0.5) / 4])
-
-
-def test_categories_add_their_cross_entropy_where_they_are_known(task):
-    head = HeadConfig((0.5,), emotions=1, categories=3, kind="l1")
-    params = silent(head, 1, [[0.0, 1.0, 2.0, 3.0]])
-    stubbed = stub(task, head, [[0.0]] * 3, [2, 0, -1])
-    picked, shown = torch.tensor([[0, 1, 2]]), torch.ones(1, 3, 4)
+    ordinal = HeadConfig((0.5, 1.5), emotions=1)
+    outputs, picked = [[[0.0], [0.0]], [[2.0], [2.0]]], [[0, 1], [2, 2]]
+    found = losses(data, ordinal, [[0.0], [1.0], [2.0]], [-1] * 3, outputs, picked)
+    assert found == pytest.approx([first, second], rel=1e-5)
+    l1 = HeadConfig((0.5,), emotions=2, kind="l1")
+    found = losses(data, l1, [[0.0, 3.0], [1.0, 1.0]], [-1] * 2, [[[1.0, 0.5], [1.0, 0.5]]], [[0, 1]])
+    assert found == pytest.approx([(1 + 2.5 + 0 + 0.5) / 4])
+    # categories add their cross-entropy where they are known
+    both, out = HeadConfig((0.5,), emotions=1, categories=3, kind="l1"), [0.0, 1.0, 2.0, 3.0]
     total = math.log(math.e + math.e**2 + math.e**3)
-    assert member_losses(stubbed, params, shown, picked).tolist() == pytest.approx([((total - 3) + (total - 1)) / 3])
-    assert member_losses(stubbed, params, shown[:, :1], picked[:, 2:]).tolist() == [0.0]
+    found = losses(data, both, [[0.0]] * 3, [2, 0, -1], [[out] * 3], [[0, 1, 2]])
+    assert found == pytest.approx([((total - 3) + (total - 1)) / 3])
+    assert losses(data, both, [[0.0]] * 3, [2, 0, -1], [[out]], [[2]]) == [0.0]
 
 
-def test_the_head_begins_at_its_subset_s_own_distribution(task):
-    targets = task.targets[:9]
-    start = with_marginals(fresh(task, shape(), 0), targets, task.head)
-    given = torch.sigmoid(-cut_points({"head.cuts": start["head.cuts"][None]}))[0]
-    share = torch.stack([(targets > t).float().mean(0) for t in task.head.thresholds], 1)
-    # equal shares are parted by .01, a certain one is .001 short of it
-    assert (given - share).abs().max() <= 8 * 0.01 / 4 + 1e-3 + 1e-6
-    assert share.unique().numel() > 4
-
-
-def test_the_l1_head_begins_at_its_subset_s_median(task):
-    head = HeadConfig((0.5,), emotions=2, categories=3, kind="l1")
-    before = initialise(head_shapes(head, 4), 0)
-    start = with_marginals(before, torch.tensor([[0.0, 1.0], [1.0, 1.0], [3.0, 2.0]]), head)
-    assert start["head.bias"].tolist() == [1, 1, 0, 0, 0]
-    assert not before["head.bias"].any()  # what was handed in stays as it was
+@pytest.mark.parametrize("kind", ["ordinal", "l1"])
+def test_each_member_begins_at_the_distribution_of_its_own_labels(data, kind):
+    stub = replace(data, head=replace(data.head, kind=kind))
+    network, expected = (classifier(stub, seeds=(0, 1, 2)) for _ in range(2))
+    for m, one in enumerate(TRIO):
+        expected.head.start_at(m, data.targets[one.subset])
+    trained(network, stub, TRIO, FINETUNE, rate=0.0)
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 # --- batches and crops
@@ -160,179 +139,151 @@ def test_the_l1_head_begins_at_its_subset_s_median(task):
 @pytest.mark.parametrize("size", [1, 3, 20])
 def test_batches_go_through_the_subset_again_and_again(size):
     subset = np.arange(100, 100 + size)
-    prepared, place = draw_batches(Member(size, 1, subset, {}, 0.1), 7, 4)
-    assert prepared.shape == place.shape == (7, 4)
-    assert ((place >= 0) & (place < 1)).all()
-    flat = prepared.ravel()
+    picked, place = draw_batches(Member(1, subset), 7, 4)
+    assert picked.shape == place.shape == (7, 4) and ((place >= 0) & (place < 1)).all()
     for begin in range(0, 28 - size + 1, size):
-        assert sorted(flat[begin : begin + size]) == subset.tolist()
-    again, _ = draw_batches(Member(size, 1, subset, {}, 0.9), 7, 4)
-    assert np.array_equal(prepared, again)  # of budget and seed alone
-    if size > 1:
-        assert not np.array_equal(prepared, draw_batches(Member(size, 2, subset, {}, 0.1), 7, 4)[0])
+        assert sorted(picked.ravel()[begin : begin + size]) == subset.tolist()
+    assert np.array_equal(picked, draw_batches(Member(1, subset), 7, 4)[0])  # of budget and seed alone
+    assert size == 1 or not np.array_equal(picked, draw_batches(Member(2, subset), 7, 4)[0])
 
 
 @pytest.mark.parametrize("tokens", [3, 100])
 @pytest.mark.parametrize("place", [0.0, 0.5, 1 - 2**-24, 1.0])
-def test_a_crop_is_a_stretch_of_its_segment(task, tokens, place):
+def test_a_crop_is_a_stretch_of_its_segment(data, tokens, place):
     """Also where the place was rounded up to 1, and at the very end of the store."""
-    backbone, last = shape(), int((task.first + task.length).argmax())
-    store = with_padding(task.frames[: int(task.first[last] + task.length[last])])  # nothing else lies behind it
-    params = stack_members([fresh(task, backbone, 0)])
-    config = FinetuneConfig(tokens=tokens)
-    read = backbone_vectors(replace(task, frames=store), backbone, config)
-    found = read(params, torch.tensor([[last]]), torch.tensor([[place]]))
-    length = int(task.length[last])
-    crop = min(length, 2 * tokens)
-    first = int(task.first[last]) + min(int((length - crop + 1) * place), length - crop)
-    cut, valid = to_tokens(store[None, None, first : first + crop], torch.ones(1, 1, crop, dtype=torch.bool), 2)
-    assert close(found, pool(encode(backbone, params, cut, valid), valid))
+    last = int((data.first + data.length).argmax())
+    store = data.frames[: int(data.first[last] + data.length[last])]  # nothing else lies behind it
+    inputs = random_crops(replace(data, frames=with_padding(store)), 2, FinetuneConfig(tokens=tokens))
+    found, real = inputs(torch.tensor([[last]]), torch.tensor([[place]]))
+    frames = frames_of(data, last)
+    crop = min(len(frames), 2 * tokens)
+    begin = min(int((len(frames) - crop + 1) * place), len(frames) - crop)
+    expected, valid = to_tokens(frames[begin : begin + crop], torch.ones(crop, dtype=torch.bool), 2)
+    assert torch.equal(found[0, 0][real[0, 0]], expected[valid]) and not found[0, 0][~real[0, 0]].any()
 
 
 # --- lockstep
 
 
-def same_result(task, backbone, config, a, m: int, b, n: int) -> None:
-    """Member m of parameters a is member n of b: in what it says of every segment, and in its weights.
+@pytest.mark.parametrize("kind", KINDS)
+def test_lockstep_is_the_loop_whoever_is_beside(data, kind):
+    """Each member alone, and beside another one with weights 30 times as large.
 
     Of the weights only the mean is held to 1e-5: Adam makes steps of gradients that are nothing but rounding.
     """
-    said = [score(task, p, embed(task, backbone, p, np.arange(len(task.targets)), config)).above for p in (a, b)]
-    assert np.abs(said[0][m] - said[1][n]).max() < 1e-5
-    assert all(float((a[name][m] - b[name][n]).abs().mean()) < 1e-5 for name in a)
+    config, everything = replace(FINETUNE, steps=12), np.arange(len(data.targets))
+    together = classifier(data, kind, (0, 1, 2))
+    with torch.no_grad():
+        for name, parameter in together.named_parameters():
+            (parameter if name.startswith("encoder.layers.2.") and kind == "gru" else parameter[2:]).mul_(30)
+    alone = [member(together, classifier(data, kind), m) for m in range(3)]
+    standardise(together, data, everything, config)
+    trained(together, data, TRIO, config)
+    for m, (one, network) in enumerate(zip(TRIO, alone, strict=True)):
+        start = state_of(network)
+        standardise(network, data, everything, config)
+        trained(network, data, [one], config)
+        moved, mine = network.state_dict(), member(together, classifier(data, kind), m)
+        assert not close(moved["encoder.token.weight"], start["encoder.token.weight"], 1e-4)
+        if m == 2:
+            continue  # at that size rounding errors grow into something else
+        assert all(float((moved[name] - value).abs().mean()) < 1e-5 for name, value in mine.state_dict().items())
+        found = [predict(n.head, embed(n, data, everything, config), data.levels) for n in (network, mine)]
+        assert np.abs(found[0].presence - found[1].presence).max() < 1e-4
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_lockstep_is_the_loop(task, kind):
-    backbone, config = shape(kind), replace(FINETUNE, steps=12)
-    members, read = trio(task, backbone), backbone_vectors(task, backbone, config)
-    together = train(task, members, read, config, backbone.layers)
-    for m, one in enumerate(members):
-        alone = train(task, [one], read, config, backbone.layers)
-        assert set(alone) == set(one.start)
-        same_result(task, backbone, config, together, m, alone, 0)
-        assert not close(alone["token.weight"][0], one.start["token.weight"], 1e-4)
+@pytest.mark.parametrize(("steps", "checks"), [(1, 1), (7, 7), (30, CHECKS)])
+def test_each_member_keeps_the_weights_of_its_best_check(data, steps, checks):
+    config, seen = replace(FINETUNE, steps=steps), []
 
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_member_never_hears_of_its_neighbours(task, kind):
-    backbone = shape(kind)
-    a, b, c = trio(task, backbone)
-    loud = replace(c, rate=1.0, start={name: 30 * value for name, value in c.start.items()})
-    read = backbone_vectors(task, backbone, FINETUNE)
-    quiet, noisy = (train(task, group, read, FINETUNE, backbone.layers) for group in ([a, b], [loud, a, c]))
-    same_result(task, backbone, FINETUNE, quiet, 0, noisy, 1)
-
-
-def test_the_better_weights_are_kept_member_by_member():
-    kept = {"a": torch.tensor([[1.0], [2.0], [3.0], [4.0]]), "b": torch.tensor([1.0, 2.0, 3.0, 4.0])}
-    new = {name: -value for name, value in kept.items()}
-    best, found = torch.tensor([0.5, 0.5, 0.5, -torch.inf]), torch.tensor([0.6, 0.5, torch.nan, torch.nan])
-    weights, scores = keep_better(kept, best, new, found)
-    assert weights["a"].tolist() == [[-1], [-2], [3], [-4]] and weights["b"].tolist() == [-1, -2, 3, -4]
-    assert scores.tolist() == [pytest.approx(0.6), 0.5, 0.5, -torch.inf]
-
-
-@pytest.mark.parametrize(("steps", "looks"), [(1, 1), (7, 7), (30, LOOKS)])
-def test_each_member_keeps_the_weights_of_its_best_look(task, steps, looks):
-    backbone, config = shape(), replace(FINETUNE, steps=steps)
-    members, read, seen = trio(task, backbone), backbone_vectors(task, backbone, config), []
-
-    def judge(params):  # the first member is best at the first look, the second at the last, the third somewhere
-        seen.append({name: value.detach().clone() for name, value in params.items()})
+    def check(network):  # the first member is best at the first check, the second at the last, the third is undefined
+        seen.append(state_of(network))
         now = len(seen)
-        return torch.tensor([-now, now, -abs(now - 2.0)])
+        return torch.tensor([-float(now), float(now), math.nan])
 
-    kept = train(task, members, read, config, backbone.layers, judge)
-    assert len(seen) == looks
-    for m, look in enumerate((0, looks - 1, min(1, looks - 1))):
-        assert all(torch.equal(value[m], seen[look][name][m]) for name, value in kept.items())
-    last = train(task, members, read, config, backbone.layers)
+    kept = trained(classifier(data, seeds=(0, 1, 2)), data, TRIO, config, check=check).state_dict()
+    assert len(seen) == checks
+    for m, best in enumerate((0, checks - 1, checks - 1)):
+        assert all(torch.equal(value[m], seen[best][name][m]) for name, value in kept.items())
+    last = trained(classifier(data, seeds=(0, 1, 2)), data, TRIO, config).state_dict()
     assert all(torch.equal(value, seen[-1][name]) for name, value in last.items())
 
 
-def test_lockstep_of_probes_on_tables_of_their_own(task):
-    config, count = replace(FINETUNE, steps=30), len(task.targets)
-    tables = torch.stack([torch.randn(count, 6, generator=torch.Generator().manual_seed(k)) for k in range(2)])
-    starts = [initialise(head_shapes(task.head, 6), s) for s in range(3)]
-    members = [Member(5, s, np.arange(s, s + 5), start, 1e-2) for s, start in enumerate(starts)]
-    sources = torch.tensor([1, 0, 1])
-    together = train(task, members, table_vectors(tables, sources), config)
-    assert all(name.startswith("head") for name in together)
-    for m, one in enumerate(members):
-        alone = train(task, [one], table_vectors(tables[sources[m]][None], torch.tensor([0])), config)
-        assert all(close(together[name][m], value[0]) for name, value in alone.items())
-    assert close(
-        table_vectors(tables, sources)({}, torch.tensor([[4], [5], [6]]), None)[:, 0],
-        torch.stack((tables[1, 4], tables[0, 5], tables[1, 6])),
+def test_lockstep_of_probes_on_tables_of_their_own(data):
+    config, tables, sources = replace(FINETUNE, steps=30), draw(2, len(data.targets), 6), (1, 0, 1)
+    together = initialise(Probe(data.head, 6, 3), (0, 1, 2))
+    train(
+        together,
+        lambda picked, place: (tables[list(sources)].gather(1, picked[..., None].expand(-1, -1, 6)),),
+        data,
+        TRIO,
+        config,
+        1e-2,
     )
+    for m, one in enumerate(TRIO):
+        alone = initialise(Probe(data.head, 6), [m])
+        train(alone, lambda picked, place, own=tables[sources[m]]: (own[picked],), data, [one], config, 1e-2)
+        assert all(close(together.state_dict()[name][m], value[0]) for name, value in alone.state_dict().items())
 
 
-def test_layers_near_the_input_move_less(task):
+def test_layers_near_the_input_move_less(data):
     """Adam's first step is its rate, whatever the gradient: 1e-2, times .5 for each layer down."""
-    backbone = replace(shape(), layers=2)
     config = FinetuneConfig(steps=1, batch=4, tokens=12, layer_decay=0.5, adam=AdamConfig(weight_decay=0))
-    start = fresh(task, backbone, 0)
-    moved = train(task, [Member(8, 0, np.arange(8), start, 1e-2)], backbone_vectors(task, backbone, config), config, 2)
+    network = classifier(data, layers=2)
+    start = state_of(network)
+    moved = trained(network, data, [Member(0, np.arange(8))], config).state_dict()
     depth = {
-        "head.weight": 0,
-        "last.scale": 1,
-        "layer1.feed.in.weight": 1,
-        "layer0.feed.in.weight": 2,
-        "token.weight": 3,
+        "head.linear.weight": 0,
+        "encoder.norm.weight": 1,
+        "encoder.layers.1.feedforward.up.weight": 1,
+        "encoder.layers.0.feedforward.up.weight": 2,
+        "encoder.token.weight": 3,
     }
     for name, down in depth.items():
-        step = (moved[name][0] - start[name]).abs()
-        assert float(step.median()) == pytest.approx(1e-2 * 0.5**down, rel=1e-2), name
+        change = (moved[name] - start[name]).abs()
+        assert float(change.median()) == pytest.approx(1e-2 * 0.5**down, rel=1e-2), name
 
 
 # --- what is learned
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("head", ["ordinal", "l1"])
+@pytest.mark.parametrize(("kind", "head"), [("transformer", "ordinal"), ("gru", "ordinal"), ("transformer", "l1")])
 def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
-    """Noise and labels at random: nothing but the segments themselves tells their labels."""
+    """Noise and labels at random: nothing but the segments themselves gives their labels away."""
     labels = np.random.default_rng(0).integers(0, 4, (8, 2))
     recordings = [Video(f"v{i}", noise(20 + i, seed=i)) for i in range(8)]
-    prepared = write_segments(
-        tmp_path, recordings, [Segment(i, 0, 20 + i, tuple(map(float, labels[i]))) for i in range(8)]
-    )
-    task, backbone = Task.build(prepared, speaker_independent(prepared), CPU, head), shape(kind)
+    segments = [Segment(i, 0, 20 + i, tuple(map(float, labels[i]))) for i in range(8)]
+    corpus = write_segments(tmp_path, recordings, segments)
+    data = LabelledSegments.build(corpus, speaker_independent(corpus), CPU, head)
     config = FinetuneConfig(steps=400, batch=8, tokens=16, layer_decay=1.0)
-    member = Member(8, 0, np.arange(8), fresh(task, backbone, 0), 2e-2)
-    params = train(task, [member], backbone_vectors(task, backbone, config), config, backbone.layers)
-    pooled = embed(task, backbone, params, np.arange(8), config)
-    cell = predict(task, params, pooled)
-    assert np.array_equal(cell.klass[0], labels)
-    assert np.abs(cell.intensity[0] - labels).max() < 0.5
+    network = trained(classifier(data, kind), data, [Member(0, np.arange(8))], config, 2e-2)
+    predictions = predict(network.head, embed(network, data, np.arange(8), config), data.levels)
+    assert np.array_equal(predictions.klass[0], labels)
+    assert np.abs(predictions.intensity[0] - labels).max() < 0.5
 
 
 def test_categories_are_learned_by_heart_too(acted):
-    chosen, backbone = np.arange(0, 32, 4), shape()
+    chosen = np.arange(0, 32, 4)
     config = FinetuneConfig(steps=150, batch=8, tokens=24, layer_decay=1.0)
-    member = Member(8, 0, chosen, fresh(acted, backbone, 0), 1e-2)
-    params = train(acted, [member], backbone_vectors(acted, backbone, config), config, backbone.layers)
-    said = score(acted, params, embed(acted, backbone, params, chosen, config))
-    assert said.category.shape == (1, 8, 3)
-    assert np.array_equal(said.category[0].argmax(-1), acted.category[chosen])
+    network = trained(classifier(acted), acted, [Member(0, chosen)], config)
+    predictions = predict(network.head, embed(network, acted, chosen, config), acted.levels)
+    assert predictions.category.shape == (1, 8, 3)
+    assert np.array_equal(predictions.category[0].argmax(-1), acted.category[chosen])
     assert acted.category[chosen].unique().numel() == 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gpu_trains_in_lockstep_in_bfloat16(corpus, kind):
-    task = Task.build(corpus, speaker_independent(corpus), torch.device("cuda"))
-    backbone, config = shape(kind), replace(FINETUNE, steps=12, precision="bfloat16")
-    read = backbone_vectors(task, backbone, config)
-    members = trio(task, backbone)
-    together = train(task, members, read, config, backbone.layers)
-    pooled = embed(task, backbone, together, np.arange(len(corpus)), config)
+    data = LabelledSegments.build(corpus, speaker_independent(corpus), torch.device("cuda"))
+    config = replace(FINETUNE, steps=12, precision="bfloat16")
+    together = trained(classifier(data, kind, (0, 1, 2)), data, TRIO, config)
+    pooled = embed(together, data, np.arange(len(corpus)), config)
     assert pooled.isfinite().all() and pooled.shape == (3, len(corpus), 32)
-    alone = train(task, members[1:2], read, config, backbone.layers)
-    for name, value in alone.items():
+    alone = trained(classifier(data, kind, (1,)), data, TRIO[1:2], config).state_dict()
+    for name, value in member(together, classifier(data, kind), 1).state_dict().items():
         # twelve steps of at most 1e-2 that may differ in direction where a gradient is all rounding
-        assert torch.allclose(together[name][1], value[0], atol=12 * members[1].rate), name
+        assert torch.allclose(alone[name], value, atol=12 * 1e-2), name
 
 
 # --- scoring
@@ -340,43 +291,51 @@ def test_a_gpu_trains_in_lockstep_in_bfloat16(corpus, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("room", [1, 100, 65_536])
-def test_embedding_is_that_of_each_segment_alone(task, kind, room):
-    backbone, config = shape(kind), FinetuneConfig(score_tokens=room)
-    params = stack_members([fresh(task, backbone, seed) for seed in range(2)])
-    chosen = np.array([5, 0, 17, 9, 9])
-    found = embed(task, backbone, params, chosen, config)
+def test_embedding_is_that_of_each_segment_alone(data, kind, room):
+    network, config, chosen = (
+        classifier(data, kind, (0, 1)),
+        FinetuneConfig(score_tokens=room),
+        np.array([5, 0, 17, 9, 9]),
+    )
+    found = embed(network, data, chosen, config)
     for i, segment in enumerate(chosen):
-        first, length = int(task.first[segment]), int(task.length[segment])
-        frames = task.frames[first : first + length].expand(2, 1, -1, -1)
-        tokens, valid = to_tokens(frames, torch.ones(2, 1, length, dtype=torch.bool), 2)
-        assert close(found[:, i], pool(encode(backbone, params, tokens, valid), valid)[:, 0])
-    assert embed(task, backbone, params, np.array([], int), config).shape == (2, 0, 32)
+        states = network.encoder(frames_of(data, segment).expand(2, 1, -1, -1))
+        assert close(found[:, i], pool(states, torch.ones(states.shape[:3], dtype=torch.bool))[:, 0])
+    assert embed(network, data, chosen[:0], config).shape == (2, 0, 32)
 
 
-def test_scores_are_what_the_head_says(acted):
-    params = stack_members([initialise(head_shapes(acted.head, 6), seed) for seed in range(2)])
-    vectors = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
-    said = score(acted, params, vectors)
-    out = torch.stack([F.layer_norm(vectors[m], (6,)) @ params["head.weight"][m] for m in range(2)])
-    assert np.allclose(said.category, out[..., 2:].softmax(-1), atol=1e-6)
-    assert np.allclose(said.above, torch.sigmoid(exceed(params, out[..., :2])), atol=1e-6)
-    assert said.intensity is None
-    plain = replace(acted, head=replace(acted.head, kind="l1", categories=0))
-    told = score(plain, {n: v[..., :2] if n in ("head.weight", "head.bias") else v for n, v in params.items()}, vectors)
-    assert told.above is None and told.category is None
-    assert np.allclose(told.intensity, out[..., :2], atol=1e-6)
+def test_heads_read_states_in_units_of_the_pool(data):
+    network, chosen = classifier(data, seeds=(0, 1)), np.array([3, 8, 4, 11, 20])
+    plain = embed(network, data, np.arange(30), FINETUNE).double()
+    with torch.no_grad():
+        network.center[1, 0], network.spread[1, 0] = 5.0, 0.1  # begun in other units, it ends in the same
+    standardise(network, data, chosen, FINETUNE)
+    center, spread = plain[:, chosen].mean(1, keepdim=True), plain[:, chosen].std(1, correction=0, keepdim=True)
+    found = embed(network, data, np.arange(30), FINETUNE)
+    assert close(found.double(), (plain - center) / spread, 1e-4)
+    still = classifier(data)
+    standardise(still, data, np.array([6, 6]), FINETUNE)  # what never varies keeps its scale
+    assert torch.equal(still.spread, torch.ones(1, 32)) and close(still.center[0].double(), plain[0, 6])
+    places = []
+    network.standardise = lambda pooled: places.append(pooled.shape[1])
+    standardise(network, data, np.arange(STANDARDISED_BY + 90) % 30, FINETUNE)
+    assert places == [STANDARDISED_BY]
 
 
-def test_a_permuted_backbone_keeps_its_values_and_loses_their_places():
-    start = initialise(backbone_shapes(shape()), 0)
-    mixed = permuted(start, 1)
-    assert list(mixed) == list(start)
-    for name, value in start.items():
-        assert mixed[name].shape == value.shape
-        assert torch.equal(mixed[name].flatten().sort().values, value.flatten().sort().values)
-    assert not torch.equal(mixed["token.weight"], start["token.weight"])
-    assert torch.equal(mixed["token.weight"], permuted(start, 1)["token.weight"])
-    assert not torch.equal(mixed["token.weight"], permuted(start, 2)["token.weight"])
+def test_predictions_are_what_the_head_puts_out(acted):
+    vectors = draw(2, 5, 6)
+    for head in (acted.head, replace(acted.head, kind="l1", categories=0)):
+        made = initialise(Head(head, 6, 2), (0, 1))
+        scores, logits = (out.detach() for out in made(vectors))
+        found = predict(made, vectors, acted.levels)
+        if head.kind == "l1":
+            assert np.array_equal(found.presence, scores) and found.category is None
+            assert np.array_equal(found.intensity, scores.clamp(0, 3))
+        else:
+            assert np.allclose(found.category, logits.softmax(-1), atol=1e-6)
+            above = torch.sigmoid(made.exceedance_logits(scores)).detach()
+            assert np.allclose(found.presence, above[..., 0], atol=1e-6)
+            assert np.array_equal(found.intensity, (above > 0.5).sum(-1))
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"tokens": 0}, {"precision": "float16"}])
