@@ -247,7 +247,7 @@ def test_layers_near_the_input_move_less(data):
 # --- what is learned
 
 
-@pytest.mark.parametrize(("kind", "head"), [("transformer", "ordinal"), ("gru", "ordinal"), ("transformer", "l1")])
+@pytest.mark.parametrize(("kind", "head"), [("gru", "ordinal"), ("transformer", "l1")])
 def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
     """Noise and labels at random: nothing but the segments themselves gives their labels away."""
     labels = np.random.default_rng(0).integers(0, 4, (8, 2))
@@ -255,7 +255,7 @@ def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
     segments = [Segment(i, 0, 20 + i, tuple(map(float, labels[i]))) for i in range(8)]
     corpus = write_segments(tmp_path, recordings, segments)
     data = LabelledSegments.build(corpus, speaker_independent(corpus), CPU, head)
-    config = FinetuneConfig(steps=400, batch=8, tokens=16, layer_decay=1.0)
+    config = FinetuneConfig(steps=250, batch=8, tokens=16, layer_decay=1.0)
     network = trained(classifier(data, kind), data, [Member(0, np.arange(8))], config, 2e-2)
     predictions = predict(network.head, embed(network, data, np.arange(8), config), data.levels)
     assert np.array_equal(predictions.klass[0], labels)

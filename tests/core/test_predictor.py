@@ -1,25 +1,23 @@
-"""One fine-tuned model, whole: it says later what it said when it was trained."""
+"""One fine-tuned model, whole: it predicts later what it predicted when it was trained."""
 
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from builders import Segment, Video, contents, noise, write_segments
-from training import FINETUNE, PRETRAIN, close, write_acted, write_mosei_like
+from training import FINETUNE, PRETRAIN, write_acted, write_mosei_like
 
-from emo_ssl.cli import main
-from emo_ssl.core import finetune
+from emo_ssl.core import predictor
 from emo_ssl.core.batches import label_order
-from emo_ssl.core.finetune import Task
-from emo_ssl.core.model import backbone_shapes, head_shapes, initialise
+from emo_ssl.core.finetune import LabelledSegments, Member, embed, predict, random_crops, standardise, train
+from emo_ssl.core.model import Classifier, EncoderConfig, initialise, load_members
 from emo_ssl.core.normalise import speaker_independent
-from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, finetune_one, load_model
-from emo_ssl.core.pretrain import load, pretrain
-from emo_ssl.utils.io import UserError
+from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, finetune, load_model
+from emo_ssl.core.pretrain import RESULT, load, pretrain
+from emo_ssl.utils.io import UserError, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,128 +27,141 @@ def made(request, tmp_path_factory):
     """Corpus, run and model folder."""
     folder = tmp_path_factory.mktemp("saved")
     corpus = write_mosei_like(folder / "corpus")
-    pretrain([corpus], folder / "run", replace(PRETRAIN, kind=request.param), device="cpu")
-    finetune_one(corpus, folder / "run", folder / "model", 9, 1e-2, 1, FINETUNE, "cpu")
-    return corpus, folder / "run", folder / "model"
+    run = pretrain(corpus, folder / "run", replace(PRETRAIN, kind=request.param), device="cpu")
+    finetune(corpus, run, folder / "model", 9, 1e-2, 1, FINETUNE, "cpu")
+    return corpus, run, folder / "model"
 
 
-def test_a_loaded_model_says_what_it_said_when_it_was_trained(made):
+def segments_of(corpus) -> list[np.ndarray]:
+    return [np.asarray(corpus.segment(i)) for i in range(len(corpus))]
+
+
+def test_a_loaded_model_is_what_was_trained(made):
     """Against the member trained here from the same parts."""
     corpus, run, folder = made
-    result, weights = load(run)
-    task = Task.build(corpus, speaker_independent(corpus), torch.device("cpu"))
+    result, weights = load(run.folder)
+    data = LabelledSegments.build(corpus, speaker_independent(corpus), torch.device("cpu"))
+    network = load_members(Classifier(EncoderConfig(**result["encoder"]), data.head), [weights])
+    initialise(network.head, [1])
+    pool = corpus.where("train")
+    standardise(network, data, pool, FINETUNE)
+    member = Member(1, label_order(corpus, pool, 1)[:9])
+    train(network, random_crops(data, 2, FINETUNE), data, [member], FINETUNE, 1e-2)
     model = load_model(folder)
-    start = {name: weights[name] for name in backbone_shapes(model.backbone)}
-    start |= initialise(head_shapes(task.head, 2 * model.backbone.width), 1)
-    subset = label_order(corpus, corpus.where("train"), 1)[:9]
-    read = finetune.backbone_vectors(task, model.backbone, FINETUNE)
-    params = finetune.train(task, [finetune.Member(9, 1, subset, start, 1e-2)], read, FINETUNE, model.backbone.layers)
-    assert all(close(model.params[name], value, 1e-6) for name, value in params.items())
-    everything = np.arange(len(corpus))
-    pooled = finetune.embed(task, model.backbone, params, everything, FINETUNE)
-    expected = finetune.predict(task, params, pooled)
-    found = model.predict([corpus.segment(i) for i in everything])
+    state = model.network.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+    expected = predict(network.head, embed(network, data, np.arange(len(corpus)), FINETUNE), data.levels)
+    found = model.predict(segments_of(corpus))
     assert np.allclose(found.presence, expected.presence, atol=1e-5)
     assert found.intensity.shape == (1, len(corpus), 2)
-    assert result["backbone"]["kind"] == model.backbone.kind
+
+
+def test_its_network_is_an_ordinary_module(made):
+    corpus, _, folder = made
+    model, recordings = load_model(folder), segments_of(corpus)[:5]
+    tokens, valid = model.tokens(recordings)
+    assert tokens.shape == (5, *valid.shape[1:], 4) and model.network.encoder(tokens, valid).shape[2] == 16
+    scores, _ = model.network(tokens, valid)
+    presence = torch.sigmoid(model.network.head.exceedance_logits(scores))[..., 0]
+    assert np.allclose(presence.detach(), model.predict(recordings).presence[0], atol=1e-5)
 
 
 def test_its_test_metrics_are_those_of_its_predictions(made):
     corpus, _, folder = made
-    model, test = load_model(folder), corpus.where("test")
-    said = model.predict([corpus.segment(i) for i in test])
-    assert model.description["test"]["mae"] == pytest.approx(
-        np.abs(said.intensity[0] - corpus.targets[test]).mean(), abs=1e-6
-    )
-    assert set(model.description["test"]) == {"mae", "acc4", "auroc"}
+    model, test = load_model(folder), corpus.split("test")
+    found = model.predict(segments_of(test))
+    noted = model.description["test"]
+    assert noted["mae"] == pytest.approx(np.abs(found.intensity[0] - test.targets).mean(), abs=1e-6)
+    assert set(noted) == {"mae", "acc4", "auroc"} and model.evaluate(test) == pytest.approx(noted)
 
 
-def test_a_recording_is_judged_by_itself(made):
+def test_each_recording_is_predicted_by_itself(made):
     corpus, _, folder = made
     model = load_model(folder)
-    together = model.predict([corpus.segment(i) for i in range(5)])
-    for i in range(5):
-        assert np.allclose(model.predict([corpus.segment(i)]).presence[0, 0], together.presence[0, i], atol=1e-5)
-    lengths = [1, 2, 333]
-    frames = [noise(n, seed=n) for n in lengths] + [np.full((7, 2), np.nan, np.float32)]
-    assert np.isfinite(model.predict(frames).presence).all()
-
-
-@pytest.mark.parametrize(
-    ("runs", "said"),
-    [
+    recordings = [*segments_of(corpus)[:3], *(noise(n, seed=n) for n in (1, 2, 333)), np.full((7, 2), np.nan)]
+    together = model.predict(recordings).presence[0]
+    assert np.isfinite(together).all()
+    for frames, found in zip(recordings, together, strict=True):
+        assert np.allclose(model.predict([frames]).presence[0, 0], found, atol=1e-5)
+    for wrong, problem in (
         ([], "without a single frame"),
-        ([noise(0)], "without a single frame"),
+        ([noise(9), noise(0)], "without a single frame"),
         ([noise(9), noise(9, 3)], "needs the 2 features"),
         ([noise(9)[0]], "needs the 2 features"),
-    ],
-)
-def test_recordings_that_cannot_be_judged(made, runs, said):
-    with pytest.raises(UserError, match=said):
-        load_model(made[2]).predict(runs)
+    ):
+        with pytest.raises(UserError, match=problem):
+            model.predict(wrong)
 
 
-def test_what_the_folder_says(made):
+def test_what_the_folder_and_the_model_tell(made):
     corpus, _, folder = made
     description = json.loads((folder / DESCRIPTION).read_text())
-    assert (description["labels"], description["seed"], description["rate"], description["protocol"]) == (
-        9,
-        1,
-        1e-2,
-        "speaker-independent",
-    )
+    assert (description["labels"], description["seed"], description["rate"]) == (9, 1, 1e-2)
+    assert description["protocol"] == "speaker-independent"
     assert description["corpus"]["content_hash"] == corpus.content_hash
     assert description["levels"] == pytest.approx([k / 3 for k in range(10)])
-    assert set(description["provenance"]) == {"commit", "versions", "hardware", "command"}
-    card = (folder / "README.md").read_text()
+    card, printed = (folder / "README.md").read_text(), str(load_model(folder))
     assert corpus.content_hash in card and f"{description['test']['mae']:.4f}" in card
+    assert "happy, sad" in printed and f"mae {description['test']['mae']:.3f}" in printed
     assert set(contents(folder)) == {WEIGHTS, DESCRIPTION, "README.md", "folder.json"}
 
 
-def test_again_and_with_other_settings(made):
+def test_again_and_with_other_settings(made, monkeypatch):
     corpus, run, folder = made
+    monkeypatch.setattr(predictor, "build", None)
     before = contents(folder)
-    finetune_one(corpus, run, folder, 9, 1e-2, 1, FINETUNE, "cpu")
+    finetune(corpus, run.folder, folder, 9, 1e-2, 1, FINETUNE, "cpu")
     assert contents(folder) == before
     with pytest.raises(UserError, match="labels is 9 there, 8 here"):
-        finetune_one(corpus, run, folder, 8, 1e-2, 1, FINETUNE, "cpu")
+        finetune(corpus, run, folder, 8, 1e-2, 1, FINETUNE, "cpu")
 
 
 def test_all_labels_by_default_and_no_more_than_there_are(made, tmp_path):
     corpus, run, _ = made
     pool = len(corpus.where("train"))
-    assert finetune_one(corpus, run, tmp_path / "all", config=FINETUNE, device="cpu")["labels"] == pool
-    for labels, said in (
+    assert finetune(corpus, run, tmp_path / "all", config=FINETUNE, device="cpu").description["labels"] == pool
+    assert finetune(corpus, run, tmp_path / "one", 1, config=FINETUNE, device="cpu").description["labels"] == 1
+    for labels, problem in (
         (pool + 1, f"the training pool holds {pool}"),
         (-1, "a budget of -1"),
         (0, "at least one label"),
     ):
-        with pytest.raises(UserError, match=said):
-            finetune_one(corpus, run, tmp_path / "none", labels, config=FINETUNE, device="cpu")
+        with pytest.raises(UserError, match=problem):
+            finetune(corpus, run, tmp_path / "none", labels, config=FINETUNE, device="cpu")
         assert not (tmp_path / "none").exists()
-    assert finetune_one(corpus, run, tmp_path / "one", 1, config=FINETUNE, device="cpu")["labels"] == 1
 
 
 def test_categories_and_folds(tmp_path):
     corpus = write_acted(tmp_path / "corpus")
-    pretrain([corpus], tmp_path / "run", PRETRAIN, fold=1, device="cpu")
-    described = finetune_one(corpus, tmp_path / "run", tmp_path / "model", config=FINETUNE, device="cpu")
-    assert described["labels"] == 12  # one fold in three trains
-    assert set(described["test"]) == {"mae", "acc4", "auroc", "uar"}
-    said = load_model(tmp_path / "model").predict([corpus.segment(i) for i in range(4)])
-    assert said.category.shape == (1, 4, 3) and np.allclose(said.category.sum(-1), 1, atol=1e-5)
-    assert described["category_names"] == ["calm", "happy", "sad"]
+    run = pretrain(corpus, tmp_path / "run", PRETRAIN, fold=1, device="cpu")
+    model = finetune(corpus, run, tmp_path / "model", config=FINETUNE, device="cpu")
+    assert model.description["labels"] == 12  # one fold in three trains
+    assert set(model.description["test"]) == {"mae", "acc4", "auroc", "uar"}
+    assert model.description["category_names"] == ["calm", "happy", "sad"]
+    category = model.predict(segments_of(corpus)[:4]).category
+    assert category.shape == (1, 4, 3) and np.allclose(category.sum(-1), 1, atol=1e-5)
 
 
-def test_a_run_on_other_features_is_refused(made, tmp_path):
+def test_runs_that_do_not_fit_are_refused(made, tmp_path):
     recordings = [Video(split, noise(60, seed=i), split) for i, split in enumerate(("train", "valid", "test"))]
     other = write_segments(tmp_path / "corpus", recordings, [Segment(0, 0, 30)], names=("F0", "else"))
     with pytest.raises(UserError, match="pretrained on other features"):
-        finetune_one(other, made[1], tmp_path / "model", config=FINETUNE, device="cpu")
+        finetune(other, made[1], tmp_path / "model", config=FINETUNE, device="cpu")
+    corpus = write_acted(tmp_path / "acted")
+    config = replace(PRETRAIN, protocol="speaker-adapted", enrolment=3)
+    adapted = pretrain(corpus, tmp_path / "adapted", config, device="cpu")
+    with pytest.raises(UserError, match="pretrained speaker by speaker"):
+        finetune(corpus, adapted, tmp_path / "model", config=FINETUNE, device="cpu")
+    # a run of fold 0 that says it is one of fold 1 has met whom that one tests
+    leaking = pretrain(corpus, tmp_path / "leaking", PRETRAIN, device="cpu").folder
+    write_json(leaking / RESULT, {**load(leaking)[0], "fold": 1})
+    with pytest.raises(UserError, match="was pretrained on 12 recordings that are for validation or test here"):
+        finetune(corpus, leaking, tmp_path / "model", config=FINETUNE, device="cpu")
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize(
-    "damage", ["torn weights", "no weights", "other shape", "no head", "unknown setting", "not JSON"]
+    "damage", ["torn weights", "no weights", "other shape", "no head", "unknown setting", "not JSON", "nothing"]
 )
 def test_folders_that_are_no_model_are_refused(made, tmp_path, damage):
     folder = tmp_path / "model"
@@ -162,29 +173,13 @@ def test_folders_that_are_no_model_are_refused(made, tmp_path, damage):
         case "no weights":
             (folder / WEIGHTS).unlink()
         case "other shape":
-            description["backbone"]["width"] = 32
+            description["encoder"]["width"] = 32
         case "no head":
             del description["head"]
         case "unknown setting":
-            description["backbone"]["magic"] = 1
+            description["encoder"]["magic"] = 1
     (folder / DESCRIPTION).write_text("{" if damage == "not JSON" else json.dumps(description))
-    with pytest.raises(UserError, match=r"fine-tune again|not readable as JSON"):
+    if damage == "nothing":
+        (folder / DESCRIPTION).unlink()
+    with pytest.raises(UserError, match=r"fine-tune again|not readable as JSON|no fine-tuned model here"):
         load_model(folder)
-
-
-def test_an_empty_folder_is_no_model(tmp_path):
-    with pytest.raises(UserError, match=r"no fine-tuned model here; run `emo-ssl finetune"):
-        load_model(tmp_path)
-
-
-def test_the_command(made, tmp_path, capsys):
-    corpus, run, folder = made
-    (tmp_path / "a.toml").write_text("steps = 4\nbatch = 4\ntokens = 12\n")
-    words = ["finetune", str(corpus.folder), "--pretrained", str(run), "-o", str(tmp_path / "model")]
-    words += ["--config", str(tmp_path / "a.toml"), "--budget", "9", "--rate", "0.01", "--seed", "1", "--device", "cpu"]
-    assert main(words) == 0
-    assert capsys.readouterr().out.startswith("# An emotion model\n\nFine-tuned on 9 labelled segments")
-    assert (tmp_path / "model" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
-    assert main([*words[:5], str(tmp_path / "other"), "--budget", "1000"]) == 2
-    assert "choose a smaller one" in capsys.readouterr().err
-    assert not Path(tmp_path / "other").exists()
