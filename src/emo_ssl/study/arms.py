@@ -71,23 +71,17 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
 def constant_predictions(fold: Fold, members: int) -> Predictions:
     """The best guess that knows only the training labels: their median, mode, shares above 0 and of categories."""
     corpus, train = fold.corpus, fold.corpus.where("train")
-    count, targets = len(corpus.where("test")), corpus.targets[train]
+    targets, category = corpus.targets[train], corpus.segments.category[train]
     classes = to_class(targets)
-
-    def everywhere(row: np.ndarray, dtype: type) -> np.ndarray:
-        return np.broadcast_to(row.astype(dtype), (members, count, len(row))).copy()
-
-    mode = np.array([np.bincount(classes[:, e], minlength=4).argmax() for e in range(targets.shape[1])])
-    shares = None
-    if corpus.category_names:
-        category = corpus.segments.category[train]
-        shares = np.bincount(category[category >= 0], minlength=len(corpus.category_names)) / len(train)
-    return Predictions(
-        everywhere(np.median(targets, 0), np.float32),
-        everywhere((targets > 0).mean(0), np.float32),
-        everywhere(mode, np.int8),
-        None if shares is None else everywhere(shares, np.float32),
+    mode = [np.bincount(classes[:, e], minlength=4).argmax() for e in range(targets.shape[1])]
+    shares = np.bincount(category[category >= 0], minlength=len(corpus.category_names)) / len(train)
+    one = Predictions(
+        np.median(targets, 0).astype(np.float32),
+        (targets > 0).mean(0).astype(np.float32),
+        np.array(mode, np.int8),
+        shares.astype(np.float32) if corpus.category_names else None,
     )
+    return one.map(lambda row: np.tile(row, (members, len(corpus.where("test")), 1)))
 
 
 def tune(trainer: "ArmTrainer", config: StudyConfig) -> tuple[float, list[dict]]:

@@ -68,9 +68,10 @@ def collect(
         for fold, protocol in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
     items = items_of(corpus, {fold: chosen for (fold, protocol), chosen in scored.items() if protocol == INDEPENDENT})
-    cells = assemble(outcomes, scored, items, config, runs[0]["encoder"]["kind"])
+    kind = runs[0]["encoder"]["kind"]
+    cells = assemble(outcomes, scored, items, config, kind)
     write_predictions(out.path, meta_of(corpus, runs, config, grid), items, cells)
-    table = results(cells, items, config, pretraining_seeds(outcomes), corpus)
+    table = results(outcomes, scored, corpus, config, kind)
     text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_bytes(out.path / RESULTS, text.encode())
     story = {
@@ -159,27 +160,21 @@ def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Seq
     }
 
 
-def pretraining_seeds(outcomes: Mapping[Chunk, Outcome]) -> dict[tuple[int, str, str, int], int]:
-    """(fold, protocol, arm, seed) -> the seed of the pretraining run that the member starts from."""
-    return {
-        (chunk.fold, chunk.protocol, chunk.arm, int(seed)): run
-        for chunk, outcome in outcomes.items()
-        for seed, run in outcome.trained_with.pretraining_seeds.items()
-    }
-
-
 def results(
-    cells: Mapping[Key, Predictions], items: Items, config: StudyConfig, runs: Mapping[tuple, int], corpus: Corpus
+    outcomes: Mapping[Chunk, Outcome],
+    scored: Mapping[tuple[int, str], np.ndarray],
+    corpus: Corpus,
+    config: StudyConfig,
+    kind: str,
 ) -> pd.DataFrame:
     """A row a fold, budget, seed, emotion and metric, and nothing that changes when no result does."""
     rows = []
-    for key, cell in sorted(cells.items()):
-        of_key = (config.profile, key.protocol, key.backbone, key.arm, key.readout)
-        for fold in np.unique(items.fold).tolist():
-            here = np.flatnonzero((items.fold == fold) & cell.scored().all(0))
-            predictions, targets, category = cell.take(here), items.targets[here], items.category[here]
-            for seed in range(config.seeds):
-                row = (*of_key, fold, key.budget, seed, runs.get((fold, key.protocol, key.arm, seed), ""))
-                found = scores_of(predictions, seed, targets, category, corpus.target_names)
-                rows += [(*row, *values) for values in found]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    for chunk, outcome in outcomes.items():
+        segments = scored[chunk.fold, chunk.protocol]
+        targets, category = corpus.targets[segments], corpus.segments.category[segments]
+        for m, (size, seed) in enumerate(chunk.members):
+            begun = outcome.trained_with.pretraining_seeds.get(str(seed), "")
+            row = (config.profile, chunk.protocol, kind, chunk.arm, config.head, chunk.fold, size, seed, begun)
+            found = scores_of(outcome.predictions, m, targets, category, corpus.target_names)
+            rows += [(*row, *values) for values in found]
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values(["protocol", "arm", "budget", "fold", "seed"], kind="stable")
