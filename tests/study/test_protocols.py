@@ -1,4 +1,4 @@
-"""Blind and adapted: whose frames set the scale, who is still scored, and a study that runs both."""
+"""A study that runs both protocols: who is scored, from which runs it begins, and what stays apart."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,16 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from training import PRETRAIN, STUDY, write_acted, write_mosei_like
+from training import PRETRAIN, STUDY, write_acted
 
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.normalise import ENROLMENT_SEED, choose_enrolment, speaker_independent, under
-from emo_ssl.core.predictor import finetune
-from emo_ssl.core.pretrain import load, pretrain
+from emo_ssl.core.normalise import ENROLMENT_SEED, choose_enrolment, under
+from emo_ssl.core.pretrain import pretrain
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.collect import RESULTS
-from emo_ssl.study.grid import StudyConfig, budgets_under, chunks_of
 from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.reconstruction import HeldOut
 from emo_ssl.study.run import run_study
@@ -45,61 +43,6 @@ def runs(acted, tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def finished(acted, runs, tmp_path_factory) -> Path:
     return run_study(acted, runs, tmp_path_factory.mktemp("study") / "study", BOTH, "cpu").folder
-
-
-def test_blind_changes_nothing(acted):
-    seen, normaliser = under("speaker-independent", acted.of_fold(0))
-    assert np.array_equal(seen.segments.split, acted.of_fold(0).segments.split)
-    assert np.array_equal(normaliser.center, speaker_independent(acted.of_fold(0)).center)
-
-
-def test_adapted_speakers_have_their_own_scale_from_clips_that_are_not_scored(acted):
-    split = acted.of_fold(0)
-    seen, normaliser = under("speaker-adapted", split, ENROLMENT)
-    chosen = choose_enrolment(split, ENROLMENT, ENROLMENT_SEED)
-    assert sorted(chosen) == [f"s{i}" for i in range(6)] and all(len(c) == ENROLMENT for c in chosen.values())
-    for speaker, clips in chosen.items():
-        recording = int(acted.segments.recording[clips[0]])
-        frames = np.concatenate([acted.segment(i) for i in clips])
-        assert normaliser.center[normaliser.group[recording]] == pytest.approx(np.median(frames, 0), abs=1e-6)
-        was, now = split.segments.split[clips], seen.segments.split[clips]
-        if int(speaker[1:]) % 3 == 2:  # trains in fold 0
-            assert np.array_equal(was, now)
-        else:
-            assert (now == SPLITS.index("none")).all() and (was != now).all()
-    others = np.setdiff1d(np.arange(len(split)), np.concatenate(list(chosen.values())))
-    assert np.array_equal(split.segments.split[others], seen.segments.split[others])
-    assert len(seen.where("test")) == len(split.where("test")) - 2 * ENROLMENT
-
-
-@pytest.mark.parametrize(
-    ("enrolment", "said"), [(2, "says too little about a speaker"), (6, "too few to enrol 6 and score any")]
-)
-def test_an_enrolment_that_cannot_be(acted, enrolment, said):
-    with pytest.raises(UserError, match=said):
-        under("speaker-adapted", acted.of_fold(0), enrolment)
-
-
-def test_nobody_is_enrolled_without_a_name(tmp_path):
-    with pytest.raises(UserError, match="does not name all of them"):
-        under("speaker-adapted", write_mosei_like(tmp_path / "corpus"), ENROLMENT)
-
-
-def test_the_adapted_budgets_end_with_all_there_is():
-    config = StudyConfig(budgets=(28, 56, 112), adapted=(28, 112))
-    assert budgets_under(config, (28, 56, 112, 300)) == {
-        "speaker-independent": (28, 56, 112, 300),
-        "speaker-adapted": (28, 112, 300),
-    }
-    assert budgets_under(StudyConfig(), (28, 300)) == {"speaker-independent": (28, 300)}
-    with pytest.raises(ValueError, match="adapted names 60, which is none of the budgets"):
-        StudyConfig(adapted=(28, 60))
-    grid = chunks_of(replace(config, arms=("scratch",), seeds=1), [0], (28, 300))
-    assert [(c.protocol, c.budgets) for c in grid] == [
-        ("speaker-independent", (28, 300)),
-        ("speaker-adapted", (28, 300)),
-    ]
-    assert len({c.name for c in grid}) == 2
 
 
 def test_adapted_members_are_scored_on_the_rest_and_nowhere_else(acted, finished):
@@ -171,13 +114,4 @@ def test_runs_and_studies_that_do_not_fit(acted, runs, tmp_path):
         run_study(acted, runs[:3], tmp_path / "b", BOTH, "cpu")
     with pytest.raises(UserError, match=r"no speaker-adapted run .* enrolment = 4\)"):
         run_study(acted, runs, tmp_path / "c", replace(BOTH, enrolment=4), "cpu")
-    with pytest.raises(UserError, match="pretrained speaker by speaker"):
-        finetune(acted, runs[3], tmp_path / "model", device="cpu")
     assert not any(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="protocol 'blind' is none of speaker-independent, speaker-adapted"):
-        replace(PRETRAIN, protocol="blind")
-
-
-def test_pretraining_under_both_sees_the_same_training_videos(runs):
-    blind_run, adapted_run = load(runs[0])[0], load(runs[3])[0]
-    assert blind_run["recordings"] == adapted_run["recordings"]
