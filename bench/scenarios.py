@@ -16,10 +16,10 @@ import torch
 from tqdm import tqdm
 
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Task
-from emo_ssl.core.model import backbone_shapes, initialise
+from emo_ssl.core.finetune import LabelledSegments
+from emo_ssl.core.model import EncoderConfig
 from emo_ssl.core.normalise import speaker_independent
-from emo_ssl.core.pretrain import PretrainConfig, named, pretrain
+from emo_ssl.core.pretrain import named, pretrain
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, write_corpus
 from emo_ssl.evidence import report as evidence
@@ -42,16 +42,15 @@ def make(folder: Path, config: SynthConfig) -> Corpus:
 def scenario_row(scenario: str, folder: Path, recordings: int, seed: int) -> dict:
     """Pretraining, study and evidence in one scenario: effects over small budgets with intervals, and the verdicts."""
     prepared = make(folder, SynthConfig(videos=recordings, scenario=scenario, seed=seed))
-    result = pretrain([prepared], folder / "run", seed=seed)
-    run_study(prepared, [folder / "run"], folder / "study")
-    found = evidence.evaluate(folder / "study")
+    run = pretrain([prepared], folder / "run", seed=seed)
+    found = evidence.evaluate(run_study(prepared, [run], folder / "study").folder)
 
     def interval(row: dict) -> list[float]:
         return [round(row[name], 3) for name in ("estimate", "low", "high")]
 
     return {
         "scenario": scenario,
-        "held_out": {name: round(value, 3) for name, value in result["held_out"].items()},
+        "held_out": {name: round(value, 3) for name, value in run.result["held_out"].items()},
         "pretrained_over": {row["against"]: interval(row) for row in found["controls"]},
         "claims": {row["claim"]: row["verdict"] for row in found["ledger"]},
     }
@@ -61,10 +60,10 @@ def null_verdicts(folder: Path, seed: int, recordings: int) -> dict[str, str]:
     """The ledger of one null scenario in which two cheap arms stand in for scratch and pretrained."""
     prepared = make(folder, SynthConfig(videos=recordings, scenario="null", seed=seed))
     config = replace(StudyConfig(), rates=(1e-3,))
-    shape = PretrainConfig().backbone(len(prepared.feature_names))
     normaliser, device = speaker_independent(prepared), torch.device("cpu")
-    weights = initialise(backbone_shapes(shape), seed)
-    fold = Fold(0, prepared, normaliser, Task.build(prepared, normaliser, device), shape, ((0, weights),))
+    data = LabelledSegments.build(prepared, normaliser, device)
+    no_run = (0, {})  # these arms have no encoder
+    fold = Fold(0, prepared, normaliser, data, EncoderConfig(len(prepared.feature_names)), (no_run,))
     test, budgets = prepared.where("test"), budgets_of(config, len(prepared.where("train")))
     seeds, outcomes = tuple(range(config.seeds)), {}
     for role, arm in (("scratch", "length"), ("pretrained", "statistics")):
