@@ -50,13 +50,12 @@ def write(
 def as_frames(name: str, values: object) -> np.ndarray:
     """(T, D) float32 of a numpy array, a torch tensor or a DataFrame; infinities count as missing."""
     try:
-        array = np.array(values, np.float32)
+        array = np.asarray(values, np.float32)  # np.array warns of a torch tensor
     except (TypeError, ValueError) as problem:
         raise UserError(f"{name}: its frames are not numbers ({problem}); give an array (T, D).") from problem
     if array.ndim != 2:
         raise UserError(f"{name}: its frames have the shape {array.shape}; give an array (T, D).")
-    array[~np.isfinite(array)] = np.nan
-    return array
+    return np.ascontiguousarray(np.where(np.isfinite(array), array, np.float32(np.nan)))
 
 
 def checked(labels: pd.DataFrame, arrays: Mapping[str, np.ndarray], frame_rate: float) -> pd.DataFrame:
