@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from emo_ssl.core.corpus import Corpus as Corpus
     from emo_ssl.core.finetune import FinetuneConfig as FinetuneConfig
+    from emo_ssl.core.finetune import finetune as finetune
     from emo_ssl.core.model import Classifier as Classifier
     from emo_ssl.core.model import Encoder as Encoder
     from emo_ssl.core.model import MaskedAutoencoder as MaskedAutoencoder
     from emo_ssl.core.predictor import EmotionModel as EmotionModel
-    from emo_ssl.core.predictor import finetune as finetune
     from emo_ssl.core.predictor import load_model as load_model
     from emo_ssl.core.pretrain import PretrainConfig as PretrainConfig
     from emo_ssl.core.pretrain import pretrain as pretrain
@@ -35,7 +35,7 @@ _MODULE_OF = {
     "StudyConfig": "study.grid",
     "UserError": "utils.io",
     "evaluate": "evidence.report",
-    "finetune": "core.predictor",
+    "finetune": "core.finetune",
     "load_model": "core.predictor",
     "pretrain": "core.pretrain",
     "run_study": "study.run",

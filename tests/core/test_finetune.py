@@ -9,6 +9,7 @@ import torch
 from builders import Segment, Video, noise, write_segments
 from training import FINETUNE, SHAPE, close, draw, member, write_acted
 
+from emo_ssl.core import predictor
 from emo_ssl.core.finetune import (
     CHECKS,
     STANDARDISED_BY,
@@ -19,19 +20,17 @@ from emo_ssl.core.finetune import (
     Member,
     Probe,
     draw_batches,
-    embed,
     levels_of,
     member_losses,
-    predict,
     random_crops,
     standardise,
     thresholds_between,
     train,
-    with_padding,
 )
 from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, initialise, pool, to_tokens
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.optim import AdamConfig
+from emo_ssl.core.predictor import embed, predict, with_padding
 
 CPU = torch.device("cpu")
 KINDS = ("transformer", "gru")
@@ -188,7 +187,7 @@ def test_lockstep_is_the_loop_whoever_is_beside(data, kind):
         if m == 2:
             continue  # at that size rounding errors grow into something else
         assert all(float((moved[name] - value).abs().mean()) < 1e-5 for name, value in mine.state_dict().items())
-        found = [predict(n.head, embed(n, data, everything, config), data.levels) for n in (network, mine)]
+        found = [predict(n.head, embed(n, data, everything), data.levels) for n in (network, mine)]
         assert np.abs(found[0].presence - found[1].presence).max() < 1e-4
 
 
@@ -257,7 +256,7 @@ def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
     data = LabelledSegments.build(corpus, speaker_independent(corpus), CPU, head)
     config = FinetuneConfig(steps=250, batch=8, tokens=16, layer_decay=1.0)
     network = trained(classifier(data, kind), data, [Member(0, np.arange(8))], config, 2e-2)
-    predictions = predict(network.head, embed(network, data, np.arange(8), config), data.levels)
+    predictions = predict(network.head, embed(network, data, np.arange(8)), data.levels)
     assert np.array_equal(predictions.klass[0], labels)
     assert np.abs(predictions.intensity[0] - labels).max() < 0.5
 
@@ -266,7 +265,7 @@ def test_categories_are_learned_by_heart_too(acted):
     chosen = np.arange(0, 32, 4)
     config = FinetuneConfig(steps=150, batch=8, tokens=24, layer_decay=1.0)
     network = trained(classifier(acted), acted, [Member(0, chosen)], config)
-    predictions = predict(network.head, embed(network, acted, chosen, config), acted.levels)
+    predictions = predict(network.head, embed(network, acted, chosen), acted.levels)
     assert predictions.category.shape == (1, 8, 3)
     assert np.array_equal(predictions.category[0].argmax(-1), acted.category[chosen])
     assert acted.category[chosen].unique().numel() == 3
@@ -278,7 +277,7 @@ def test_a_gpu_trains_in_lockstep_in_bfloat16(corpus, kind):
     data = LabelledSegments.build(corpus, speaker_independent(corpus), torch.device("cuda"))
     config = replace(FINETUNE, steps=12, precision="bfloat16")
     together = trained(classifier(data, kind, (0, 1, 2)), data, TRIO, config)
-    pooled = embed(together, data, np.arange(len(corpus)), config)
+    pooled = embed(together, data, np.arange(len(corpus)))
     assert pooled.isfinite().all() and pooled.shape == (3, len(corpus), 32)
     alone = trained(classifier(data, kind, (1,)), data, TRIO[1:2], config).state_dict()
     for name, value in member(together, classifier(data, kind), 1).state_dict().items():
@@ -291,27 +290,24 @@ def test_a_gpu_trains_in_lockstep_in_bfloat16(corpus, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("room", [1, 100, 65_536])
-def test_embedding_is_that_of_each_segment_alone(data, kind, room):
-    network, config, chosen = (
-        classifier(data, kind, (0, 1)),
-        FinetuneConfig(score_tokens=room),
-        np.array([5, 0, 17, 9, 9]),
-    )
-    found = embed(network, data, chosen, config)
+def test_embedding_is_that_of_each_segment_alone(data, kind, room, monkeypatch):
+    monkeypatch.setattr(predictor, "SCORED_TOKENS", room)
+    network, chosen = classifier(data, kind, (0, 1)), np.array([5, 0, 17, 9, 9])
+    found = embed(network, data, chosen)
     for i, segment in enumerate(chosen):
         states = network.encoder(frames_of(data, segment).expand(2, 1, -1, -1))
         assert close(found[:, i], pool(states, torch.ones(states.shape[:3], dtype=torch.bool))[:, 0])
-    assert embed(network, data, chosen[:0], config).shape == (2, 0, 32)
+    assert embed(network, data, chosen[:0]).shape == (2, 0, 32)
 
 
 def test_heads_read_states_in_units_of_the_pool(data):
     network, chosen = classifier(data, seeds=(0, 1)), np.array([3, 8, 4, 11, 20])
-    plain = embed(network, data, np.arange(30), FINETUNE).double()
+    plain = embed(network, data, np.arange(30)).double()
     with torch.no_grad():
         network.center[1, 0], network.spread[1, 0] = 5.0, 0.1  # begun in other units, it ends in the same
     standardise(network, data, chosen, FINETUNE)
     center, spread = plain[:, chosen].mean(1, keepdim=True), plain[:, chosen].std(1, correction=0, keepdim=True)
-    found = embed(network, data, np.arange(30), FINETUNE)
+    found = embed(network, data, np.arange(30))
     assert close(found.double(), (plain - center) / spread, 1e-4)
     still = classifier(data)
     standardise(still, data, np.array([6, 6]), FINETUNE)  # what never varies keeps its scale

@@ -10,12 +10,11 @@ import torch
 from builders import Segment, Video, contents, noise, write_segments
 from training import FINETUNE, PRETRAIN, write_acted, write_mosei_like
 
-from emo_ssl.core import predictor
 from emo_ssl.core.batches import label_order
-from emo_ssl.core.finetune import LabelledSegments, Member, embed, predict, random_crops, standardise, train
+from emo_ssl.core.finetune import LabelledSegments, Member, finetune, random_crops, standardise, train
 from emo_ssl.core.model import Classifier, EncoderConfig, initialise, load_members
 from emo_ssl.core.normalise import speaker_independent
-from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, finetune, load_model
+from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, embed, load_model, predict
 from emo_ssl.core.pretrain import RESULT, load, pretrain
 from emo_ssl.utils.io import UserError, write_json
 
@@ -50,7 +49,7 @@ def test_a_loaded_model_is_what_was_trained(made):
     model = load_model(folder)
     state = model.network.state_dict()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
-    expected = predict(network.head, embed(network, data, np.arange(len(corpus)), FINETUNE), data.levels)
+    expected = predict(network.head, embed(network, data, np.arange(len(corpus))), data.levels)
     found = model.predict(segments_of(corpus))
     assert np.allclose(found.presence, expected.presence, atol=1e-5)
     assert found.intensity.shape == (1, len(corpus), 2)
@@ -108,7 +107,7 @@ def test_what_the_folder_and_the_model_tell(made):
 
 def test_again_and_with_other_settings(made, monkeypatch):
     corpus, run, folder = made
-    monkeypatch.setattr(predictor, "build", None)
+    monkeypatch.setattr("emo_ssl.core.finetune.build", None)
     before = contents(folder)
     finetune(corpus, run.folder, folder, 9, 1e-2, 1, FINETUNE, "cpu")
     assert contents(folder) == before

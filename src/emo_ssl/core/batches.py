@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.utils.io import UserError
 
@@ -106,7 +106,7 @@ class WindowPool:
         """All windows of the recordings in `splits`."""
         stores, firsts, lengths, begin = [], [], [], 0
         for corpus, normaliser in corpora:
-            chosen = np.flatnonzero(np.isin(corpus.recordings.split, [SPLITS.index(name) for name in splits]))
+            chosen = corpus.recordings_of(*splits)
             store = FrameStore.build(corpus, normaliser, chosen, device)
             cut = windows(corpus, chosen, round(seconds * corpus.frame_rate))
             firsts.append(store.locate(cut.recording, cut.first) + begin)

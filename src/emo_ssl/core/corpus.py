@@ -128,9 +128,19 @@ class Corpus:
     def report(self) -> dict:
         return read_json(self.folder / REPORT)
 
-    def where(self, split: str) -> np.ndarray:
-        """Indices of the segments of one split."""
-        return np.flatnonzero(self.segments.split == SPLITS.index(split))
+    def where(self, *splits: str) -> np.ndarray:
+        """Indices of the segments of some splits."""
+        return np.flatnonzero(np.isin(self.segments.split, [SPLITS.index(name) for name in splits]))
+
+    def recordings_of(self, *splits: str) -> np.ndarray:
+        """Indices of the recordings of some splits."""
+        return np.flatnonzero(np.isin(self.recordings.split, [SPLITS.index(name) for name in splits]))
+
+    def without_labels(self, chosen: np.ndarray) -> "Corpus":
+        """The corpus with these segments (n,) in no split."""
+        split = self.segments.split.copy()
+        split[chosen] = SPLITS.index("none")
+        return replace(self, segments=replace(self.segments, split=split))
 
     def split(self, name: str) -> "Corpus":
         """The corpus with the segments of one split only: train, valid, test or none."""

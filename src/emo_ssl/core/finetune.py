@@ -1,26 +1,42 @@
-"""Fine-tuning classifiers, and heads on fixed vectors: many members (arm x budget x seed) of one shape in lockstep.
+"""Fine-tuning: one classifier, or many members (arm x budget x seed) of one shape in lockstep; heads on fixed vectors.
 
 A member brings its own labels, batches and crops; all that is random about it is a function of its budget and seed. No
 member influences another, so lockstep is only a faster way to train them one by one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emo_ssl.core.batches import FrameStore
+from emo_ssl.core.batches import FrameStore, budget, label_order
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.leaks import refuse_leak, refuse_other_features
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.core.model import Classifier, Head, HeadConfig, depth_of, load_members, member_state
-from emo_ssl.core.normalise import Normaliser
+from emo_ssl.core.model import (
+    Classifier,
+    EncoderConfig,
+    Head,
+    HeadConfig,
+    depth_of,
+    initialise,
+    load_members,
+    member_state,
+)
+from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
-from emo_ssl.core.readout import Predictions, read_out
+from emo_ssl.core.predictor import EmotionModel, Runs, embed, load_model, tokens_at, with_padding
+from emo_ssl.core.pretrain import MODEL as PRETRAINED
+from emo_ssl.core.pretrain import PretrainedRun, device_named, named
+from emo_ssl.core.pretrain import load as load_run
+from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
+from emo_ssl.utils.provenance import provenance
 
 STANDARDISED_BY = 512  # segments of the training pool, at most
 CHECKS = 10  # on validation, where a member keeps its best weights instead of the last
@@ -36,7 +52,6 @@ class FinetuneConfig:
     layer_decay: float = 0.7  # of the learning rate, a layer down
     adam: AdamConfig = field(default_factory=AdamConfig)
     chunk_tokens: int = 16_384  # of all members in one step: more would fall out of the processor's cache
-    score_tokens: int = 65_536
     precision: str = "float32"  # or "bfloat16", on a GPU
 
     def __post_init__(self):
@@ -55,12 +70,9 @@ class Member:
 
 
 @dataclass(frozen=True)
-class LabelledSegments:
-    """The segments of a corpus on the device: where their frames begin, and their labels."""
+class LabelledSegments(Runs):
+    """The segments of a corpus on the device, with their labels."""
 
-    frames: Tensor  # (F + 1, D), missing = 0 and a last frame of zeros, which stands for padding
-    first: Tensor  # (N,)
-    length: Tensor  # (N,)
     targets: Tensor  # (N, E)
     category: Tensor  # (N,), -1 without
     levels: tuple[float, ...]  # that labels take
@@ -87,24 +99,6 @@ class LabelledSegments:
     def thresholds(self) -> Tensor:
         """(K,) on the device: sending them over in each step would stall it."""
         return torch.tensor(self.head.thresholds, device=self.device)
-
-    @property
-    def device(self) -> torch.device:
-        return self.frames.device
-
-
-def with_padding(frames: Tensor) -> Tensor:
-    """(F, D), NaN = missing -> (F + 1, D) without a gap, so that a step has nothing left to fill."""
-    return torch.cat((frames.nan_to_num(nan=0.0), frames.new_zeros(1, frames.shape[1])))
-
-
-def tokens_at(frames: Tensor, first: Tensor, length: Tensor, stack: int, tokens: int) -> tuple[Tensor, Tensor]:
-    """Padded frames (F + 1, D), first and length (...) -> tokens (..., L, S) and which of them are valid (..., L)."""
-    place = torch.arange(tokens * stack, device=frames.device)
-    valid = place < length[..., None]
-    index = torch.where(valid, first[..., None] + place, len(frames) - 1)
-    rows = frames.index_select(0, index.flatten()).float()
-    return rows.view(*length.shape, tokens, stack * frames.shape[1]), valid[..., ::stack]
 
 
 def levels_of(targets: np.ndarray) -> tuple[float, ...]:
@@ -217,41 +211,92 @@ def train(
 def standardise(network: Classifier, data: LabelledSegments, pool: np.ndarray, config: FinetuneConfig) -> None:
     """Let the head read pooled states in units of the training pool (P,), as the encoder begins. No label is used."""
     places = np.linspace(0, len(pool) - 1, min(len(pool), STANDARDISED_BY)).round().astype(np.int64)
-    network.standardise(embed(network, data, pool[places], config))
+    network.standardise(embed(network, data, pool[places], config.precision))
 
 
-# --- reading out ----------------------------------------------------------------------------------------------------
+# --- one model ------------------------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
-def embed(network: Classifier, data: LabelledSegments, chosen: np.ndarray, config: FinetuneConfig) -> Tensor:
-    """Pooled states of whole segments, in buckets of similar length: chosen (n,) -> (M, n, 2W)."""
-    members, stack = len(network.encoder.token.weight), network.encoder.config.stack
-    lengths = data.length.cpu().numpy()[chosen]
-    order = np.argsort(lengths, kind="stable")
-    out = torch.empty((members, len(chosen), 2 * network.encoder.config.width), device=data.device)
-    amp = torch.autocast(data.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    begin = 0
-    while begin < len(order):
-        # as many as fit when padded to the longest of them
-        tokens = -(-lengths[order[begin:]] // stack)
-        fits = np.arange(1, len(tokens) + 1) * tokens * members <= config.score_tokens
-        part = order[begin : begin + max(1, int(fits.sum()))]
-        begin += len(part)
-        index = torch.from_numpy(chosen[part]).to(data.device)
-        longest = -(-int(lengths[part[-1]]) // stack)
-        tokens, valid = tokens_at(data.frames, data.first[index], data.length[index], stack, longest)
-        with amp:
-            both = (x.expand(members, *x.shape) for x in (tokens, valid))
-            out[:, torch.from_numpy(part).to(data.device)] = network.pooled(*both).float()
-    return out
+def finetune(
+    corpus: Corpus,
+    run: PretrainedRun | Path | str,
+    output: Path | str,
+    labels: int | None = None,
+    rate: float = 1e-3,
+    seed: int = 0,
+    config: FinetuneConfig | None = None,
+    device: str | None = None,
+) -> EmotionModel:
+    """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it in `output`."""
+    config = config or FinetuneConfig()
+    run = run.folder if isinstance(run, PretrainedRun) else Path(run)
+    result, weights = load_run(run)
+    refuse_other_features(run, result, corpus)
+    if result["config"]["protocol"] != INDEPENDENT:
+        raise UserError(
+            f"{run}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it speaker-independent."
+        )
+    setting = {
+        **asdict(config),
+        "corpus": corpus.content_hash,
+        "run": fingerprint(run / PRETRAINED),
+        **{"labels": labels, "rate": rate, "seed": seed},
+    }
+    with OutputFolder(output, "fine-tuned model", setting) as out:
+        if not out.complete:
+            split = corpus.of_fold(result["fold"])
+            refuse_leak(run, result, split)
+            build(split, result, weights, labels, rate, seed, config, device_named(device)).save(out.path)
+            out.finish()
+    return load_model(output)
 
 
-@torch.no_grad()
-def predict(head: Head, vectors: Tensor, levels: Sequence[float]) -> Predictions:
-    """vectors (M, n, I) -> the members' predictions for n segments."""
-    scores, logits = head(vectors)
-    category = logits.softmax(-1).cpu().numpy() if head.config.categories else None
-    if head.config.kind == "l1":
-        return read_out(levels, intensity=scores.cpu().numpy(), category=category)
-    return read_out(levels, torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy(), category=category)
+def build(
+    corpus: Corpus,
+    result: dict,
+    weights: dict[str, Tensor],
+    labels: int | None,
+    rate: float,
+    seed: int,
+    config: FinetuneConfig,
+    device: torch.device,
+) -> EmotionModel:
+    normaliser = speaker_independent(corpus)
+    data = LabelledSegments.build(corpus, normaliser, device)
+    training = corpus.where("train")
+    subset = budget(label_order(corpus, training, seed), len(training) if labels is None else labels)
+    if not len(subset):
+        raise UserError(f"{corpus.folder}: fine-tuning needs at least one label.")
+    network = Classifier(EncoderConfig(**result["encoder"]), data.head)
+    load_members(network, [weights])
+    initialise(network.head, [seed])
+    network.to(device)
+    standardise(network, data, training, config)
+    train(network, random_crops(data, network.encoder.config.stack, config), data, [Member(seed, subset)], config, rate)
+    description = {
+        "encoder": result["encoder"],
+        "head": asdict(data.head),
+        "levels": list(data.levels),
+        "feature_names": list(corpus.feature_names),
+        "target_names": list(corpus.target_names),
+        "category_names": list(corpus.category_names),
+        "frame_rate": corpus.frame_rate,
+        "front_end": corpus.header.get("front_end", "as in the corpus"),
+        "front_end_version": corpus.header.get("front_end_version"),
+        "keep_silence": corpus.header.get("keep_silence"),
+        "protocol": INDEPENDENT,
+        "corpus": named(corpus),
+        "labels": len(subset),
+        "seed": seed,
+        "rate": rate,
+        "config": asdict(config),
+        "test": {},
+        "provenance": provenance(str(device)),
+    }
+    first_row = Normaliser(normaliser.center, normaliser.scale, np.zeros(1, np.int64))
+    model = EmotionModel(network, first_row, description)
+    test = corpus.split("test")
+    if len(test):
+        scores = model.evaluate(test)
+        description["test"] = {name: None if np.isnan(value) else value for name, value in scores.items()}
+    return model

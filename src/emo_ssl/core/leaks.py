@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.utils.io import UserError
 
 
 def training_recordings(corpus: Corpus) -> np.ndarray:
     """What pretraining may read: the recordings for training, and those in no split."""
-    return np.flatnonzero(np.isin(corpus.recordings.split, [SPLITS.index("train"), SPLITS.index("none")]))
+    return corpus.recordings_of("train", "none")
 
 
 def held_out_recordings(corpus: Corpus) -> np.ndarray:

@@ -1,12 +1,15 @@
 """Raw frames -> what a model reads: centred, scaled, clipped, missing = 0. Never per utterance: level is emotion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.utils.io import UserError
+
+if TYPE_CHECKING:
+    from emo_ssl.core.corpus import Corpus
 
 INDEPENDENT, ADAPTED = PROTOCOLS = ("speaker-independent", "speaker-adapted")
 ENROLMENT = 10  # segments a speaker
@@ -55,7 +58,7 @@ def robust_statistics(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center, scale
 
 
-def sample_places(corpus: Corpus, recordings: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def sample_places(corpus: "Corpus", recordings: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """At most `most` places, evenly spaced over the frames of some recordings (R',): recording (S,), frame (S,)."""
     lengths = corpus.recordings.length[recordings]
     ends = np.cumsum(lengths)
@@ -65,18 +68,18 @@ def sample_places(corpus: Corpus, recordings: np.ndarray, most: int) -> tuple[np
     return recordings[which], corpus.recordings.offset[recordings][which] + position - (ends - lengths)[which]
 
 
-def typical_frame(corpus: Corpus, normaliser: Normaliser, most: int = 20_000) -> np.ndarray:
+def typical_frame(corpus: "Corpus", normaliser: Normaliser, most: int = 20_000) -> np.ndarray:
     """The mean (D,) of the normalised training frames, missing values as a model reads them."""
-    train = np.flatnonzero(corpus.recordings.split == SPLITS.index("train"))
+    train = corpus.recordings_of("train")
     recording, frame = sample_places(corpus, train, most)
     frames = np.asarray(corpus.frames[frame], np.float32)[:, None]
     return normaliser(frames, recording).mean((0, 1), dtype=np.float64)
 
 
-def speaker_independent(corpus: Corpus, recordings: np.ndarray | None = None) -> Normaliser:
+def speaker_independent(corpus: "Corpus", recordings: np.ndarray | None = None) -> Normaliser:
     """One centre and scale for everybody, from some recordings (by default those of the training split)."""
     if recordings is None:
-        recordings = np.flatnonzero(corpus.recordings.split == SPLITS.index("train"))
+        recordings = corpus.recordings_of("train")
     if not corpus.recordings.length[recordings].sum():
         raise UserError(f"{corpus.folder}: no training frames to take statistics from; check the folds.")
     places = sample_places(corpus, recordings, SAMPLE)[1]
@@ -84,7 +87,7 @@ def speaker_independent(corpus: Corpus, recordings: np.ndarray | None = None) ->
     return Normaliser(center[None], scale[None], np.zeros(len(corpus.recordings), np.int64))
 
 
-def speaker_adapted(corpus: Corpus, base: Normaliser, enrolment: Mapping[str, np.ndarray]) -> Normaliser:
+def speaker_adapted(corpus: "Corpus", base: Normaliser, enrolment: Mapping[str, np.ndarray]) -> Normaliser:
     """A centre and scale a speaker, from the frames of its enrolment segments; speakers without enrolment keep `base`.
 
     Where an enrolment's spread is nil (a flag that never changed in those clips) the scale of `base` stays.
@@ -104,7 +107,7 @@ def speaker_adapted(corpus: Corpus, base: Normaliser, enrolment: Mapping[str, np
     return Normaliser(np.stack(centers), np.stack(scales), group)
 
 
-def choose_enrolment(corpus: Corpus, clips: int, seed: int) -> dict[str, np.ndarray]:
+def choose_enrolment(corpus: "Corpus", clips: int, seed: int) -> dict[str, np.ndarray]:
     """`clips` random segments of each speaker, kept out of the scored ones; refused where a speaker has too few."""
     speaker_of = corpus.recordings.speaker[corpus.segments.recording]
     chosen = {}
@@ -118,7 +121,7 @@ def choose_enrolment(corpus: Corpus, clips: int, seed: int) -> dict[str, np.ndar
     return chosen
 
 
-def under(protocol: str, corpus: Corpus, enrolment: int = ENROLMENT) -> tuple[Corpus, Normaliser]:
+def under(protocol: str, corpus: "Corpus", enrolment: int = ENROLMENT) -> tuple["Corpus", Normaliser]:
     """The corpus (already split) as a protocol gives it to models, and its normaliser.
 
     Enrolment segments of validation and test speakers leave those splits; training speakers keep theirs, since their
@@ -137,8 +140,5 @@ def under(protocol: str, corpus: Corpus, enrolment: int = ENROLMENT) -> tuple[Co
             f"an enrolment of {enrolment} segments says too little about a speaker; take {FEWEST_ENROLLED} or more."
         )
     chosen = choose_enrolment(corpus, enrolment, ENROLMENT_SEED)
-    split = corpus.segments.split.copy()
-    everyone = np.concatenate(list(chosen.values()))
-    scored = np.isin(split[everyone], [SPLITS.index("valid"), SPLITS.index("test")])
-    split[everyone[scored]] = SPLITS.index("none")
-    return replace(corpus, segments=replace(corpus.segments, split=split)), speaker_adapted(corpus, base, chosen)
+    scored = np.intersect1d(np.concatenate(list(chosen.values())), corpus.where("valid", "test"))
+    return corpus.without_labels(scored), speaker_adapted(corpus, base, chosen)

@@ -1,8 +1,9 @@
-"""One fine-tuned model, whole: network, normaliser and what they mean, in a folder that loads by itself."""
+"""A model that takes raw frames and predicts emotions: network, normaliser and what they mean, in one folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,30 +11,78 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from emo_ssl.core import pretrain
-from emo_ssl.core.batches import budget, label_order
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import (
-    FinetuneConfig,
-    LabelledSegments,
-    Member,
-    embed,
-    predict,
-    random_crops,
-    standardise,
-    tokens_at,
-    train,
-    with_padding,
-)
-from emo_ssl.core.leaks import refuse_leak, refuse_other_features
-from emo_ssl.core.model import Classifier, EncoderConfig, HeadConfig, initialise, load_members
-from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
-from emo_ssl.core.readout import OVERALL, Predictions, scores_of
-from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, fingerprint, read_json, write_bytes, write_json
-from emo_ssl.utils.provenance import provenance
+from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig
+from emo_ssl.core.normalise import Normaliser
+from emo_ssl.core.readout import OVERALL, Predictions, read_out, scores_of
+from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
 
+if TYPE_CHECKING:
+    from emo_ssl.core.corpus import Corpus
+
+SCORED_TOKENS = 65_536  # of all members, padding included, in one go
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 REPORTED = ("mae", "acc4", "auroc", "uar")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of normalised frames on the device, one a segment or recording."""
+
+    frames: Tensor  # (F + 1, D), missing = 0 and a last frame of zeros, which stands for padding
+    first: Tensor  # (N,)
+    length: Tensor  # (N,)
+
+    @property
+    def device(self) -> torch.device:
+        return self.frames.device
+
+
+def with_padding(frames: Tensor) -> Tensor:
+    """(F, D), NaN = missing -> (F + 1, D) without a gap, so that a step has nothing left to fill."""
+    return torch.cat((frames.nan_to_num(nan=0.0), frames.new_zeros(1, frames.shape[1])))
+
+
+def tokens_at(frames: Tensor, first: Tensor, length: Tensor, stack: int, tokens: int) -> tuple[Tensor, Tensor]:
+    """Padded frames (F + 1, D), first and length (...) -> tokens (..., L, S) and which of them are valid (..., L)."""
+    place = torch.arange(tokens * stack, device=frames.device)
+    valid = place < length[..., None]
+    index = torch.where(valid, first[..., None] + place, len(frames) - 1)
+    rows = frames.index_select(0, index.flatten()).float()
+    return rows.view(*length.shape, tokens, stack * frames.shape[1]), valid[..., ::stack]
+
+
+@torch.no_grad()
+def embed(network: Classifier, runs: Runs, chosen: np.ndarray, precision: str = "float32") -> Tensor:
+    """Pooled states of whole runs, in buckets of similar length: chosen (n,) -> (M, n, 2W)."""
+    members, stack = len(network.encoder.token.weight), network.encoder.config.stack
+    lengths = runs.length.cpu().numpy()[chosen]
+    order = np.argsort(lengths, kind="stable")
+    out = torch.empty((members, len(chosen), 2 * network.encoder.config.width), device=runs.device)
+    amp = torch.autocast(runs.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    begin = 0
+    while begin < len(order):
+        # as many as fit when padded to the longest of them
+        tokens = -(-lengths[order[begin:]] // stack)
+        fits = np.arange(1, len(tokens) + 1) * tokens * members <= SCORED_TOKENS
+        part = order[begin : begin + max(1, int(fits.sum()))]
+        begin += len(part)
+        index = torch.from_numpy(chosen[part]).to(runs.device)
+        longest = -(-int(lengths[part[-1]]) // stack)
+        tokens, valid = tokens_at(runs.frames, runs.first[index], runs.length[index], stack, longest)
+        with amp:
+            both = (x.expand(members, *x.shape) for x in (tokens, valid))
+            out[:, torch.from_numpy(part).to(runs.device)] = network.pooled(*both).float()
+    return out
+
+
+@torch.no_grad()
+def predict(head: Head, vectors: Tensor, levels: Sequence[float]) -> Predictions:
+    """vectors (M, n, I) -> the members' predictions for n runs."""
+    scores, logits = head(vectors)
+    category = logits.softmax(-1).cpu().numpy() if head.config.categories else None
+    if head.config.kind == "l1":
+        return read_out(levels, intensity=scores.cpu().numpy(), category=category)
+    return read_out(levels, torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy(), category=category)
 
 
 @dataclass(frozen=True)
@@ -50,22 +99,22 @@ class EmotionModel:
 
     def tokens(self, recordings: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Raw frames (T_i, D) of n recordings -> what the network is called with: tokens (n, L, S), valid (n, L)."""
-        data, stack = self.segments(recordings), self.network.encoder.config.stack
-        return tokens_at(data.frames, data.first, data.length, stack, -(-int(data.length.max()) // stack))
+        runs, stack = self.runs(recordings), self.network.encoder.config.stack
+        return tokens_at(runs.frames, runs.first, runs.length, stack, -(-int(runs.length.max()) // stack))
 
     def predict(self, recordings: Sequence[np.ndarray]) -> Predictions:
         """Raw frames (T_i, D) of n recordings -> intensities, presences and classes, each (1, n, …)."""
-        pooled = embed(self.network, self.segments(recordings), np.arange(len(recordings)), FinetuneConfig())
+        pooled = embed(self.network, self.runs(recordings), np.arange(len(recordings)))
         return predict(self.network.head, pooled, self.levels)
 
-    def evaluate(self, corpus: Corpus) -> dict[str, float]:
+    def evaluate(self, corpus: "Corpus") -> dict[str, float]:
         """Metrics over all emotions on the segments of `corpus`, say `corpus.split("test")`; NaN where undefined."""
         predictions = self.predict([np.asarray(corpus.segment(i)) for i in range(len(corpus))])
         rows = scores_of(predictions, 0, corpus.targets, corpus.segments.category, corpus.target_names)
         return {metric: value for name, metric, value in rows if name == OVERALL and metric in REPORTED}
 
-    def segments(self, recordings: Sequence[np.ndarray]) -> LabelledSegments:
-        """Recordings without labels, normalised, on the network's device."""
+    def runs(self, recordings: Sequence[np.ndarray]) -> Runs:
+        """The recordings, normalised, on the network's device."""
         features = len(self.description["feature_names"])
         if any(np.ndim(frames) != 2 or frames.shape[1] != features for frames in recordings):
             raise UserError(f"a recording needs the {features} features of the model.")
@@ -75,8 +124,7 @@ class EmotionModel:
         frames = self.normaliser.with_gaps(np.asarray(np.concatenate(recordings), np.float32), 0)
         parts = (with_padding(torch.from_numpy(frames)), torch.from_numpy(np.cumsum(length) - length), length)
         device = self.network.head.linear.weight.device
-        on_device = (torch.as_tensor(part).to(device) for part in parts)
-        return LabelledSegments(*on_device, torch.empty(0), torch.empty(0), self.levels, self.network.head.config)
+        return Runs(*(torch.as_tensor(part).to(device) for part in parts))
 
     def save(self, folder: Path | str) -> None:
         folder = Path(folder)
@@ -99,91 +147,6 @@ class EmotionModel:
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>"
-
-
-def finetune(
-    corpus: Corpus,
-    run: pretrain.PretrainedRun | Path | str,
-    output: Path | str,
-    labels: int | None = None,
-    rate: float = 1e-3,
-    seed: int = 0,
-    config: FinetuneConfig | None = None,
-    device: str | None = None,
-) -> EmotionModel:
-    """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it in `output`."""
-    config = config or FinetuneConfig()
-    run = run.folder if isinstance(run, pretrain.PretrainedRun) else Path(run)
-    result, weights = pretrain.load(run)
-    refuse_other_features(run, result, corpus)
-    if result["config"]["protocol"] != INDEPENDENT:
-        raise UserError(
-            f"{run}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it speaker-independent."
-        )
-    setting = {
-        **asdict(config),
-        "corpus": corpus.content_hash,
-        "run": fingerprint(run / pretrain.MODEL),
-        **{"labels": labels, "rate": rate, "seed": seed},
-    }
-    with OutputFolder(output, "fine-tuned model", setting) as out:
-        if not out.complete:
-            split = corpus.of_fold(result["fold"])
-            refuse_leak(run, result, split)
-            build(split, result, weights, labels, rate, seed, config, pretrain.device_named(device)).save(out.path)
-            out.finish()
-    return load_model(output)
-
-
-def build(
-    corpus: Corpus,
-    result: dict,
-    weights: dict[str, Tensor],
-    labels: int | None,
-    rate: float,
-    seed: int,
-    config: FinetuneConfig,
-    device: torch.device,
-) -> EmotionModel:
-    normaliser = speaker_independent(corpus)
-    data = LabelledSegments.build(corpus, normaliser, device)
-    training = corpus.where("train")
-    subset = budget(label_order(corpus, training, seed), len(training) if labels is None else labels)
-    if not len(subset):
-        raise UserError(f"{corpus.folder}: fine-tuning needs at least one label.")
-    network = Classifier(EncoderConfig(**result["encoder"]), data.head)
-    load_members(network, [weights])
-    initialise(network.head, [seed])
-    network.to(device)
-    standardise(network, data, training, config)
-    train(network, random_crops(data, network.encoder.config.stack, config), data, [Member(seed, subset)], config, rate)
-    description = {
-        "encoder": result["encoder"],
-        "head": asdict(data.head),
-        "levels": list(data.levels),
-        "feature_names": list(corpus.feature_names),
-        "target_names": list(corpus.target_names),
-        "category_names": list(corpus.category_names),
-        "frame_rate": corpus.frame_rate,
-        "front_end": corpus.header.get("front_end", "as in the corpus"),
-        "front_end_version": corpus.header.get("front_end_version"),
-        "keep_silence": corpus.header.get("keep_silence"),
-        "protocol": INDEPENDENT,
-        "corpus": pretrain.named(corpus),
-        "labels": len(subset),
-        "seed": seed,
-        "rate": rate,
-        "config": asdict(config),
-        "test": {},
-        "provenance": provenance(str(device)),
-    }
-    first_row = Normaliser(normaliser.center, normaliser.scale, np.zeros(1, np.int64))
-    model = EmotionModel(network, first_row, description)
-    test = corpus.split("test")
-    if len(test):
-        scores = model.evaluate(test)
-        description["test"] = {name: None if np.isnan(value) else value for name, value in scores.items()}
-    return model
 
 
 def card(description: dict) -> str:

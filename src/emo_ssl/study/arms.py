@@ -10,20 +10,11 @@ from torch import Tensor
 
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import (
-    Inputs,
-    LabelledSegments,
-    Member,
-    Probe,
-    embed,
-    predict,
-    random_crops,
-    standardise,
-    train,
-)
+from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, Probe, random_crops, standardise, train
 from emo_ssl.core.metrics import to_class
 from emo_ssl.core.model import Classifier, EncoderConfig, State, initialise, load_members, member_state, shuffled
 from emo_ssl.core.normalise import Normaliser
+from emo_ssl.core.predictor import embed, predict
 from emo_ssl.core.readout import Predictions, concatenate, headline
 from emo_ssl.study import vectors
 from emo_ssl.study.checks import TrainedWith, hash_arrays
@@ -157,7 +148,7 @@ class ArmTrainer:
             network = self.classifier(seeds)
             standardise(network, data, self.fold.corpus.where("train"), self.settings)
             crops = random_crops(data, self.fold.encoder.stack, self.settings)
-            return network, crops, partial(embed, network, data, config=self.settings)
+            return network, crops, partial(embed, network, data, precision=self.settings.precision)
         shared = dict(self.table(seed) for seed in seeds)
         tables, order = torch.stack(list(shared.values())), list(shared)
         source = torch.tensor([order.index(self.table(seed)[0]) for seed in seeds], device=data.device)[:, None]
@@ -194,7 +185,9 @@ class ArmTrainer:
             if start in vectors.FIXED:
                 table = torch.from_numpy(vectors.FIXED[start](corpus, self.fold.normaliser)).to(self.fold.data.device)
             else:
-                table = embed(self.classifier([seed]), self.fold.data, np.arange(len(corpus)), self.settings)[0]
+                table = embed(self.classifier([seed]), self.fold.data, np.arange(len(corpus)), self.settings.precision)[
+                    0
+                ]
             self.tables[source] = vectors.standardised(table, corpus.where("train"))
         return source, self.tables[source]
 

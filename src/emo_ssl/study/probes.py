@@ -14,9 +14,10 @@ import torch
 
 from emo_ssl.core import metrics, pretrain
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import FinetuneConfig, LabelledSegments, embed
+from emo_ssl.core.finetune import LabelledSegments
 from emo_ssl.core.model import Classifier, EncoderConfig, initialise, load_members, shuffled
 from emo_ssl.core.normalise import under
+from emo_ssl.core.predictor import embed
 from emo_ssl.study.vectors import segment_statistics
 
 PENALTIES = 10.0 ** np.arange(0, 6)
@@ -36,7 +37,7 @@ def representations(corpus: Corpus, folder: Path | str) -> dict[str, list[np.nda
         return Classifier(EncoderConfig(**result["encoder"]), data.head)
 
     def table(network: Classifier) -> np.ndarray:
-        return embed(network, data, np.arange(len(corpus)), FinetuneConfig())[0].numpy()
+        return embed(network, data, np.arange(len(corpus)))[0].numpy()
 
     trained = {name: value for name, value in weights.items() if name.startswith("encoder.")}
     return {
