@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 
-from emo_ssl.core.baselines import BASELINES, baseline_losses, frame_mask, guess, smooth_l1
+from emo_ssl.core.baselines import BASELINES, baseline_losses, frame_mask, guess
 
 MEAN = np.array([100.0])
 
@@ -44,12 +43,6 @@ def test_against_numpy_interpolation():
         for d in range(3):
             expected = np.interp(np.arange(length[b]), visible, frames[b, visible, d])
             assert np.allclose(found[b, : length[b], d], expected, atol=1e-12)
-
-
-def test_smooth_l1_is_that_of_torch():
-    error = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.25, 1.0, 1.5])
-    expected = torch.nn.functional.smooth_l1_loss(error, torch.zeros(7), reduction="none")
-    assert smooth_l1(error.numpy()) == pytest.approx(expected.numpy())
 
 
 def test_losses_count_masked_known_values_only():

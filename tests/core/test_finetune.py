@@ -18,7 +18,6 @@ from emo_ssl.core.finetune import (
     FinetuneConfig,
     LabelledSegments,
     Member,
-    Probe,
     draw_batches,
     levels_of,
     member_losses,
@@ -208,23 +207,6 @@ def test_each_member_keeps_the_weights_of_its_best_check(data, steps, checks):
     assert all(torch.equal(value, seen[-1][name]) for name, value in last.items())
 
 
-def test_lockstep_of_probes_on_tables_of_their_own(data):
-    config, tables, sources = replace(FINETUNE, steps=30), draw(2, len(data.targets), 6), (1, 0, 1)
-    together = initialise(Probe(data.head, 6, 3), (0, 1, 2))
-    train(
-        together,
-        lambda picked, place: (tables[list(sources)].gather(1, picked[..., None].expand(-1, -1, 6)),),
-        data,
-        TRIO,
-        config,
-        1e-2,
-    )
-    for m, one in enumerate(TRIO):
-        alone = initialise(Probe(data.head, 6), [m])
-        train(alone, lambda picked, place, own=tables[sources[m]]: (own[picked],), data, [one], config, 1e-2)
-        assert all(close(together.state_dict()[name][m], value[0]) for name, value in alone.state_dict().items())
-
-
 def test_layers_near_the_input_move_less(data):
     """Adam's first step is its rate, whatever the gradient: 1e-2, times .5 for each layer down."""
     config = FinetuneConfig(steps=1, batch=4, tokens=12, layer_decay=0.5, adam=AdamConfig(weight_decay=0))
@@ -259,16 +241,6 @@ def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
     predictions = predict(network.head, embed(network, data, np.arange(8)), data.levels)
     assert np.array_equal(predictions.klass[0], labels)
     assert np.abs(predictions.intensity[0] - labels).max() < 0.5
-
-
-def test_categories_are_learned_by_heart_too(acted):
-    chosen = np.arange(0, 32, 4)
-    config = FinetuneConfig(steps=150, batch=8, tokens=24, layer_decay=1.0)
-    network = trained(classifier(acted), acted, [Member(0, chosen)], config)
-    predictions = predict(network.head, embed(network, acted, chosen), acted.levels)
-    assert predictions.category.shape == (1, 8, 3)
-    assert np.array_equal(predictions.category[0].argmax(-1), acted.category[chosen])
-    assert acted.category[chosen].unique().numel() == 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

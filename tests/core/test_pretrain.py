@@ -37,7 +37,7 @@ from emo_ssl.utils.io import UserError
 
 CPU = torch.device("cpu")
 LEARNS = PretrainConfig(
-    width=32, layers=1, heads=2, stack=2, window=0.64, batch=16, steps=200, rate=1e-2, mask=MaskConfig(span=6)
+    width=32, layers=1, heads=2, stack=2, window=0.64, batch=16, steps=120, rate=1e-2, mask=MaskConfig(span=6)
 )
 
 
