@@ -194,10 +194,10 @@ def test_lockstep_is_the_loop_whoever_is_beside(data, kind):
 def test_each_member_keeps_the_weights_of_its_best_check(data, steps, checks):
     config, seen = replace(FINETUNE, steps=steps), []
 
-    def check(network):  # the first member is best at the first check, the second at the last, the third is undefined
+    def check(network):  # the first member is best at the first check, the second is undefined before the last one
         seen.append(state_of(network))
         now = len(seen)
-        return torch.tensor([-float(now), float(now), math.nan])
+        return torch.tensor([-float(now), 1.0 if now == checks else math.nan, 0.0])  # of equals the later one is kept
 
     kept = trained(classifier(data, seeds=(0, 1, 2)), data, TRIO, config, check=check).state_dict()
     assert len(seen) == checks

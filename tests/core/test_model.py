@@ -305,12 +305,21 @@ def test_initialise_is_a_function_of_each_members_seed(kind):
 
 
 def test_first_weights_keep_the_scale_of_what_goes_in():
-    net = initialise(MaskedAutoencoder(config(features=200, width=400)), [0])
+    """1/sqrt(fan in); residual branches start at half of that, a head at a tenth, the mask token at .02."""
+    net = initialise(Classifier(config(features=200, width=400), HEAD), [0])
     recurrent = initialise(Encoder(config("gru", width=400)), [0]).layers[0]
-    for weight in (net.encoder.token.weight, net.encoder.layers[0].attention.qkv.weight, recurrent.weight_hh_l0):
-        fan_in = 200 if weight is recurrent.weight_hh_l0 else 400
-        # 1/sqrt(fan in), within 4.5 standard errors of a deviation of as many draws
-        assert float(weight.detach().std()) == pytest.approx(fan_in**-0.5, rel=4.5 / math.sqrt(2 * weight.numel()))
+    block = net.encoder.layers[0]
+    for weight, scale in (
+        (net.encoder.token.weight, 400**-0.5),
+        (block.attention.qkv.weight, 400**-0.5),
+        (block.attention.out.weight, 0.5 * 400**-0.5),
+        (block.feedforward.down.weight, 0.5 * 1600**-0.5),
+        (net.head.linear.weight, 0.1 * 800**-0.5),
+        (net.encoder.mask.weight, 0.02),
+        (recurrent.weight_hh_l0, 200**-0.5),
+    ):
+        # within 4.5 standard errors of a deviation of as many draws
+        assert float(weight.detach().std()) == pytest.approx(scale, rel=4.5 / math.sqrt(2 * weight.numel()))
     for name, parameter in [*net.named_parameters(), *recurrent.named_parameters()]:
         if "bias" in name:
             assert not parameter.any(), name
