@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, Csd
+from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, describe, frames, geometry, labels, write_corpus
 from emo_ssl.corpora.synthetic.defects import FIRST, KINDS, plan
 from emo_ssl.corpora.synthetic.frames import COLUMN
@@ -420,51 +421,54 @@ def test_forty_videos_hold_every_kind_of_defect(corpus):
     assert 0.02 < np.mean(rates) < 0.05
 
 
-def test_every_planted_defect_is_in_the_files(corpus):
+FOUND_AGAIN = {  # planted -> where the report of `corpus prepare` counts it
+    "43 columns": ("videos", "with rows of another width, dropped"),
+    "labelled video without frames": ("videos", "labelled but without frames"),
+    "acoustic video without labels": ("videos", "with frames but without labels, kept for pretraining"),
+    "unsorted acoustic rows": ("videos", "rows out of time order, sorted"),
+    "float64 features": ("videos", "stored in another number format, read as float32"),
+    "interval wholly beyond the end": ("dropped", "interval beyond the end of the video"),
+    "segment under 0.3 s": ("dropped", "shorter than 0.3 s of frames"),
+    "zero-length interval": ("dropped", "interval of no length"),
+    "reversed interval": ("dropped", "interval reversed"),
+    "duplicated segment": ("dropped", "duplicate of an earlier row"),
+    "NaN label": ("dropped", "label is NaN"),
+    "interval partly beyond the end": ("mended", "end beyond the video clipped"),
+    "value above 3": ("mended", "value outside [0, 3] clamped"),
+}
+
+
+def test_every_planted_defect_is_found_again_and_counted(corpus, tmp_path):
+    files = [corpus.folder / name for name in ("COVAREP.csd", "LABELS.csd", "folds.json")]
+    report = prepare(*files, tmp_path / "out").report
+    report["dropped"] = report["segments"]["dropped"]
+    planted = corpus.summary["planted"]
+    found = {kind: report[part][what] for kind, (part, what) in FOUND_AGAIN.items()}
+    assert found == {kind: planted[kind] for kind in FOUND_AGAIN}
+    missing = report["missing_values"]
+    assert sum(missing.values()) - missing["peakSlope"] == planted["non-finite values"] == 20
+    assert report["files"] == {"unusual root group `COAVAREP`": "COVAREP.csd"}
+    with Csd(files[0]) as sound:
+        usable = {key for key in sound.keys if sound.shape(key)[1] == len(FEATURE_NAMES)}
+    folds = json.loads(files[2].read_text())
+    named = {video for ids in folds.values() for video in ids}
     where = {kind: ids[0] for kind, ids in corpus.summary["planted_in"].items()}
-    folds = json.loads((corpus.folder / "folds.json").read_text())
-    named = {video for fold in folds.values() for video in fold}
-    with Csd(corpus.folder / "COVAREP.csd") as sound, Csd(corpus.folder / "LABELS.csd") as table:
-        assert sound.root == "COAVAREP" and sound.names == FEATURE_NAMES and table.names == LABEL_NAMES
-        x = sound.read(where["non-finite values"])[0]
-        assert (~np.isfinite(np.delete(x, COLUMN["peakSlope"], 1))).sum() == 20
-        assert sound.shape(where["43 columns"])[1] == 43
-        soundless, mute = where["labelled video without frames"], where["acoustic video without labels"]
-        assert soundless in table.keys and soundless not in sound.keys
-        assert mute in sound.keys and mute not in table.keys
-        assert where["video in no fold"] not in named
-        assert f"absent-{where['fold video absent']}" in named - set(sound.keys) - set(table.keys)
-        assert (np.diff(sound.intervals(where["unsorted acoustic rows"])[:, 0]) < 0).sum() == 1
-        assert sound.dtype(where["float64 features"]) == np.float64
-        met = {
-            "interval wholly beyond the end": lambda t, y, end: t[:, 0] > end,
-            "interval partly beyond the end": lambda t, y, end: (t[:, 0] < end) & (t[:, 1] > end),
-            "segment under 0.3 s": lambda t, y, end: t[:, 1] - t[:, 0] < 0.3,
-            "zero-length interval": lambda t, y, end: t[:, 1] == t[:, 0],
-            "reversed interval": lambda t, y, end: t[:, 1] < t[:, 0],
-            "duplicated segment": lambda t, y, end: (t[:-1] == t[-1]).all(1),
-            "value above 3": lambda t, y, end: y[:, 1:] > 3,
-            "NaN label": lambda t, y, end: np.isnan(y).all(1),
-        }
-        for kind, rows in met.items():
-            y, t = table.read(where[kind])
-            assert rows(t, y, sound.intervals(where[kind])[:, 1].max()).sum() == 1, kind
+    assert where["video in no fold"] in usable - named and f"absent-{where['fold video absent']}" in named - usable
+    assert report["videos"]["in no fold, kept for pretraining"] == len(usable - named)
+    assert report["videos"]["named by the folds but without frames"] == len(named - usable)
 
 
 def test_clean_means_the_same_frames_without_damage(corpus, tmp_path):
-    summary = write_corpus(tmp_path / "clean", SynthConfig(clean=True))
-    assert summary["planted"] == {}
-    with Csd(tmp_path / "clean" / "COVAREP.csd") as clean, Csd(corpus.folder / "COVAREP.csd") as damaged:
-        assert clean.root == "COVAREP" and len(clean.keys) == 40
+    assert write_corpus(tmp_path / "clean", SynthConfig(clean=True))["planted"] == {}
+    files = [tmp_path / "clean" / name for name in ("COVAREP.csd", "LABELS.csd", "folds.json")]
+    with Csd(files[0]) as clean, Csd(corpus.folder / "COVAREP.csd") as damaged:
         hit = {video for ids in corpus.summary["planted_in"].values() for video in ids}
         for video in [v for v in damaged.keys if v not in hit][:3]:
             assert np.array_equal(clean.read(video)[0], damaged.read(video)[0], equal_nan=True)
-        assert {(clean.shape(video)[1], clean.dtype(video)) for video in clean.keys} == {(74, np.dtype("f4"))}
-    with Csd(tmp_path / "clean" / "LABELS.csd") as table:
-        for video in table.keys:
-            found, times = table.read(video)
-            assert np.isfinite(found).all() and found[:, 1:].max() <= 3
-            assert (np.diff(times[:, 0]) > 0).all() and (times[:, 1] - times[:, 0] > 0.3).all()
+    report = prepare(*files, tmp_path / "out").report
+    assert report["segments"]["dropped"] == report["files"] == {} and set(report["missing_values"]) == {"peakSlope"}
+    assert {what for what, n in report["mended"].items() if n} <= {"start below 0 clipped"}
+    assert report["videos"].keys() == {"kept", "in no fold, kept for pretraining"}
 
 
 def test_the_summary_counts_what_was_written_and_reads_well(corpus):
