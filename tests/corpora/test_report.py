@@ -1,11 +1,13 @@
+import json
 import re
 
 import numpy as np
+import pytest
 from builders import prepared
 
 from emo_ssl.core.corpus import CorpusWriter, SegmentTable
 from emo_ssl.corpora.covarep import FEATURE_NAMES, GROUPS, groups_of
-from emo_ssl.corpora.report import describe, faults, parts
+from emo_ssl.corpora.report import describe, faults, label_distribution, parts, summary
 
 
 def test_describe_counts_videos_speakers_and_segments_of_each_part(tmp_path):
@@ -18,6 +20,29 @@ def test_describe_counts_videos_speakers_and_segments_of_each_part(tmp_path):
     text = describe(opened)
     assert opened.content_hash in text and "170 frames (0.0 h) of 2 features at 100 Hz, f4" in text
     assert re.search(r"^train +1 +\? +2$", text, re.MULTILINE)
+
+
+def test_the_summary_is_plain_json(tmp_path):
+    opened = prepared(tmp_path, {"a": 100, "b": 50}, {"a": [(0, 1), (0, 0.5)]}, {"train": ["a"], "test": ["b"]})
+    found = summary(opened)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["folder"] == str(opened.folder) and found["content_hash"] == opened.content_hash
+    assert found["videos"] == {"train": 1, "valid": 0, "test": 1, "none": 0}
+    assert found["segments"] == {"train": 2, "valid": 0, "test": 0, "none": 0}
+    assert (found["frames"], found["features"], found["hours"]) == (150, 2, 150 / 100 / 3600)
+    assert found["labels"]["happy"] == {"positive": 1.0, "mean": 1.0, "classes": [0, 1, 0, 0]}
+    assert found["report"] == opened.report and found["float16_error"] is None
+
+
+@pytest.mark.parametrize(
+    ("intensity", "expected"),
+    [
+        ([], {"positive": None, "mean": None, "classes": [0, 0, 0, 0]}),
+        ([0, 0.25, 0.5, 3], {"positive": 0.75, "mean": 0.9375, "classes": [0.5, 0.25, 0, 0.25]}),
+    ],
+)
+def test_label_distribution(intensity, expected):
+    assert label_distribution(np.array(intensity, np.float32)) == expected
 
 
 def test_describe_says_who_is_in_each_cross_validation_fold(tmp_path):

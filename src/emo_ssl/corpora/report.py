@@ -80,16 +80,6 @@ def summary(corpus: Corpus) -> dict:
         "videos": {name: int((corpus.recordings.split == code).sum()) for code, name in enumerate(SPLITS)},
         "segments": {name: len(corpus.where(name)) for name in SPLITS},
         "labels": {name: label_distribution(corpus.targets[:, e]) for e, name in enumerate(corpus.target_names)},
-        "floors": {
-            split: {
-                constant: {
-                    metric: {"overall": float(v.mean()), **dict(zip(corpus.target_names, v.tolist(), strict=True))}
-                    for metric, v in values.items()
-                }
-                for constant, values in corpus.constant_baselines(split).items()
-            }
-            for split in ("train", "valid", "test")
-        },
         "parts": parts(corpus),
         "report": corpus.report,
     }
