@@ -12,14 +12,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from emo_ssl.core.batches import MaskConfig, span_mask
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.model import BackboneConfig, HeadConfig
+from emo_ssl.core.model import EncoderConfig, HeadConfig
 from emo_ssl.core.normalise import Normaliser
 
 
-class PlainBackbone(nn.Module):
+class PlainEncoder(nn.Module):
     """Token projection, sine positions, nn.TransformerEncoder, last norm."""
 
-    def __init__(self, config: BackboneConfig):
+    def __init__(self, config: EncoderConfig):
         super().__init__()
         self.config = config
         self.token = nn.Linear(config.token_size, config.width)
@@ -49,30 +49,30 @@ class PlainBackbone(nn.Module):
 
 
 class PlainPretrainer(nn.Module):
-    def __init__(self, config: BackboneConfig):
+    def __init__(self, config: EncoderConfig):
         super().__init__()
-        self.backbone = PlainBackbone(config)
+        self.encoder = PlainEncoder(config)
         self.reconstruct = nn.Linear(config.width, config.token_size)
 
     def forward(self, tokens: Tensor, valid: Tensor, hidden: Tensor) -> Tensor:
         """tokens (B, L, S), NaN = missing -> mean smooth L1 over hidden, known values."""
-        states = self.backbone(tokens.nan_to_num(), valid, hidden)
+        states = self.encoder(tokens.nan_to_num(), valid, hidden)
         errors = F.smooth_l1_loss(self.reconstruct(states), tokens.nan_to_num(), reduction="none")
         known = hidden[..., None] & torch.isfinite(tokens)
         return errors[known].mean()
 
 
 class PlainClassifier(nn.Module):
-    def __init__(self, config: BackboneConfig, head: HeadConfig):
+    def __init__(self, config: EncoderConfig, head: HeadConfig):
         super().__init__()
-        self.backbone = PlainBackbone(config)
+        self.encoder = PlainEncoder(config)
         self.norm = nn.LayerNorm(2 * config.width)
         self.head = nn.Linear(2 * config.width, head.emotions)
         self.cuts = nn.Parameter(torch.zeros(head.emotions, len(head.thresholds)))
 
     def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
         """tokens (B, L, S) -> logits of P(y > t_k), (B, E, K)."""
-        states = self.backbone(tokens, valid)
+        states = self.encoder(tokens, valid)
         weight = valid[..., None].float()
         mean = (states * weight).sum(1) / weight.sum(1)
         spread = (((states - mean[:, None]) ** 2 * weight).sum(1) / weight.sum(1) + 1e-5).sqrt()

@@ -1,4 +1,4 @@
-"""How fast a corpus is prepared, cut, opened and batched, each against the plain way in the same run.
+"""How fast a corpus is prepared, cut and opened, each against the plain way in the same run.
 
     python bench/prepare.py                      a hundredth and a tenth of MOSEI, a minute or two
     python bench/prepare.py --videos 33 329 3293 the last one is MOSEI's full size: 45 GB of free disk, some ten minutes
@@ -116,22 +116,6 @@ def median_seconds(work, repeats: int = 9) -> float:
     return statistics.median(seconds)
 
 
-def bench_batch(prepared: Corpus, size: int = 64) -> dict:
-    """Seconds for a batch: one gather against a loop that slices, pads and stacks item by item."""
-    chosen = np.random.default_rng(0).permutation(len(prepared))[:size]
-
-    def looped():
-        longest = int(prepared.segments.length[chosen].max())
-        items = [prepared.segment(i) for i in chosen]
-        return np.stack([np.pad(x, ((0, longest - len(x)), (0, 0)), constant_values=np.nan) for x in items])
-
-    frames, _, _ = prepared.batch(chosen)
-    if not np.array_equal(frames, looped(), equal_nan=True):
-        raise SystemExit("gathered and looped batches differ")
-    gathered, loop = median_seconds(lambda: prepared.batch(chosen)), median_seconds(looped)
-    return {"batch_ms": gathered * 1e3, "loop_ms": loop * 1e3, "batch_mb": frames.nbytes / 1e6}
-
-
 def bench_size(recordings: int, folder: Path, repeats: int) -> dict:
     """Everything at one size; the two ways take turns, after a first round that does not count and warms the memory."""
     corpus, output = folder / f"synthetic-{recordings}", folder / f"prepared-{recordings}"
@@ -157,7 +141,6 @@ def bench_size(recordings: int, folder: Path, repeats: int) -> dict:
         "us_a_frame": round(statistics.median(ours) / prepared.header["frames"] * 1e6, 3),
         "peak_anonymous_mb": round(max(peaks) / 1e6),
         "open_ms": round(median_seconds(lambda: Corpus.open(output)) * 1e3, 1),
-        **{name: round(value, 2) for name, value in bench_batch(prepared).items()},
         "cut": {name: round(value, 2) for name, value in bench_cut(corpus).items()},
     }
     shutil.rmtree(corpus)

@@ -21,12 +21,12 @@ from _plain import Pieces, PlainClassifier, PlainPretrainer, batches, hide, pad
 from torch.nn import functional as F
 
 from emo_ssl.core import pretrain as engine
-from emo_ssl.core.batches import gather, label_order, windows
+from emo_ssl.core.batches import WindowPool, drawn, gather, label_order, masked_batch, windows
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.core.finetune import Task
-from emo_ssl.core.model import backbone_shapes, initialise, parameter_count, stack_members
+from emo_ssl.core.finetune import LabelledSegments
+from emo_ssl.core.model import Encoder, MaskedAutoencoder, initialise
 from emo_ssl.core.normalise import speaker_independent
-from emo_ssl.core.optim import Adam, schedule
+from emo_ssl.core.optim import adamw, clip_members, schedule, step
 from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
@@ -58,8 +58,8 @@ def uneven_pieces(prepared: Corpus, recordings: np.ndarray, rng: np.random.Gener
 def plain_pretraining(prepared, config: PretrainConfig, cut, tokens: int, held_out, seed: int) -> dict:
     """Train until `tokens` real tokens have gone by; speed and held-out loss."""
     torch.manual_seed(seed)
-    backbone = config.backbone(len(prepared.feature_names))
-    model = PlainPretrainer(backbone)
+    encoder = config.encoder(len(prepared.feature_names))
+    model = PlainPretrainer(encoder)
     optimiser = torch.optim.AdamW(model.parameters(), config.rate, betas=(0.9, 0.98), weight_decay=0.01)
     pieces = Pieces(prepared, speaker_independent(prepared), *cut, config.stack)
     rng, seen, steps = np.random.default_rng(seed), 0, 0
@@ -81,29 +81,29 @@ def plain_pretraining(prepared, config: PretrainConfig, cut, tokens: int, held_o
         losses, counts = [], []
         for batch in engine.held_out_batches(held_out, config, seed):
             raw, real = gather(held_out.frames, batch.first, batch.length, batch.steps)
-            shaped = raw.masked_fill(~real[..., None], float("nan")).view(len(raw), -1, backbone.token_size)
-            known = int((batch.hidden[..., None] & torch.isfinite(shaped)).sum())
-            losses.append(float(model(shaped, real.view(len(raw), -1, config.stack).any(-1), batch.hidden)) * known)
+            shaped = raw.masked_fill(~real[..., None], float("nan")).view(len(raw), -1, encoder.token_size)
+            known = int((batch.masked[..., None] & torch.isfinite(shaped)).sum())
+            losses.append(float(model(shaped, real.view(len(raw), -1, config.stack).any(-1), batch.masked)) * known)
             counts.append(known)
     parameters = sum(p.numel() for p in model.parameters())
     return {"tokens_s": seen / seconds, "held_out": sum(losses) / sum(counts), "parameters": parameters}
 
 
-def our_pretraining(prepared, config: PretrainConfig, pool, held_out, seed: int) -> dict:
-    backbone = config.backbone(len(prepared.feature_names))
-    shapes = engine.run_shapes(config, len(prepared.feature_names))
-    adam = Adam(stack_members([initialise(shapes, seed)]), config.adam)
+def our_pretraining(corpus, config: PretrainConfig, pool, held_out, seed: int) -> dict:
+    network = initialise(MaskedAutoencoder(config.encoder(len(corpus.feature_names))), [seed])
+    optimiser = adamw(network, config.adam, config.rate)
     tokens, started = 0, time.perf_counter()
-    for step in range(config.steps):
-        chosen = engine.drawn(seed, step, config.batch, len(pool))
-        batch = engine.make_batch(pool, chosen, np.random.default_rng([seed, 1, step]), config)
-        loss, _, _ = engine.reconstruction_loss(backbone, adam.params, pool.frames, batch)
-        pace = config.rate * schedule(step, config.steps, config.adam)
-        adam.step(torch.autograd.grad(loss, list(adam.params.values())), torch.tensor([pace]))
+    for number in range(config.steps):
+        chosen, rng = drawn(seed, number, config.batch, len(pool)), np.random.default_rng([seed, 1, number])
+        batch = masked_batch(pool, chosen, rng, config.mask, config.stack)
+        engine.reconstruction_loss(network, pool.frames, batch)[0].backward()
+        clip_members(network, 1, config.adam.clip)
+        step(optimiser, schedule(number, config.steps, config.adam))
         tokens += batch.tokens
     seconds = time.perf_counter() - started
-    loss = engine.held_out_loss(backbone, adam.params, held_out, config, seed)
-    return {"tokens_s": tokens / seconds, "held_out": loss, "parameters": parameter_count(shapes), "tokens": tokens}
+    loss = engine.held_out_loss(network, held_out, config, seed)
+    parameters = sum(p.numel() for p in network.parameters())
+    return {"tokens_s": tokens / seconds, "held_out": loss, "parameters": parameters, "tokens": tokens}
 
 
 def bench_pretraining(prepared: Corpus, steps: int, repeats: int) -> list[dict]:
@@ -111,8 +111,8 @@ def bench_pretraining(prepared: Corpus, steps: int, repeats: int) -> list[dict]:
     config = replace(PretrainConfig(), steps=steps)
     normalised = [(prepared, speaker_independent(prepared))]
     cpu = torch.device("cpu")
-    pool = engine.make_pool(normalised, ("train", "none"), config, cpu)
-    held_out = engine.make_pool(normalised, ("valid",), config, cpu)
+    pool = WindowPool.build(normalised, ("train", "none"), config.window, cpu)
+    held_out = WindowPool.build(normalised, ("valid",), config.window, cpu)
     recordings = np.flatnonzero(np.isin(prepared.recordings.split, [SPLITS.index("train"), SPLITS.index("none")]))
     even = windows(prepared, recordings, round(config.window * prepared.frame_rate))
     segments = {
@@ -146,28 +146,28 @@ def bench_pretraining(prepared: Corpus, steps: int, repeats: int) -> list[dict]:
 def plain_member(fold: Fold, config: StudyConfig, subset: np.ndarray, seed: int, test: np.ndarray) -> np.ndarray:
     """One member trained and scored with torch.nn modules: P(y > t_k) of the test segments."""
     torch.manual_seed(seed)
-    settings, prepared, backbone = config.finetune, fold.corpus, fold.backbone
-    model = PlainClassifier(backbone, fold.task.head)
+    settings, prepared, encoder = config.finetune, fold.corpus, fold.encoder
+    model = PlainClassifier(encoder, fold.data.head)
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    thresholds = torch.tensor(fold.task.head.thresholds)
+    thresholds = torch.tensor(fold.data.head.thresholds)
     above = (torch.from_numpy(prepared.targets)[..., None] > thresholds).float()
-    rng, most = np.random.default_rng(seed), settings.tokens * backbone.stack
-    for step in range(settings.steps):
+    rng, most = np.random.default_rng(seed), settings.tokens * encoder.stack
+    for number in range(settings.steps):
         picked = rng.choice(subset, settings.batch, replace=len(subset) < settings.batch)
         length = np.minimum(prepared.segments.length[picked], most)
         room = prepared.segments.length[picked] - length
         first = prepared.segments.first[picked] + (rng.random(len(picked)) * (room + 1)).astype(np.int64)
-        pieces = Pieces(prepared, fold.normaliser, prepared.segments.recording[picked], first, length, backbone.stack)
+        pieces = Pieces(prepared, fold.normaliser, prepared.segments.recording[picked], first, length, encoder.stack)
         tokens, valid = pad([pieces[i] for i in range(len(picked))])
         for group in optimiser.param_groups:
-            group["lr"] = 1e-3 * schedule(step, settings.steps, settings.adam)
+            group["lr"] = 1e-3 * schedule(number, settings.steps, settings.adam)
         optimiser.zero_grad()
         F.binary_cross_entropy_with_logits(model(tokens.nan_to_num(), valid), above[picked]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     segments = prepared.segments
     everything = Pieces(
-        prepared, fold.normaliser, segments.recording[test], segments.first[test], segments.length[test], backbone.stack
+        prepared, fold.normaliser, segments.recording[test], segments.first[test], segments.length[test], encoder.stack
     )
     with torch.no_grad():
         parts = [
@@ -180,10 +180,11 @@ def plain_member(fold: Fold, config: StudyConfig, subset: np.ndarray, seed: int,
 def bench_lockstep(prepared: Corpus, repeats: int, members: int) -> list[dict]:
     """Members a second: in lockstep, the same code one after another, and torch.nn modules one after another."""
     config = StudyConfig()
-    shape = PretrainConfig().backbone(len(prepared.feature_names))
+    shape = PretrainConfig().encoder(len(prepared.feature_names))
     normaliser = speaker_independent(prepared)
-    weights = initialise(backbone_shapes(shape), 0)
-    fold = Fold(0, prepared, normaliser, Task.build(prepared, normaliser, torch.device("cpu")), shape, ((0, weights),))
+    weights = {f"encoder.{name}": value for name, value in initialise(Encoder(shape), [0]).state_dict().items()}
+    data = LabelledSegments.build(prepared, normaliser, torch.device("cpu"))
+    fold = Fold(0, prepared, normaliser, data, shape, ((0, weights),))
     pool, test = prepared.where("train"), prepared.where("test")
     trainer = ArmTrainer(fold, "scratch", config)
     table = []

@@ -73,11 +73,13 @@ def gradients(network: nn.Module) -> Iterator[tuple[slice, Tensor]]:
 @torch.no_grad()
 def clip_members(network: nn.Module, members: int, limit: float) -> Tensor:
     """Scale each member's gradients so that their norm is at most `limit`; returns the norms (M,) before that."""
+    if members == 1:
+        return nn.utils.clip_grad_norm_(network.parameters(), limit)[None]
     total = next(network.parameters()).new_zeros(members)
     for own, gradient in gradients(network):
         total[own] += torch.linalg.vector_norm(gradient.flatten(1), dim=1).square()
     norms = total.sqrt()
-    scale = (limit / (norms + 1e-12)).clamp(max=1.0)
+    scale = (limit / (norms + 1e-6)).clamp(max=1.0)
     for own, gradient in gradients(network):
         gradient.mul_(scale[own].view(-1, *[1] * (gradient.dim() - 1)))
     return norms
