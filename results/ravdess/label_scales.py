@@ -18,6 +18,7 @@ from emo_ssl.core import metrics
 from emo_ssl.core.readout import Predictions
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.evidence.report import evaluate
+from emo_ssl.study import collect
 from emo_ssl.study.predictions import StudyPredictions, write_predictions
 from emo_ssl.utils.io import write_json
 
@@ -41,8 +42,8 @@ def baselines(targets: np.ndarray, fold: np.ndarray, names: Sequence[str]) -> di
     best, count = [], int(fold.max()) + 1
     for k in range(count):
         train = ~np.isin(fold, (k, (k + 1) % count))
-        best.append(metrics.best_floor(metrics.floors(targets[train], targets[fold == k])))
-    return metrics.mean_floors(best, names)
+        best.append(collect.best_constants(metrics.constant_baselines(targets[train], targets[fold == k])))
+    return collect.mean_best(best, names)
 
 
 def ledger(study: Path | str, scale: Sequence[float], config: EvidenceConfig | None = None) -> list[dict]:

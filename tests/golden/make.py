@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import csv
 import hashlib
-import importlib
 import io
 import json
 import platform
@@ -24,20 +23,12 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-# What a refactoring may have to touch: names of today, and where things are. The first place that exists counts.
+from emo_ssl.cli import main
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.corpora.clips import ClipsConfig, write_clips
+from emo_ssl.evidence import lookup, tables
 
-PLACES = {
-    "main": ("emo_ssl.cli:main",),
-    "write_clips": ("emo_ssl.corpora.clips:write_clips",),
-    "ClipsConfig": ("emo_ssl.corpora.clips:ClipsConfig",),
-    "tables": ("emo_ssl.evidence.tables", "emo_ssl.readings"),
-    "lookup": ("emo_ssl.evidence.lookup", "emo_ssl.readings"),
-    "Corpus": ("emo_ssl.core.corpus:Corpus", "emo_ssl.segments:Segments"),
-}
-SYNTH, PREPARE, RECORD = ("corpus", "synth"), ("corpus", "prepare"), ("corpus", "record")
-PROTOCOLS = (("speaker-independent", "speaker-adapted"),)  # names of then, and later ones
-OLD_NAMES: dict[str, str] = {}  # name of today -> name of then: in keys of cells, paths of evidence, columns, losses
-OLD_COLUMNS = {"segments": "cuts", "recordings": "videos", "recording": "video"}  # parts of a prepared corpus's columns
+PROTOCOLS = ("speaker-independent", "speaker-adapted")
 ARMS = (
     *("scratch", "pretrained", "permuted", "scratch-4x", "pretrained-4x"),
     *("frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "pca", "length", "constants"),
@@ -83,56 +74,31 @@ CLIPS, EVERY = ("voice-01/neutral-1.wav", "voice-03/anger-2.wav", "voice-04/sad-
 ROW = ("claim", "protocol", "backbone", "readout", "arm", "against", "budget", "metric", "emotion")  # names a row
 
 
-def get(name: str) -> object:
-    """What PLACES says of this name."""
-    for place in PLACES[name]:
-        module, _, inside = place.partition(":")
-        try:
-            found = importlib.import_module(module)
-        except ModuleNotFoundError as problem:
-            if not f"{module}.".startswith(f"{problem.name}."):
-                raise
-            continue
-        return getattr(found, inside) if inside else found
-    raise LookupError(f"{name} is at none of {', '.join(PLACES[name])}: add its place to PLACES")
-
-
-def old(word: str) -> str:
-    return OLD_NAMES.get(word, word)
-
-
-# Commands
-
-
-def attempt(*arguments: object) -> tuple[int, str]:
-    """Exit status and complaints of `emo-ssl …`, on one thread."""
+def command(*arguments: object) -> None:
+    """`emo-ssl …` on one thread."""
     threads, complaints = torch.get_num_threads(), io.StringIO()
     torch.set_num_threads(1)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(complaints):
-            return get("main")([str(argument) for argument in arguments]), complaints.getvalue()
+            status = main([str(argument) for argument in arguments])
     finally:
         torch.set_num_threads(threads)
-
-
-def command(*arguments: object) -> None:
-    status, complaints = attempt(*arguments)
     if status:
-        raise RuntimeError(f"emo-ssl {' '.join(map(str, arguments))}: status {status}\n{complaints}")
+        raise RuntimeError(f"emo-ssl {' '.join(map(str, arguments))}: status {status}\n{complaints.getvalue()}")
 
 
 def made_up_corpus(folder: Path) -> Path:
     """Six videos in CMU-MOSEI's files, prepared."""
     source, prepared = folder / "synthetic", folder / "prepared"
-    command(*SYNTH, "-o", source, "--videos", 6)
+    command("corpus", "synth", "-o", source, "--videos", 6)
     files = ("--acoustic", source / "COVAREP.csd", "--labels", source / "LABELS.csd", "--folds", source / "folds.json")
-    command(*PREPARE, *files, "-o", prepared)
+    command("corpus", "prepare", *files, "-o", prepared)
     return prepared
 
 
 def voices(folder: Path) -> Path:
     """Forty made-up clips of four speakers in five categories, through the small acoustic front end."""
-    table = get("write_clips")(folder / "clips", get("ClipsConfig")(speakers=SPEAKERS, each=2, seed=0))
+    table = write_clips(folder / "clips", ClipsConfig(speakers=SPEAKERS, each=2, seed=0))
     with table.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["category"] in CATEGORIES]
     few = folder / "clips" / "few.csv"
@@ -141,7 +107,7 @@ def voices(folder: Path) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     recorded = folder / "voices"
-    command(*RECORD, folder / "clips", "--recipe", "folder", "--table", few, "--jobs", 1, "-o", recorded)
+    command("corpus", "record", folder / "clips", "--recipe", "folder", "--table", few, "--jobs", 1, "-o", recorded)
     return recorded
 
 
@@ -152,33 +118,20 @@ def pretrained(corpus: Path, run: Path, fold: int = 0, **settings: object) -> Pa
     return run
 
 
-def two_runs(prepared: Path, recorded: Path, folder: Path, names: tuple[str, str]) -> dict[str, Path]:
+def two_runs(prepared: Path, recorded: Path, folder: Path) -> dict[str, Path]:
     """The two kinds of backbone, two layers each, on a corpus each."""
-    settings = {"layers": 2, "steps": 30, "protocol": names[0]}
+    settings = {"layers": 2, "steps": 30, "protocol": PROTOCOLS[0]}
     return {
         "transformer": pretrained(prepared, folder / "transformer", stack=2, **settings),
         "gru": pretrained(recorded, folder / "gru", kind="gru", **settings),
     }
 
 
-def protocol_names(corpus: Path, folder: Path) -> tuple[str, str]:
-    """What the two protocols are called today: found by trying, so that nothing has to be imported."""
-    for i, names in enumerate(PROTOCOLS):
-        config = folder / f"try{i}.toml"
-        config.write_text(PRETRAIN.format(kind="transformer", stack=4, layers=1, steps=0, protocol=names[0]))
-        status, complaints = attempt(
-            "pretrain", corpus, "-o", folder / f"try{i}", "--config", config, "--device", "cpu"
-        )
-        if not status:
-            return names
-    raise RuntimeError(complaints)
-
-
-def studied(corpus: Path, folder: Path, names: tuple[str, str]) -> Path:
+def studied(corpus: Path, folder: Path) -> Path:
     """Every arm, two budgets, two seeds, both protocols; a pretraining run for each fold and protocol."""
     runs = [
         pretrained(corpus, folder / f"{protocol}{fold}", fold, protocol=protocol)
-        for protocol in names
+        for protocol in PROTOCOLS
         for fold in range(FOLDS)
     ]
     config = folder / "study.toml"
@@ -191,13 +144,10 @@ def studied(corpus: Path, folder: Path, names: tuple[str, str]) -> Path:
 
 
 def prepared_columns(folder: Path) -> dict[str, np.ndarray]:
-    """`frames` and the tables' columns by their names of then."""
-    headers = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    header = next(header for header in headers if "feature_names" in header)
-    frames = np.fromfile(folder / "frames.bin", header["dtype"]).reshape(-1, len(header["feature_names"]))
+    """`frames` and the columns of the tables."""
+    corpus = Corpus.open(folder)
     with np.load(folder / "index.npz", allow_pickle=False) as index:
-        columns = {".".join(OLD_COLUMNS.get(p, p) for p in name.split(".")): index[name] for name in index.files}
-    return {"frames": frames, **columns}
+        return {"frames": np.array(corpus.frames), **{name: index[name] for name in index.files}}
 
 
 def corpus_numbers(folder: Path) -> dict[str, dict]:
@@ -218,69 +168,19 @@ def corpus_numbers(folder: Path) -> dict[str, dict]:
 def clip_frames(folder: Path) -> dict[str, np.ndarray]:
     """clip -> every eighth of its frames, all features."""
     columns = prepared_columns(folder)
-    names = columns["videos.id"].tolist()
+    names = columns["recordings.id"].tolist()
     found = {}
     for clip in CLIPS:
-        first, length = (int(columns[f"videos.{c}"][names.index(clip)]) for c in ("offset", "length"))
+        first, length = (int(columns[f"recordings.{c}"][names.index(clip)]) for c in ("offset", "length"))
         found[clip] = columns["frames"][first : first + length : EVERY]
     return found
 
 
 # Numbers of a pretraining run
 
-RENAMES = (  # of parameters, then -> now, inside of "encoder." where `to_new_name` puts it
-    (r"layer(\d+)\.(weight|bias)_(ih|hh)(_reverse)?", r"layers.0.\2_\3_l\1\4"),
-    (r"layer(\d+)\.attention\.(qkv|out)\.(weight|bias)", r"layers.\1.attention.\2.\3"),
-    (r"layer(\d+)\.feed\.in\.(weight|bias)", r"layers.\1.feedforward.up.\2"),
-    (r"layer(\d+)\.feed\.out\.(weight|bias)", r"layers.\1.feedforward.down.\2"),
-    (r"layer(\d+)\.attention\.norm\.scale", r"layers.\1.attention.norm.weight"),
-    (r"layer(\d+)\.attention\.norm\.shift", r"layers.\1.attention.norm.bias"),
-    (r"layer(\d+)\.feed\.norm\.scale", r"layers.\1.feedforward.norm.weight"),
-    (r"layer(\d+)\.feed\.norm\.shift", r"layers.\1.feedforward.norm.bias"),
-    (r"last\.scale", "norm.weight"),
-    (r"last\.shift", "norm.bias"),
-    (r"mask", "mask.weight"),
-    (r"token\.(weight|bias)", r"token.\1"),
-)
-HEAD = {
-    "head.norm.scale": "head.norm.weight",
-    "head.norm.shift": "head.norm.bias",
-    "head.weight": "head.linear.weight",
-    "head.bias": "head.linear.bias",
-}
-
-
-def to_new_name(name: str) -> str:
-    """`layer0.feed.in.weight` -> `encoder.layers.0.feedforward.up.weight`."""
-    for pattern, new in RENAMES:
-        found = re.fullmatch(pattern, name)
-        if found:
-            return "encoder." + found.expand(new)
-    return HEAD.get(name, name)
-
-
-def to_old_name(name: str) -> str:
-    """The other way round; a name of then stays as it is."""
-    inner = name.removeprefix("encoder.")
-    recurrent = re.fullmatch(r"layers\.\d+\.(weight|bias)_(ih|hh)_l(\d+)(_reverse)?", inner)
-    if recurrent:
-        kind, gate, layer, reverse = recurrent.groups(default="")
-        return f"layer{layer}.{kind}_{gate}{reverse}"
-    inside = re.fullmatch(r"layers\.(\d+)\.(.*)", inner)
-    if inside:
-        name = inside[2].replace("feedforward.up", "feed.in").replace("feedforward.down", "feed.out")
-        name = (
-            name.replace("feedforward", "feed").replace("norm.weight", "norm.scale").replace("norm.bias", "norm.shift")
-        )
-        return f"layer{inside[1]}.{name}"
-    outside = {"norm.weight": "last.scale", "norm.bias": "last.shift", "mask.weight": "mask"}
-    return {new: then for then, new in HEAD.items()}.get(name) or outside.get(inner, inner)
-
 
 def weights(run: Path) -> dict[str, np.ndarray]:
-    """Parameters and the normaliser under their names of then, axes of length 1 left out."""
-    stored = load_file(run / "model.safetensors")
-    return {to_old_name(name): np.squeeze(value) for name, value in sorted(stored.items())}
+    return dict(sorted(load_file(run / "model.safetensors").items()))
 
 
 def losses(run: Path) -> dict[str, float]:
@@ -288,43 +188,19 @@ def losses(run: Path) -> dict[str, float]:
     held_out = json.loads((run / "run.json").read_text(encoding="utf-8"))["held_out"]
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = {f"step {line['step']}": line["loss"] for line in lines if "loss" in line}
-    return {**{f"held out, {old(name)}": value for name, value in held_out.items()}, **steps}
+    return {**{f"held out, {name}": value for name, value in held_out.items()}, **steps}
 
 
 # Numbers of a study
 
 
 def cells(folder: Path) -> dict[str, np.ndarray]:
-    """`speaker-independent/transformer/pretrained/ordinal/28.intensity` -> its array, with names of then."""
+    """`speaker-independent/transformer/pretrained/ordinal/28.intensity` -> its array."""
     with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
-        names = [name for name in stored.files if name.startswith("cell.")]
-        return {"/".join(map(old, name.removeprefix("cell.").split("/"))): stored[name] for name in sorted(names)}
+        return {name.removeprefix("cell."): stored[name] for name in stored.files if name.startswith("cell.")}
 
 
-def write_today(stored: Path, folder: Path, names: tuple[str, str]) -> Path:
-    """Predictions with names of then -> a study's folder that today's evidence reads."""
-    today = dict(zip(PROTOCOLS[0], names, strict=True))
-
-    def renamed(value: object) -> object:
-        if isinstance(value, dict):
-            return {name: renamed(part) for name, part in value.items()}
-        if isinstance(value, list):
-            return [renamed(part) for part in value]
-        return today.get(value, value) if isinstance(value, str) else value
-
-    folder.mkdir()
-    with np.load(stored, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    meta = renamed(json.loads(arrays.pop("meta").tobytes()))
-    arrays = {
-        re.sub(r"^cell\.([^/]*)/", lambda found: f"cell.{today.get(found[1], found[1])}/", name): value
-        for name, value in arrays.items()
-    }
-    np.savez(folder / "predictions.npz", meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
-    return folder
-
-
-def simulated(path: Path) -> Path:
+def simulated(folder: Path) -> Path:
     """Predictions with a known effect at four budgets, so that every claim is judged; nothing of ours is called."""
     rng, seeds, units, each = np.random.default_rng(0), 4, 12, 8
     emotions = ("happy", "sad", "anger", "surprise", "disgust", "fear")
@@ -344,14 +220,14 @@ def simulated(path: Path) -> Path:
         for b, budget in enumerate(budgets):
             if arm == "pretrained" and budget == budgets[-1]:  # in the end it is as good as from scratch
                 for part in ("intensity", "presence", "klass"):
-                    name = f"cell.blind/transformer/{{}}/ordinal/{budget}.{part}"
+                    name = f"cell.{PROTOCOLS[0]}/transformer/{{}}/ordinal/{budget}.{part}"
                     arrays[name.format(arm)] = arrays[name.format("scratch")]
                 continue
             strength = 0.6 * (b + 1) + extra * trio * (1 - b / 3)
             score = strength * (targets > 0) + rng.normal(0, 1, (seeds, *targets.shape))
             score = score + rng.normal(0, 0.3, (seeds, units, 6))[:, unit]
             intensity = np.clip(targets + rng.normal(0, 1, score.shape) / (1 + strength), 0, 3)
-            name = f"cell.blind/transformer/{arm}/ordinal/{budget}"
+            name = f"cell.{PROTOCOLS[0]}/transformer/{arm}/ordinal/{budget}"
             arrays[f"{name}.intensity"] = intensity.astype(np.float32)
             arrays[f"{name}.presence"] = (1 / (1 + np.exp(-score))).astype(np.float32)
             arrays[f"{name}.klass"] = np.floor(intensity + 0.5).astype(np.int8)
@@ -363,23 +239,24 @@ def simulated(path: Path) -> Path:
         "full_budget": budgets[-1],
         "seeds": list(range(seeds)),
         "corpus": {"name": "simulated"},
-        "main": {"protocol": "blind", "backbone": "transformer", "readout": "ordinal"},
+        "main": {"protocol": PROTOCOLS[0], "backbone": "transformer", "readout": "ordinal"},
         "pretraining": {"losses": [{"fold": 0, "pretrain_seed": 0, "masked": 0.8, "interpolation": 1.0}]},
         "floors": {"overall": {"mae": 0.5, "acc4": 0.6}},
     }
-    np.savez(path, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
-    return path
+    folder.mkdir()
+    np.savez(folder / "predictions.npz", meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
+    return folder
 
 
 def leaves(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
-    """`levels/blind/transformer/ordinal/scratch/28/uar/overall/estimate` -> a number, a word or None."""
+    """`levels/speaker-independent/transformer/ordinal/scratch/28/uar/overall/estimate` -> a number, a word or None."""
     if isinstance(value, dict):
         for name, part in value.items():
             if name not in ROW and name != "corpus":
-                yield from leaves(part, (*path, old(str(name))))
+                yield from leaves(part, (*path, str(name)))
     elif isinstance(value, list):
         for i, part in enumerate(value):
-            row = [old(str(part[name])) for name in ROW if name in part] if isinstance(part, dict) else []
+            row = [str(part[name]) for name in ROW if name in part] if isinstance(part, dict) else []
             yield from leaves(part, (*path, *(row or [str(i)])))
     else:
         yield "/".join(path), value
@@ -408,7 +285,6 @@ def shown(table) -> dict:
 
 def real_tables() -> dict[str, dict]:
     """The tables of notebooks/05-real-speech.ipynb that come out of the recorded evidence alone."""
-    tables, lookup = get("tables"), get("lookup")
     recorded = json.loads((RESULTS / "evidence.json").read_text(encoding="utf-8"))
     metrics, claims = lookup.metrics_of(recorded), [row["claim"] for row in recorded["ledger"]]
     found = {f"levels, {metric}": tables.level_table(recorded, metric) for metric in metrics}
@@ -452,15 +328,8 @@ def unpacked(lines: np.ndarray) -> dict[str, float]:
 
 def make(commit: str, work: Path) -> None:
     prepared, recorded = made_up_corpus(work), voices(work)
-    names = protocol_names(recorded, work)
-    runs = two_runs(prepared, recorded, work, names)
-    study = studied(recorded, work, names)
-    if names != PROTOCOLS[0]:
-        raise SystemExit("the protocols have new names: let PROTOCOLS begin with them and empty OLD_NAMES first")
-    parts = {
-        "study": evidence(study),
-        "simulated": evidence(write_today(simulated(work / "simulated.npz"), work / "simulated", names)),
-    }
+    runs, study = two_runs(prepared, recorded, work), studied(recorded, work)
+    parts = {"study": evidence(study), "simulated": evidence(simulated(work / "simulated"))}
     story = {
         "commit": commit,
         "fingerprint": fingerprint(),
@@ -489,4 +358,4 @@ if __name__ == "__main__":
         make(commit, work)
     finally:
         shutil.rmtree(work)
-    print(f"{HERE}: replaced by the numbers of {Path(importlib.import_module('emo_ssl').__file__).parent}")
+    print(f"{HERE}: replaced")

@@ -31,6 +31,7 @@ def small_part(prepared: Corpus, folder: Path | str, device: str | None = None) 
     story, table = read_json(Path(folder) / PROVENANCE), record.results(folder)
     known = {field.name for field in fields(StudyConfig)}  # a study of an earlier version had more settings
     settings = {name: value for name, value in story["config"].items() if name in known}
+    settings["finetune"].pop("score_tokens", None), settings["probe"].pop("score_tokens", None)
     config = build(settings, StudyConfig, str(Path(folder) / PROVENANCE))
     there = (table["fold"] == FOLD) & (table["protocol"] == PROTOCOL) & table["arm"].isin(ARMS)
     budgets = sorted(table["budget"][there].unique().tolist())[:3:2]  # the smallest and the third smallest

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import pytest
 from golden import make
 from golden.small_part import small_part
 
+from emo_ssl.core.corpus import Corpus
+
 TRAINED = 0.0  # what training gives: largest difference, as a share of an array's range; 0: bit by bit
 ELSEWHERE = 1e-4  # the same on another processor, or with another torch
+RECORDED = 1e-4  # results/ravdess was recorded with another optimiser, which moves two of 516 numbers by 7e-5
 COMPUTED = 1.1e-6  # all else; evidence has six decimals, of which the last may turn
 
 HERE = Path(__file__).parent
@@ -92,14 +96,8 @@ def voices(folder):
 
 
 @pytest.fixture(scope="module")
-def names(voices, folder):
-    """What the two protocols are called today."""
-    return make.protocol_names(voices, folder)
-
-
-@pytest.fixture(scope="module")
-def runs(folder, made_up, voices, names):
-    return make.two_runs(made_up, voices, folder, names)
+def runs(folder, made_up, voices):
+    return make.two_runs(made_up, voices, folder)
 
 
 def test_a_prepared_corpus(made_up):
@@ -129,16 +127,17 @@ def test_pretraining(runs, kind):
     assert_numbers(make.losses(runs[kind]), stored()["losses"][kind], trained())
 
 
-def test_predictions_of_every_arm(voices, folder, names):
+def test_predictions_of_every_arm(voices, folder):
     wanted = make.cells(HERE)
     assert {key.split("/")[2] for key in wanted} == set(make.ARMS)
-    assert_same(make.cells(make.studied(voices, folder, names)), wanted, trained())
+    assert_same(make.cells(make.studied(voices, folder)), wanted, trained())
 
 
 @pytest.mark.parametrize("which", ["study", "simulated"])
-def test_evidence_of_stored_predictions(which, names, tmp_path):
-    path = HERE / "predictions.npz" if which == "study" else make.simulated(tmp_path / "simulated.npz")
-    numbers, verdicts = make.evidence(make.write_today(path, tmp_path / which, names))
+def test_evidence_of_stored_predictions(which, tmp_path):
+    if which == "study":
+        shutil.copy(HERE / "predictions.npz", tmp_path)
+    numbers, verdicts = make.evidence(tmp_path if which == "study" else make.simulated(tmp_path / which))
     assert verdicts == stored()["verdicts"][which]
     assert_numbers(numbers, make.unpacked(arrays("evidence.npz")[which]), COMPUTED)
 
@@ -157,20 +156,10 @@ def test_tables_of_real_speech():
     assert verdicts[0] == verdicts[1]
 
 
-def test_names_of_parameters_go_both_ways():
-    old = {name.partition("/")[2] for name in arrays("weights.npz")} | set(make.HEAD) | {"head.cuts"}
-    new = {make.to_new_name(name) for name in old}
-    assert len(new) == len(old)
-    assert {make.to_old_name(name) for name in new} == {make.to_old_name(name) for name in old} == old
-    assert make.to_new_name("layer0.feed.in.weight") == "encoder.layers.0.feedforward.up.weight"
-    assert make.to_old_name("encoder.layers.0.weight_ih_l1_reverse") == "layer1.weight_ih_reverse"
-    assert make.to_old_name("encoder.norm.weight") == "last.scale"
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="needs real data: set EMO_SSL_REAL_DATA to its folder")
 def test_a_part_of_the_recorded_study(tmp_path):
-    make.command(*make.RECORD, Path(REAL) / "ravdess-16k", "--recipe", "ravdess", "-o", tmp_path / "corpus")
-    found = small_part(make.get("Corpus").open(tmp_path / "corpus"), make.RESULTS, device="cpu")
+    make.command("corpus", "record", Path(REAL) / "ravdess-16k", "--recipe", "ravdess", "-o", tmp_path / "corpus")
+    found = small_part(Corpus.open(tmp_path / "corpus"), make.RESULTS, device="cpu")
     assert len(found) and (found["recorded"].isna() == found["recomputed"].isna()).all()
-    assert (found["recomputed"] - found["recorded"]).abs().max() <= max(COMPUTED, 0 if is_here() else ELSEWHERE)
+    assert (found["recomputed"] - found["recorded"]).abs().max() <= RECORDED

@@ -9,7 +9,7 @@ from training import STUDY
 
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.pretrain import load
-from emo_ssl.study.collect import PROVENANCE, RESULTS, Study
+from emo_ssl.study.collect import PROVENANCE, RESULTS, Study, best_constants, mean_best
 from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import read_json
@@ -96,3 +96,16 @@ def test_clips_without_a_category_take_part(acted, tmp_path):
     config = replace(STUDY, arms=("scratch", "constants"), seeds=1)
     folder = run_study(partly, runs, tmp_path / "study", config, "cpu").folder
     assert pd.read_csv(folder / RESULTS).query("metric == 'uar'").value.between(0, 1).all()
+
+
+def test_the_best_constants_of_a_fold_and_their_means_by_hand():
+    found = {"a": {"mae": np.array([1.5, 0]), "acc4": np.array([0, 1])}}
+    found["b"] = {"mae": np.array([1.5, 3]), "acc4": np.array([0.5, 0])}
+    best = best_constants(found)
+    assert (best["mae"].tolist(), best["acc4"].tolist()) == ([1.5, 0], [0.5, 1])
+    other = {"mae": np.array([0.5, 1]), "acc4": np.array([0.7, 0])}
+    assert mean_best([best, other], ("happy", "sad")) == {
+        "overall": {"mae": pytest.approx(0.75), "acc4": pytest.approx(0.55)},
+        "happy": {"mae": 1.0, "acc4": pytest.approx(0.6)},
+        "sad": {"mae": 0.5, "acc4": 0.5},
+    }

@@ -184,7 +184,7 @@ class Corpus:
 
     def constant_baselines(self, split: str) -> dict[str, dict[str, np.ndarray]]:
         """constant -> {"mae", "acc4"} -> (E,) on one split, the constants fitted on the training segments."""
-        return metrics.floors(self.targets[self.where("train")], self.targets[self.where(split)])
+        return metrics.constant_baselines(self.targets[self.where("train")], self.targets[self.where(split)])
 
     def __str__(self) -> str:
         hours = len(self.frames) / self.frame_rate / 3600

@@ -1,6 +1,6 @@
 """What is measured: error and four-class accuracy as in the paper, and measures that no constant can win."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -31,21 +31,17 @@ def four_class_accuracy(
     return (reading(predicted) == reading(true)).mean(0)
 
 
-def constants(train: np.ndarray) -> dict[str, np.ndarray]:
-    """The constant predictors that know the training labels (N, E) and nothing else: name -> (E,)."""
-    if not len(train):
+def constant_baselines(train: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """What constants that know the labels `train` (N, E) and nothing else reach on `scored` (M, E).
+
+    constant -> {"mae", "acc4"} -> (E,); nothing where either is empty.
+    """
+    if not len(train) or not len(scored):
         return {}
     values = (train.mean(0, dtype=np.float64), np.median(train, 0), np.zeros(train.shape[1]))
-    return dict(zip(CONSTANTS, values, strict=True))
-
-
-def floors(train: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """What constants fitted on `train` (N, E) reach on `scored` (M, E): constant -> {"mae", "acc4"} -> (E,)."""
-    if not len(scored):
-        return {}
     return {
         name: {"mae": mean_absolute_error(value[None], scored), "acc4": four_class_accuracy(value[None], scored)}
-        for name, value in constants(train).items()
+        for name, value in zip(CONSTANTS, values, strict=True)
     }
 
 
@@ -105,26 +101,6 @@ def ccc(predicted: np.ndarray, true: np.ndarray) -> float:
     covariance = ((predicted - predicted.mean()) * (true - true.mean())).mean()
     spread = predicted.var() + true.var() + (predicted.mean() - true.mean()) ** 2
     return float(2 * covariance / spread) if spread > 0 else float("nan")
-
-
-def best_floor(floors: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """What `floors` returned -> {"mae", "acc4"} -> (E,): the best constant, for each emotion and measure by itself."""
-    if not floors:
-        return {}
-    return {
-        "mae": np.min([of_constant["mae"] for of_constant in floors.values()], axis=0),
-        "acc4": np.max([of_constant["acc4"] for of_constant in floors.values()], axis=0),
-    }
-
-
-def mean_floors(best: Sequence[dict[str, np.ndarray]], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The best constants of each fold, as `best_floor` returned them -> {"overall" or emotion: {"mae", "acc4"}}."""
-    each = {
-        name: {metric: float(np.mean([b[metric][e] for b in best])) for metric in ("mae", "acc4")}
-        for e, name in enumerate(names)
-    }
-    overall = {metric: float(np.mean([b[metric].mean() for b in best])) for metric in ("mae", "acc4")}
-    return {"overall": overall, **each}
 
 
 def skill(metric: str, value: np.ndarray, floor: np.ndarray) -> np.ndarray:

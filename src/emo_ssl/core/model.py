@@ -249,16 +249,20 @@ def pool(states: Tensor, valid: Tensor) -> Tensor:
 
 
 class MaskedAutoencoder(nn.Module):
-    """Recovers masked tokens from their surroundings: tokens (B, L, S), masked (B, L) -> a guess (B, L, S) at each."""
+    """Recovers masked tokens from their surroundings: tokens (B, L, S), masked (B, L) -> a guess (B, L, S) at each.
+
+    With `place` (n,), positions in B * L, only those are guessed: (n, S).
+    """
 
     def __init__(self, config: EncoderConfig, members: int = 1):
         super().__init__()
         self.encoder, self.reconstruct = Encoder(config, members), Linear(config.width, config.token_size, members)
 
-    def forward(self, tokens: Tensor, valid: Tensor | None, masked: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, valid: Tensor | None, masked: Tensor, place: Tensor | None = None) -> Tensor:
         if tokens.dim() == 3:
-            return self(tokens[None], None if valid is None else valid[None], masked[None])[0]
-        return self.reconstruct(self.encoder(tokens, valid, masked))
+            return self(tokens[None], None if valid is None else valid[None], masked[None], place)[0]
+        states = self.encoder(tokens, valid, masked)
+        return self.reconstruct(states if place is None else states.flatten(1, 2)[:, place])
 
 
 class Head(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor
 from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.readout import OVERALL, Predictions, read_out, scores_of
-from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
+from emo_ssl.utils.io import UserError, atomic_path, read_json, write_json
 
 if TYPE_CHECKING:
     from emo_ssl.core.corpus import Corpus
@@ -133,7 +133,6 @@ class EmotionModel:
         tensors["normaliser.scale"] = torch.from_numpy(self.normaliser.scale[0].astype(np.float32))
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file(tensors, temporary)
-        write_bytes(folder / "README.md", card(self.description).encode())
         write_json(folder / DESCRIPTION, self.description)
 
     def __str__(self) -> str:
@@ -147,18 +146,6 @@ class EmotionModel:
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>"
-
-
-def card(description: dict) -> str:
-    rows = "\n".join(f"| {n} | {v:.4f} |" for n, v in description["test"].items() if v is not None)
-    return (
-        f"# An emotion model\n\nFine-tuned on {description['labels']:,} labelled segments of "
-        f"{description['corpus']['source']} (content hash `{description['corpus']['content_hash']}`), commit "
-        f"`{description['provenance']['commit'] or 'unknown'}`.\n\nOn that corpus's test recordings:\n\n"
-        f"| metric | value |\n|---|---|\n{rows}\n\nIt knows the voices, language and recording conditions of that "
-        "corpus and no others. Weights: `model.safetensors`; everything else: `model.json`; both load with "
-        "`emo_ssl.load_model`.\n"
-    )
 
 
 def load_model(folder: Path | str) -> EmotionModel:

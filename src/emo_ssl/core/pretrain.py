@@ -99,9 +99,7 @@ def reconstruction_loss(
     tokens, valid = to_tokens(raw, real, config.stack)
     if batch.channels is not None:
         tokens = tokens.masked_fill(batch.channels[:, None], 0.0)
-    states = network.encoder(tokens, valid, batch.masked)
-    # only masked tokens are scored, so only they are reconstructed
-    guess = network.reconstruct(states.flatten(0, 1)[batch.place][None])[0]
+    guess = network(tokens, valid, batch.masked, batch.place)
     target = raw.reshape(-1, config.token_size)[batch.place]
     known = torch.isfinite(target) & real.reshape(-1, config.stack)[batch.place].repeat_interleave(config.features, -1)
     errors = F.smooth_l1_loss(guess.float(), torch.where(known, target, 0.0), reduction="none")
@@ -326,24 +324,11 @@ def finish(
         "provenance": provenance(str(device)),
     }
     write_json(folder / RESULT, result)
-    write_bytes(folder / "README.md", card(result).encode())
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def named(corpus: Corpus) -> dict[str, str]:
     return {name: corpus.header[name] for name in ("content_hash", "source", "folds")}
-
-
-def card(result: dict) -> str:
-    sources = "\n".join(f"- {c['source']}, content hash `{c['content_hash']}`" for c in result["corpora"])
-    losses = "\n".join(f"| {name} | {value:.4f} |" for name, value in result["held_out"].items())
-    commit = result["provenance"]["commit"] or "unknown"
-    return (
-        f"# A pretrained encoder\n\n{result['encoder']['kind']}, {result['parameters']:,} parameters, "
-        f"seed {result['seed']}, commit `{commit}`.\n\nPretrained on\n\n{sources}\n\n"
-        "to recover masked frames. Smooth L1 on held-out recordings:\n\n| guess | loss |\n|---|---|\n"
-        f"{losses}\n\nThe whole configuration is in `run.json`; the weights load with `emo_ssl.core.pretrain.load`.\n"
-    )
 
 
 def load(folder: Path | str) -> tuple[dict, dict[str, Tensor]]:

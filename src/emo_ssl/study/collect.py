@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.metrics import best_floor, mean_floors
 from emo_ssl.core.normalise import INDEPENDENT, under
 from emo_ssl.core.pretrain import named
 from emo_ssl.core.readout import OVERALL, Predictions, scores_of
@@ -131,9 +130,27 @@ def unscored(like: np.ndarray, seeds: int, items: int) -> np.ndarray:
     return np.full((seeds, items, like.shape[-1]), -1 if like.dtype == np.int8 else np.nan, like.dtype)
 
 
+Scores = dict[str, np.ndarray]  # {"mae", "acc4"} -> (E,)
+
+
+def best_constants(baselines: dict[str, Scores]) -> Scores:
+    """Of the constants the best, for each emotion and measure by itself."""
+    rows = baselines.values()
+    return {
+        name: best([row[name] for row in rows], axis=0) for name, best in (("mae", np.min), ("acc4", np.max)) if rows
+    }
+
+
+def mean_best(best: Sequence[Scores], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The best constants of each fold -> {"overall" or emotion: {"mae", "acc4"}}, their means over the folds."""
+    mean = {metric: np.mean([of_fold[metric] for of_fold in best], axis=0) for metric in ("mae", "acc4")}
+    each = {name: {metric: float(values[e]) for metric, values in mean.items()} for e, name in enumerate(names)}
+    return {"overall": {metric: float(values.mean()) for metric, values in mean.items()}, **each}
+
+
 def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Sequence[Chunk]) -> dict:
     budgets = sorted({budget for chunk in grid for budget in chunk.budgets})
-    best = [best_floor(corpus.of_fold(k).constant_baselines("test")) for k in corpus.folds]
+    best = [best_constants(corpus.of_fold(k).constant_baselines("test")) for k in corpus.folds]
     losses = [
         {
             "protocol": run["config"]["protocol"],
@@ -156,7 +173,7 @@ def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Seq
         "corpus": named(corpus),
         "main": {"protocol": INDEPENDENT, "backbone": runs[0]["encoder"]["kind"], "readout": config.head},
         "pretraining": {"losses": losses},
-        "floors": mean_floors(best, corpus.target_names),
+        "floors": mean_best(best, corpus.target_names),
     }
 
 
