@@ -103,8 +103,6 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(members, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) == 1:
-            return F.layer_norm(x, x.shape[-1:], self.weight[0], self.bias[0])
         scaled = F.layer_norm(x, x.shape[-1:])
         return torch.addcmul(over_members(self.bias, x), scaled, over_members(self.weight, x))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from emo_ssl.core.model import RECURRENT
 
@@ -60,28 +61,26 @@ def adamw(
     )
 
 
-def gradients(network: nn.Module) -> Iterator[tuple[slice, Tensor]]:
-    """The members that a gradient belongs to, and the gradient with a member axis."""
+def gradients(network: nn.Module) -> Iterator[tuple[int, Tensor]]:
+    """The first member that a gradient belongs to, and the gradient with a member axis."""
     for name, parameter in network.named_parameters():
         recurrent = RECURRENT.search(name)
-        if parameter.grad is not None and recurrent:
-            yield slice(int(recurrent[1]), int(recurrent[1]) + 1), parameter.grad[None]
-        elif parameter.grad is not None:
-            yield slice(None), parameter.grad
+        if parameter.grad is not None:
+            yield (int(recurrent[1]), parameter.grad[None]) if recurrent else (0, parameter.grad)
 
 
 @torch.no_grad()
 def clip_members(network: nn.Module, members: int, limit: float) -> Tensor:
     """Scale each member's gradients so that their norm is at most `limit`; returns the norms (M,) before that."""
-    if members == 1:
-        return nn.utils.clip_grad_norm_(network.parameters(), limit)[None]
-    total = next(network.parameters()).new_zeros(members)
-    for own, gradient in gradients(network):
-        total[own] += torch.linalg.vector_norm(gradient.flatten(1), dim=1).square()
-    norms = total.sqrt()
+    parts = []
+    for first, gradient in gradients(network):
+        norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        parts.append(norm if len(norm) == members else F.pad(norm, (first, members - first - 1)))
+    norms = torch.linalg.vector_norm(torch.stack(parts), dim=0)
     scale = (limit / (norms + 1e-6)).clamp(max=1.0)
-    for own, gradient in gradients(network):
-        gradient.mul_(scale[own].view(-1, *[1] * (gradient.dim() - 1)))
+    for first, gradient in gradients(network):
+        own = scale[first : first + len(gradient)]
+        gradient.mul_(own.view(-1, *[1] * (gradient.dim() - 1)))
     return norms
 
 
