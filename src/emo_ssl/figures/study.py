@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -198,16 +199,12 @@ def emotion_forest(evidence: dict, metrics: Sequence[str]) -> Figure:
 def draw_confusion(axes: Axes, counts: np.ndarray, columns: Sequence, rows: Sequence[str]) -> None:
     """Counts (C, C), rows true, as percentages of their row written out; a row without any stays empty."""
     totals = counts.sum(1, keepdims=True)
-    shares = counts / np.where(totals > 0, totals, np.nan)
-    axes.imshow(shares, cmap=plt.get_cmap("Blues").with_extremes(bad="#f2f2f2"), vmin=0, vmax=1)
-    for true, given in np.argwhere(np.isfinite(shares)):
-        share = shares[true, given]
-        ink = style.PAPER if share > 0.55 else style.INK
-        axes.text(given, true, f"{100 * share:.0f}", ha="center", va="center", fontsize=9.5, color=ink)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
+    percent = 100 * counts / np.where(totals > 0, totals, np.nan)
+    axes.set_facecolor("#f2f2f2")
+    written = {"annot": True, "fmt": ".0f", "annot_kws": {"fontsize": 9.5}}
+    names = {"xticklabels": columns, "yticklabels": rows}
+    sns.heatmap(percent, ax=axes, cmap="Blues", vmin=0, vmax=100, cbar=False, square=True, **written, **names)
     axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
 
 
 @style.styled
