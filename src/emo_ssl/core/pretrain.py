@@ -22,7 +22,7 @@ from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, drawn, gat
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.leaks import trained_on
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, to_tokens
-from emo_ssl.core.normalise import ENROLMENT, INDEPENDENT, PROTOCOLS, Normaliser, typical_frame, under
+from emo_ssl.core.normalise import ENROLMENT, INDEPENDENT, PROTOCOLS, typical_frame, under
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
@@ -236,6 +236,7 @@ def device_named(name: str | None) -> torch.device:
 def run(
     corpora: Sequence[Corpus], folder: Path, config: PretrainConfig, seed: int, fold: int, device: torch.device
 ) -> None:
+    """Train, then write the weights, what was measured and what was pretrained on."""
     normalised = [under(config.protocol, corpus, config.enrolment) for corpus in corpora]
     pool = WindowPool.build(normalised, ("train", "none"), config.window, device)
     held_out = WindowPool.build(normalised, ("valid",), config.window, device)
@@ -246,7 +247,30 @@ def run(
     mean = np.mean([typical_frame(corpus, normaliser) for corpus, normaliser in normalised], 0)
     network = initialise(MaskedAutoencoder(config.encoder(len(corpora[0].feature_names))), [seed]).to(device)
     log, speed = train(network, pool, held_out, mean, config, seed, folder)
-    finish(folder, corpora, normalised[0][1], config, seed, fold, network, log, speed)
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    weights["normaliser.center"] = torch.from_numpy(normalised[0][1].center[0])
+    weights["normaliser.scale"] = torch.from_numpy(normalised[0][1].scale[0])
+    with atomic_path(folder / MODEL) as temporary:
+        save_file(weights, temporary)
+    losses = [line["held_out"] for line in log if "held_out" in line]
+    full = np.full(config.batch, -(-round(config.window * corpora[0].frame_rate) // config.stack))
+    result = {
+        "config": asdict(config),
+        "encoder": asdict(network.encoder.config),
+        "seed": seed,
+        "fold": fold,
+        "feature_names": list(corpora[0].feature_names),
+        "frame_rate": corpora[0].frame_rate,
+        "corpora": [named(corpus) for corpus in corpora],
+        **trained_on(corpora),
+        "mask_share": float(span_mask(np.random.default_rng([seed, 1, 0]), full, config.mask).mean()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "held_out": {"model": losses[-1], "before training": losses[0], **log[0]["baselines"]},
+        "tokens_a_second": speed,
+        "provenance": provenance(str(device)),
+    }
+    write_json(folder / RESULT, result)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def save_checkpoint(
@@ -286,45 +310,6 @@ def resume(folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Opti
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
         raise UserError(f"{folder / CHECKPOINT}: damaged ({problem}); delete it to begin anew.") from problem
     return number, [line for line in lines if line["step"] <= number]
-
-
-def finish(
-    folder: Path,
-    corpora: Sequence[Corpus],
-    normaliser: Normaliser,
-    config: PretrainConfig,
-    seed: int,
-    fold: int,
-    network: MaskedAutoencoder,
-    log: list[dict],
-    speed: float,
-) -> None:
-    """The weights, what was measured, what was pretrained on, and a card that says so."""
-    device = next(network.parameters()).device
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    weights["normaliser.center"] = torch.from_numpy(normaliser.center[0])
-    weights["normaliser.scale"] = torch.from_numpy(normaliser.scale[0])
-    with atomic_path(folder / MODEL) as temporary:
-        save_file(weights, temporary)
-    held_out = [line["held_out"] for line in log if "held_out" in line]
-    full = np.full(config.batch, -(-round(config.window * corpora[0].frame_rate) // config.stack))
-    result = {
-        "config": asdict(config),
-        "encoder": asdict(network.encoder.config),
-        "seed": seed,
-        "fold": fold,
-        "feature_names": list(corpora[0].feature_names),
-        "frame_rate": corpora[0].frame_rate,
-        "corpora": [named(corpus) for corpus in corpora],
-        **trained_on(corpora),
-        "mask_share": float(span_mask(np.random.default_rng([seed, 1, 0]), full, config.mask).mean()),
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "held_out": {"model": held_out[-1], "before training": held_out[0], **log[0]["baselines"]},
-        "tokens_a_second": speed,
-        "provenance": provenance(str(device)),
-    }
-    write_json(folder / RESULT, result)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def named(corpus: Corpus) -> dict[str, str]:
