@@ -247,7 +247,7 @@ engine.pretrain([Corpus.open(corpus)], folder, replace(PRETRAIN, kind=kind), see
         ("reconstruction_loss", 8, 3, "transformer"),
         ("atomic_path", 2, 3, "gru"),
         pytest.param("save_checkpoint", 3, 6, "transformer", marks=pytest.mark.slow),
-        pytest.param("finish", 1, 10, "transformer", marks=pytest.mark.slow),
+        pytest.param("trained_on", 1, 10, "transformer", marks=pytest.mark.slow),
         pytest.param("write_json", 1, 10, "transformer", marks=pytest.mark.slow),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_damaged_checkpoint_is_one_sentence(corpus, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine, "finish", stop)
+    monkeypatch.setattr(engine, "trained_on", stop)
     with pytest.raises(KeyboardInterrupt):
         pretrain([corpus], tmp_path / "run", PRETRAIN, device="cpu")
     whole = (tmp_path / "run" / CHECKPOINT).read_bytes()
