@@ -10,7 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.writer import SPLITS, CorpusWriter, SegmentTable
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.mosei import prepare
 
@@ -151,14 +152,16 @@ def write_segments(
             category=np.array([s.category for s in segments], np.int8),
         )
         targets = np.array([s.targets for s in segments], np.float32).reshape(len(segments), len(target_names))
-        return writer.seal(
-            table,
-            targets,
-            target_names,
-            report or {},
-            source="made up",
-            folds="made up",
-            category_names=category_names,
+        return Corpus.open(
+            writer.seal(
+                table,
+                targets,
+                target_names,
+                report or {},
+                source="made up",
+                folds="made up",
+                category_names=category_names,
+            )
         )
 
 

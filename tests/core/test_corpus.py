@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from builders import RATE, Segment, Video, contents, noise, write_segments
 
-from emo_ssl.core.corpus import FRAMES, HEADER, INDEX, REPORT, SPLITS, Corpus, CorpusWriter
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.writer import FRAMES, HEADER, INDEX, REPORT, SPLITS, CorpusWriter
 from emo_ssl.utils.io import UserError
 
 RECORDINGS = (

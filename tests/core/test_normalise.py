@@ -7,7 +7,6 @@ import pytest
 from builders import Segment, Video, noise, write_segments
 from training import write_acted, write_mosei_like
 
-from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.normalise import (
     ADAPTED,
     CLIP,
@@ -23,6 +22,7 @@ from emo_ssl.core.normalise import (
     typical_frame,
     under,
 )
+from emo_ssl.core.writer import SPLITS
 from emo_ssl.utils.io import UserError
 
 NAN = np.nan

@@ -221,7 +221,7 @@ def test_a_full_disk(tmp_path, source, good_hash, limit, name):
 HOLD_IN_THE_MIDDLE = """
 import sys
 from emo_ssl import cli
-from emo_ssl.core.corpus import CorpusWriter
+from emo_ssl.core.writer import CorpusWriter
 
 add_recording = CorpusWriter.add_recording
 

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from emo_ssl.core.corpus import SPLITS
+from emo_ssl.core.writer import SPLITS
 from emo_ssl.corpora.folds import HASH_SHARES, hash_split, read_folds, refuse_foreign_folds
 from emo_ssl.utils.io import UserError
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from builders import prepared
 
-from emo_ssl.core.corpus import CorpusWriter, SegmentTable
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.writer import CorpusWriter, SegmentTable
 from emo_ssl.corpora.covarep import FEATURE_NAMES, GROUPS, groups_of
 from emo_ssl.corpora.report import describe, faults, label_distribution, parts, summary
 
@@ -56,7 +57,8 @@ def test_describe_says_who_is_in_each_cross_validation_fold(tmp_path):
         )
         report = {"segments": {"in": 5, "kept": 5, "dropped": {}}, "frames": {"in": 200, "kept": 200}}
         report |= {"mended": {}, "videos": {"kept": 5}, "missing_values": {}, "files": {}}
-        opened = writer.seal(table, np.zeros((5, 1), np.float32), ["happy"], report, "made up", "by speaker")
+        writer.seal(table, np.zeros((5, 1), np.float32), ["happy"], report, "made up", "by speaker")
+    opened = Corpus.open(tmp_path)
     assert parts(opened)[0] == {"part": "fold 0", "recordings": 2, "speakers": ["x"], "segments": 2}
     lines = describe(opened).splitlines()
     assert "folds: by speaker, 2 of them" in lines

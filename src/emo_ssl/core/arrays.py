@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.corpus import SPLITS, Corpus, CorpusWriter, SegmentTable
+from emo_ssl.core.writer import SPLITS, CorpusWriter, SegmentTable
 from emo_ssl.utils.io import OutputFolder, UserError, hash_of
 
 NO_EMOTION = ("recording", "speaker", "start", "end", "category", "split")
@@ -23,7 +23,7 @@ def write(
     feature_names: Sequence[str] | None,
     half: bool,
     source: str,
-) -> Corpus:
+) -> None:
     """See Corpus.write."""
     arrays = {str(name): as_frames(str(name), values) for name, values in frames.items()}
     widths = {values.shape[1] for values in arrays.values()}
@@ -44,7 +44,6 @@ def write(
         if not out.complete:
             fill(out.path, arrays, table, frame_rate, folds, names, half, source)
             out.finish()
-    return Corpus.open(folder)
 
 
 def as_frames(name: str, values: object) -> np.ndarray:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.writer import SPLITS
 
 
 def parts(corpus: Corpus) -> list[dict]:

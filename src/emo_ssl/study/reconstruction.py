@@ -12,11 +12,12 @@ import torch
 
 from emo_ssl.core import baselines, pretrain
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, gather, windows
-from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.leaks import refuse_other_features
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
 from emo_ssl.core.pretrain import PretrainConfig
+from emo_ssl.core.writer import SPLITS
 
 MODEL, INTERPOLATION = "model", baselines.BASELINES[-1]
 CPU = torch.device("cpu")
