@@ -22,7 +22,7 @@ from emo_ssl.corpora import front_ends
 from emo_ssl.corpora.acoustics import frames as acoustics
 from emo_ssl.corpora.audio import BadRecording, read, voiced_part
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.corpora.front_ends import frames_of
+from emo_ssl.corpora.front_ends import stretches
 from emo_ssl.corpora.recordings import record
 from emo_ssl.utils.io import UserError
 
@@ -61,6 +61,7 @@ def changed(model: Path, folder: Path, **values: object) -> Path:
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
+        (0, []),
         (1, [(0, 1)]),
         (30, [(0, 30)]),
         (31, [(0, 30), (1, 31)]),
@@ -68,8 +69,13 @@ def changed(model: Path, folder: Path, **values: object) -> Path:
         (49, [(0, 30), (10, 40), (19, 49)]),
     ],
 )
-def test_windows_of_three_steps(frames, expected):
-    assert predict.windows(frames, 30, 10) == expected
+@pytest.mark.parametrize("stretch", [1, 7, 30, 33, 1000])
+def test_windows_of_three_steps_in_stretches_of_any_length(frames, expected, stretch):
+    every = np.arange(frames, dtype=float)[:, None]
+    found = predict.windows((every[i : i + stretch] for i in range(0, frames, stretch)), 30, 10)
+    flat = [window for ready in found for window in ready]
+    assert [(first, first + len(run)) for first, run in flat] == expected
+    assert all((run == every[first : first + len(run)]).all() for first, run in flat)
 
 
 # --- one recording
@@ -117,13 +123,14 @@ def test_times_are_those_of_the_file_where_silence_is_left_out(model, tmp_path):
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_long_recordings_give_what_they_would_give_in_one_piece(model, tmp_path, monkeypatch, rate):
     path = write(tmp_path / "a.wav", hum(9.3, rate), rate, subtype="FLOAT")
-    maker = front_ends.front_end("acoustics")
-    at_once = frames_of(maker, path, keep_silence=True)
+    at_once = list(stretches(path, front_ends.front_end("acoustics"), keep_silence=True))
     expected = predict.predict(model, [path]).table
     monkeypatch.setattr(front_ends, "STRETCH", 3)
-    found = frames_of(maker, path, keep_silence=False)
-    assert found[1:] == at_once[1:] == (0, 9.3, 9.3)
-    np.testing.assert_allclose(found[0], at_once[0], atol=2e-2, equal_nan=True)
+    found = list(stretches(path, front_ends.front_end("acoustics")))
+    assert len(at_once) == 1 and [round(end, 3) for _, _, end in found] == [2, 5, 8, 9.3]
+    assert [start for _, start, _ in found] == [0, 2, 5, 8]
+    together = np.concatenate([frames for frames, _, _ in found])
+    np.testing.assert_allclose(together, at_once[0][0], atol=2e-2, equal_nan=True)
     again = predict.predict(model, [path]).table
     assert again["part"].tolist() == expected["part"].tolist()
     assert np.allclose(again[PRESENCES][1:], expected[PRESENCES][1:], atol=1e-3)
@@ -146,7 +153,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path, monkeypatch):
     monkeypatch.setattr(front_ends, "STRETCH", 3)
     sizes = []
     noting = stub(lambda signal, rate: sizes.append(len(signal)) or level_and_crossings(signal, rate))
-    assert len(frames_of(noting, path, keep_silence=True)[0]) == 3000
+    assert sum(len(frames) for frames, _, _ in stretches(path, noting)) == 3000
     assert max(sizes) <= (3 + 2) * RATE
 
 
@@ -169,7 +176,7 @@ def test_long_recordings_that_cannot_be_used(tmp_path, monkeypatch, sound, rate,
     path = write(tmp_path / "a.wav", sound, rate, subtype="FLOAT")
     path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
     with pytest.raises(BadRecording, match=reason):
-        frames_of(maker, path, keep_silence=True)
+        list(stretches(path, maker))
 
 
 # --- refusals

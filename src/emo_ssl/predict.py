@@ -8,7 +8,7 @@ predicted as a clip of the corpus is, in one go; beyond LONGEST seconds, which n
 parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import fill
@@ -19,7 +19,7 @@ import pandas as pd
 from emo_ssl.core.predictor import EmotionModel, load_model
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import BadRecording
-from emo_ssl.corpora.front_ends import FrontEnd
+from emo_ssl.corpora.front_ends import FrontEnd, Stretch
 from emo_ssl.utils.io import UserError
 from emo_ssl.utils.progress import Progress
 
@@ -89,20 +89,33 @@ def columns(description: dict) -> list[str]:
 def predict_one(model: EmotionModel, maker: FrontEnd, path: str) -> list[list]:
     """The rows of one recording: the whole first, then its windows in the order of time."""
     rate = maker.frame_rate
-    frames, began, ended, _ = front_ends.frames_of(maker, path, bool(model.description["keep_silence"]))
-    frames[~np.isfinite(frames)] = np.nan
-    parts = np.array_split(frames, -(-len(frames) // round(LONGEST * rate)))
-    whole = np.average(outputs(model, parts), axis=0, weights=[len(part) for part in parts])
-    spans = windows(len(frames), round(WINDOW * rate), round(STEP * rate))
-    of_windows = outputs(model, [frames[first:last] for first, last in spans])
-    times = [(began + first / rate, began + last / rate) for first, last in spans]
+    edges, weights, of_parts, times, of_windows = [], [], [], [], []
+
+    def predicted_parts(found: Iterable[Stretch]) -> Iterator[np.ndarray]:
+        for frames, start, end in found:
+            frames[~np.isfinite(frames)] = np.nan
+            edges.append((start, end))
+            if len(frames):
+                runs = np.array_split(frames, -(-len(frames) // round(LONGEST * rate)))
+                of_parts.append(outputs(model, runs))
+                weights.extend(map(len, runs))
+            yield frames
+
+    found = front_ends.stretches(path, maker, bool(model.description["keep_silence"]))
+    for ready in windows(predicted_parts(found), round(WINDOW * rate), round(STEP * rate)):
+        times += [(edges[0][0] + first / rate, edges[0][0] + (first + len(frames)) / rate) for first, frames in ready]
+        of_windows.append(outputs(model, [frames for _, frames in ready]))
+    if not times:
+        raise BadRecording("too short for a single frame")
+    began, ended = edges[0][0], edges[-1][1]
     times[-1] = (times[-1][0], ended)  # frames end a little earlier than the sound that the last one looked at
-    names = [OVERALL] + [OF_WINDOW] * len(times)
+    whole = np.average(np.concatenate(of_parts), axis=0, weights=weights)
+    parts = [OVERALL] + [OF_WINDOW] * len(times)
     rows = []
-    for name, time, values in zip(names, [(began, ended), *times], [whole, *of_windows], strict=True):
+    for part, time, values in zip(parts, [(began, ended), *times], [whole, *np.concatenate(of_windows)], strict=True):
         emotions, scores = np.split(values, [2 * len(model.description["target_names"])])
         category = [model.description["category_names"][scores.argmax()]] if len(scores) else []
-        rows.append([path, name, *time, *emotions.tolist(), *category])
+        rows.append([path, part, *time, *emotions.tolist(), *category])
     return rows
 
 
@@ -113,12 +126,21 @@ def outputs(model: EmotionModel, runs: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([found.intensity[0], found.presence[0], *scores], axis=1)
 
 
-def windows(count: int, size: int, step: int) -> list[tuple[int, int]]:
-    """(first, last) of windows over `count` frames: one every `step`, and one more that ends with the last frame."""
-    starts = list(range(0, count - size + 1, step)) or [0]
-    if starts[-1] + size < count:
-        starts.append(count - size)
-    return [(first, min(first + size, count)) for first in starts]
+def windows(found: Iterable[np.ndarray], size: int, step: int) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Stretches of frames (T, D) one after the other -> windows (first frame, frames), a list for each stretch.
+
+    A window begins every `step` frames, and one more ends with the last frame where none of them does.
+    """
+    kept, begun, following, covered = None, 0, 0, 0
+    for frames in found:
+        kept = frames if kept is None else np.concatenate((kept, frames))
+        starts = range(following, begun + len(kept) - size + 1, step)
+        if starts:
+            yield [(first, kept[first - begun :][:size]) for first in starts]
+            following, covered = starts[-1] + step, starts[-1] + size
+        begun, kept = begun + max(0, len(kept) - size), kept[-size:]
+    if kept is not None and begun + len(kept) > covered:
+        yield [(begun, kept)]
 
 
 def warning(description: dict) -> str:

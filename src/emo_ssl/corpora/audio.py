@@ -19,6 +19,7 @@ WHOLE = 0.99  # the decoders of lossy formats may miss the last few samples
 UNKNOWN_LENGTH = 0x7FFF_0000  # what is recorded into a pipe promises about this many bytes or more
 BESIDE_THE_VOICE = 35.0  # dB below the loudest moment: quieter edges of a recording are room, not voice
 MOMENT, MARGIN = 0.025, 0.15  # seconds: what loudness is measured over, and what is left standing before and after
+BLOCK = 1 << 20  # samples read at once, so that an hour is never in memory with all of its channels
 MINUTE = 60  # seconds
 INSTALL = 'install it with: pip install "emo-ssl[audio]"'
 
@@ -49,7 +50,10 @@ def read(recording: Path | str | bytes) -> tuple[np.ndarray, int]:
 
 
 def pieces(recording: Path | str | bytes, seconds: int) -> Iterator[tuple[np.ndarray, int]]:
-    """The same, so many seconds at a time. The last piece is shorter, which may mean empty."""
+    """The same, so many seconds at a time. The last piece is shorter, which may mean empty.
+
+    What is wrong with the whole of a recording can only be known after its last piece.
+    """
     soundfile = soundfile_module()
     try:
         refuse_what_is_no_audio(recording)
@@ -58,25 +62,33 @@ def pieces(recording: Path | str | bytes, seconds: int) -> Iterator[tuple[np.nda
             if not RATES[0] <= rate <= RATES[1]:
                 raise BadRecording("a sampling rate outside 4 kHz to 768 kHz", f"{rate} Hz")
             while not ended:
-                with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused below
-                    samples = sound.read(seconds * rate, "float32", always_2d=True).mean(1, dtype=np.float32)
+                samples = mono(sound, seconds * rate)
                 if not np.isfinite(samples).all():
                     raise BadRecording("samples that are not finite numbers")
                 count, peak = count + len(samples), max(peak, float(np.abs(samples).max(initial=0)))
                 ended = len(samples) < seconds * rate
-                if ended:  # what is wrong with the whole is known before its last piece is used
-                    refuse_what_is_cut_off(count, sound.frames, sound.extra_info)
-                    if count < SHORTEST * rate:
-                        raise BadRecording(f"shorter than {SHORTEST} s", f"{count / rate:.3f} s")
-                    if peak <= QUIETEST:
-                        raise BadRecording("silent: no sample above -90 dB of full scale")
                 yield samples, rate
+            refuse_what_is_cut_off(count, sound.frames, sound.extra_info)
     except TypeError as problem:  # a format without a header, such as .raw: soundfile asks what it holds
         raise BadRecording("a format without a header", str(problem)) from problem
     except soundfile.SoundFileError as problem:
         raise BadRecording("corrupt or not audio", str(problem).rpartition(": ")[2].strip(" .")) from problem
     except OSError as problem:
         raise BadRecording("the file cannot be read", problem.strerror or str(problem)) from problem
+    if count < SHORTEST * rate:
+        raise BadRecording(f"shorter than {SHORTEST} s", f"{count / rate:.3f} s")
+    if peak <= QUIETEST:
+        raise BadRecording("silent: no sample above -90 dB of full scale")
+
+
+def mono(sound, most: int) -> np.ndarray:
+    """The next samples of an open file, up to `most` of them, with the channels averaged."""
+    blocks = [np.empty(0, np.float32)]
+    while most and len(block := sound.read(min(most, BLOCK // sound.channels), "float32", always_2d=True)):
+        with np.errstate(invalid="ignore", over="ignore"):  # the caller refuses what is not finite
+            blocks.append(block.mean(1, dtype=np.float32))
+        most -= len(block)
+    return np.concatenate(blocks)
 
 
 def refuse_what_is_no_audio(recording: Path | str | bytes) -> None:

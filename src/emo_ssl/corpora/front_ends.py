@@ -1,12 +1,12 @@
 """How recordings become frames: by our own acoustics, or by openSMILE's low-level descriptors.
 
-A recording of up to ten minutes is read whole, and the silence at its edges may be left out. A longer one is read in
-pieces, so that its sound is never in memory as a whole. Each piece is given to the front end with a second of sound to
-either side whose frames are thrown away: the frames are those of the whole, if the front end needs no more context.
+A clip of a corpus is read whole, without the silence at its edges. A longer recording is read in pieces, so that a day
+of sound needs no more memory than ten minutes. Each piece is given to the front end with a second of sound to either
+side whose frames are thrown away. The frames are then those of the whole, if the front end needs no more context.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -24,6 +24,7 @@ OPENSMILE_LICENCE = "openSMILE, for private, research and educational use only: 
 OPENSMILE_RATE = 16_000  # one rate for all recordings, or the same voice would have other spectra at another rate
 FRAME_RATE = 100.0
 STRETCH, CONTEXT = 600, 1  # seconds, whole ones: every piece then begins on a frame at any sampling rate
+Stretch = tuple[np.ndarray, float, float]  # frames (T, D), and from which second of the recording to which
 
 
 @dataclass(frozen=True)
@@ -55,24 +56,13 @@ def front_end(name: str) -> FrontEnd:
 def frames_of(
     maker: FrontEnd, recording: Path | str | bytes, keep_silence: bool
 ) -> tuple[np.ndarray, float, float, float]:
-    """Frames (T, D) of a recording; from which second to which they were made; how many seconds it has."""
-    signal, skipped, frames, count = np.empty(0, np.float32), 0, [], 0
-    for piece, rate in audio.pieces(recording, STRETCH):
-        ended = len(piece) < STRETCH * rate
-        signal, count = np.concatenate((signal, piece)), count + len(piece)
-        if ended and count == len(piece):
-            part = slice(0, count) if keep_silence else audio.voiced_part(signal, rate)
-            frames.append(made_by(maker, signal[part], rate))
-        else:
-            part = slice(0, count)
-            seconds = len(signal) / rate - CONTEXT
-            made = made_by(maker, signal, rate)
-            frames.append(made[skipped : None if ended else round(seconds * maker.frame_rate)])
-            signal, skipped = signal[-2 * CONTEXT * rate :], round(CONTEXT * maker.frame_rate)
-    found = np.concatenate(frames)
-    if not np.isfinite(found).any():
+    """Frames (T, D) of a clip; from which second to which they were made; how many seconds it has."""
+    signal, rate = audio.read(recording)
+    part = slice(0, len(signal)) if keep_silence else audio.voiced_part(signal, rate)
+    frames = made_by(maker, signal[part], rate)
+    if not np.isfinite(frames).any():
         raise BadRecording(f"the front end {maker.name} finds nothing in it")
-    return found, part.start / rate, part.stop / rate, count / rate
+    return frames, part.start / rate, part.stop / rate, len(signal) / rate
 
 
 def made_by(maker: FrontEnd, signal: np.ndarray, rate: int) -> np.ndarray:
@@ -86,6 +76,31 @@ def made_by(maker: FrontEnd, signal: np.ndarray, rate: int) -> np.ndarray:
     except Exception as problem:
         failed = f"the front end {maker.name} failed"
         raise BadRecording(failed, f"{type(problem).__name__}: {problem}") from problem
+
+
+def stretches(path: Path | str, maker: FrontEnd, keep_silence: bool = False) -> Iterator[Stretch]:
+    """Frames of a recording of any length, one stretch after the other without a gap."""
+    if seconds_of(path) <= STRETCH:
+        yield frames_of(maker, path, keep_silence)[:3]
+        return
+    signal, skipped, began = np.empty(0, np.float32), 0, 0.0
+    for piece, rate in audio.pieces(path, STRETCH):
+        ended = len(piece) < STRETCH * rate
+        signal = np.concatenate((signal, piece))
+        frames = made_by(maker, signal, rate)
+        seconds = len(signal) / rate - skipped / maker.frame_rate - (0 if ended else CONTEXT)
+        until = len(frames) if ended else skipped + round(seconds * maker.frame_rate)
+        yield frames[skipped:until], began, began + seconds
+        signal, skipped, began = signal[-2 * CONTEXT * rate :], round(CONTEXT * maker.frame_rate), began + seconds
+
+
+def seconds_of(path: Path | str) -> float:
+    """As the file's own header has it; 0 where that cannot be read, for which `audio.read` finds the words."""
+    soundfile = audio.soundfile_module()
+    try:
+        return soundfile.info(path).duration
+    except (soundfile.SoundFileError, OSError, TypeError, ZeroDivisionError):
+        return 0.0
 
 
 # openSMILE
