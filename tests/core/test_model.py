@@ -474,3 +474,18 @@ def test_two_processes_share_a_batch(tmp_path):
     for process in processes:
         _, problem = process.communicate(timeout=120)
         assert process.returncode == 0, problem
+
+
+@pytest.mark.parametrize("stack", [1, 2])
+def test_a_classifier_takes_frames_and_tokens(stack):
+    net = Classifier(EncoderConfig(5, stack=stack, width=16, layers=1, heads=2), HeadConfig((0.5,), emotions=2))
+    initialise(net.encoder, [0]), initialise(net.head, [0])
+    frames = draw(3, 8, 5)
+    tokens, valid = to_tokens(frames, torch.ones(3, 8, dtype=torch.bool), stack)
+    scores, logits = net(tokens, valid)
+    assert scores.shape == (3, 2) and logits.shape == (3, 0)
+    for given in ((tokens,), (frames,), (frames, torch.ones(3, 8, dtype=torch.bool))):
+        assert torch.equal(net(*given)[0], scores)
+    shorter = net(frames, torch.arange(8) < torch.tensor([[8], [8], [4]]))[0]
+    assert torch.equal(shorter[:2], scores[:2]) or close(shorter[:2], scores[:2])
+    assert close(shorter[2:], net(frames[2:, :4])[0]) and not close(shorter[2:], scores[2:])

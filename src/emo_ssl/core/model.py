@@ -219,12 +219,17 @@ class Encoder(nn.Module):
         self.layers = ENCODERS[config.kind](config, members)
         self.norm = LayerNorm(config.width, members)
 
+    def as_tokens(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Frames (..., T, D) become tokens (..., L, S), as they are with a stack of 1; tokens stay."""
+        if x.shape[-1] != self.config.features:
+            return x, valid
+        return to_tokens(x, torch.isfinite(x).any(-1) if valid is None else valid, self.config.stack)
+
     def forward(self, x: Tensor, valid: Tensor | None = None, masked: Tensor | None = None) -> Tensor:
         if x.dim() == 3:
             valid, masked = (None if part is None else part[None] for part in (valid, masked))
             return self(x[None], valid, masked)[0]
-        if x.shape[-1] == self.config.features:  # with a stack of 1 tokens too, which stay as they are
-            x, valid = to_tokens(x, torch.isfinite(x).any(-1) if valid is None else valid, self.config.stack)
+        x, valid = self.as_tokens(x, valid)
         x = self.token(x)
         if masked is not None:
             x = self.mask(x, masked)
@@ -315,9 +320,12 @@ class Classifier(nn.Module):
         self.register_buffer("center", torch.zeros(members, 2 * config.width))
         self.register_buffer("spread", torch.ones(members, 2 * config.width))
 
-    def pooled(self, tokens: Tensor, valid: Tensor) -> Tensor:
-        """(B, L, S), (B, L) -> (B, 2W)."""
-        states = pool(self.encoder(tokens, valid), valid)
+    def pooled(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Tokens (B, L, S) or frames (B, T, D), and which of them are valid -> (B, 2W)."""
+        x, valid = self.encoder.as_tokens(x, valid)
+        if valid is None:
+            valid = torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
+        states = pool(self.encoder(x, valid), valid)
         if states.dim() == 2:
             return (states - self.center[0]) / self.spread[0]
         return (states - self.center[:, None]) / self.spread[:, None]
@@ -329,8 +337,8 @@ class Classifier(nn.Module):
         self.center += self.spread * pooled.mean(1)
         self.spread *= torch.where(spread > 1e-6, spread, torch.ones_like(spread))
 
-    def forward(self, tokens: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        return self.head(self.pooled(tokens, valid))
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.head(self.pooled(x, valid))
 
 
 # --- members --------------------------------------------------------------------------------------------------------
