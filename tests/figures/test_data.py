@@ -53,7 +53,7 @@ def test_constant_baselines_show_every_value():
 
 
 def test_leakage_shows_repetitions_and_their_mean_beside_chance():
-    rows = [(split, "copy", "AUROC", v) for split in ("segment", "video") for v in (0.6, 0.8)]
+    rows = [(split, "copy", "AUROC", v) for split in ("segment", "recording") for v in (0.6, 0.8)]
     axes = figures.leakage(pd.DataFrame(rows, columns=["split", "answer", "metric", "value"])).axes[0]
     dots, mean, *_, chance = axes.lines
     assert dots.get_xdata().tolist() == [0.6, 0.8] and mean.get_xdata() == pytest.approx([0.7])

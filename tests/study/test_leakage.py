@@ -44,7 +44,7 @@ def test_random_split_is_a_partition_of_the_wanted_size(unit):
     recording = np.repeat(np.arange(20), np.arange(20) % 4 + 1)
     train, test = leaks.random_split(recording, unit, 0.25, np.random.default_rng(3))
     assert sorted([*train, *test]) == list(range(len(recording)))
-    if unit == "video":
+    if unit == "recording":
         assert not set(recording[train]) & set(recording[test]) and len(set(recording[test])) == 5
     else:
         assert len(test) == round(0.25 * len(recording)) and set(recording[train]) & set(recording[test])
@@ -54,7 +54,7 @@ def test_random_split_is_a_partition_of_the_wanted_size(unit):
 
 def test_random_split_never_has_an_empty_test_and_refuses_other_units():
     assert len(leaks.random_split(np.array([0, 0, 1]), "segment", 0.01, np.random.default_rng(0))[1]) == 1
-    with pytest.raises(ValueError, match="by segment or by video, not by speaker"):
+    with pytest.raises(ValueError, match="by segment or by recording, not by speaker"):
         leaks.random_split(np.array([0, 1]), "speaker", 0.5, np.random.default_rng(0))
 
 
@@ -112,7 +112,7 @@ def test_a_planted_leak_is_found_by_segment_and_gone_by_video():
         return leaks.score(targets[leaks.nearest_in_sound(sound, train, test, 3)].mean(1), targets[test])["AUROC"]
 
     assert auroc("segment") > 0.95
-    assert auroc("video") < 0.65
+    assert auroc("recording") < 0.65
 
 
 def test_measure_is_tidy_and_repeats(corpus):
@@ -120,6 +120,6 @@ def test_measure_is_tidy_and_repeats(corpus):
     exposure, scores = leaks.measure(corpus, sound, repetitions=3, seed=5, share=0.4)
     assert list(exposure.columns) == ["split", *leaks.EXPOSURE] and len(exposure) == 6
     assert len(scores) == 2 * 3 * 3 * 3
-    assert (exposure[exposure["split"] == "video"][leaks.EXPOSURE[0]] == 0).all()
+    assert (exposure[exposure["split"] == "recording"][leaks.EXPOSURE[0]] == 0).all()
     again = leaks.measure(corpus, sound, repetitions=3, seed=5, share=0.4)[1]
     np.testing.assert_array_equal(scores["value"], again["value"])

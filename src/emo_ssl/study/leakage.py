@@ -7,8 +7,8 @@ from emo_ssl.core import metrics
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.normalise import Normaliser
 
-UNITS = ("segment", "video")
-EXPOSURE = ("test frames met in training", "most alike is of the same video")
+UNITS = ("segment", "recording")
+EXPOSURE = ("test frames met in training", "most alike is of the same recording")
 
 
 def covered(corpus: Corpus, chosen: np.ndarray | None = None) -> np.ndarray:

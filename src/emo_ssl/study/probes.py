@@ -163,5 +163,5 @@ def knowledge(
         found = [same_recording(table, corpus, test) for table in versions]
         scores = [lambda items, hit=hit: mean_of_known(hit[items]) for hit, _ in found]
         chance = mean_of_known(found[0][1])
-        rows.append(("the same video", SHARE, name, *interval(scores, recording, draws, seed), chance))
+        rows.append(("the same recording", SHARE, name, *interval(scores, recording, draws, seed), chance))
     return pd.DataFrame(rows, columns=["question", "measure", "representation", "value", "low", "high", "chance"])
