@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
-from emo_ssl.study.checks import TrainedWith, check_fairness
+from emo_ssl.study.checks import TrainedWith, below_their_probe, check_fairness
 from emo_ssl.study.grid import Chunk
 from emo_ssl.utils.io import UserError
 
@@ -55,3 +56,23 @@ def test_what_is_unequal_is_named(arm, changes, complaint):
 def test_folds_may_differ_where_arms_may_not():
     other = {chunk: replace(t, normaliser="m", subsets={"4/0": "z"}) for chunk, t in trained(1).items()}
     assert check_fairness(trained(0) | other)["verdict"] == "fair"
+
+
+def test_a_fine_tuned_arm_below_its_own_probe_is_named_with_its_budgets():
+    def rows(protocol: str, **of_arms: list[float]) -> list[tuple]:
+        return [
+            (protocol, arm.replace("_", "-"), budget, "overall", "uar", value + wobble)
+            for arm, values in of_arms.items()
+            for budget, value in zip((28, 56), values, strict=True)
+            for wobble in (-0.3, 0.3)  # two seeds, of which the mean counts
+        ]
+
+    found = rows("speaker-independent", pretrained=[0.4, 0.6], frozen_pretrained=[0.5, 0.5])
+    found += rows("speaker-independent", scratch=[0.4, 0.5], frozen_random=[0.3, 0.5])  # an equal one is not below
+    found += rows("speaker-adapted", scratch=[0.4, 0.5], frozen_pretrained=[0.9, 0.9])  # its own probe was not run
+    found += [("speaker-independent", "scratch", 28, "happy", "uar", 0.0)]
+    columns = ["protocol", "arm", "budget", "emotion", "metric", "value"]
+    assert below_their_probe(pd.DataFrame(found, columns=columns), "uar") == [
+        {"protocol": "speaker-independent", "arm": "pretrained", "probe": "frozen-pretrained", "budgets": [28]}
+    ]
+    assert below_their_probe(pd.DataFrame(columns=columns), "uar") == []

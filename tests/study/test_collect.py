@@ -57,6 +57,8 @@ def test_it_prints_the_headline_of_each_arm(out_of_fold):
     assert "6 arms, budgets 4, 8, 12, 2 seeds, 3 folds; mean uar on test segments" in lines[0]
     assert lines[1].split() == ["budget", "4", "12"]
     assert [line.split()[-3:] for line in lines if "constants" in line] == [["constants", "0.333", "0.333"]]
+    below = read_json(out_of_fold.folder / PROVENANCE)["below_their_probe"]
+    assert [line.startswith("below their own frozen probe") for line in lines].count(True) == bool(below)
     assert out_of_fold._repr_html_() == f"<pre>{out_of_fold}</pre>"
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from builders import Segment, Video, noise, write_segments
 from sklearn.decomposition import PCA
 
@@ -47,13 +46,3 @@ def test_principal_components_by_scikit_learn():
     few = vectors.components(rng.normal(size=(4, 100)), rng.normal(size=(90, 100)))
     assert few.shape == (4, vectors.COMPONENTS)
     assert np.isfinite(vectors.components(np.ones((2, 3)), np.ones((1, 3)))).all()  # one window, no spread
-
-
-def test_standardised_in_the_spread_of_the_training_segments():
-    table = torch.from_numpy(noise(30, 4))
-    table[:, 3] = 2.0
-    train = np.arange(0, 30, 2)
-    found = vectors.standardised(table, train)
-    assert torch.allclose(found[train].mean(0), torch.zeros(4), atol=1e-6)
-    assert torch.allclose(found[train].std(0, correction=0), torch.tensor([1.0, 1, 1, 0]), atol=1e-5)
-    assert not torch.allclose(found.mean(0)[:3], torch.zeros(3), atol=1e-3)

@@ -333,12 +333,18 @@ class Classifier(nn.Module):
     @torch.no_grad()
     def standardise(self, pooled: Tensor) -> None:
         """From now on in units of these pooled states (M, n, 2W); one that never varies keeps its own."""
-        spread = pooled.std(1, correction=0)
-        self.center += self.spread * pooled.mean(1)
-        self.spread *= torch.where(spread > 1e-6, spread, torch.ones_like(spread))
+        mean, spread = units_of(pooled)
+        self.center += self.spread * mean
+        self.spread *= spread
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.head(self.pooled(x, valid))
+
+
+def units_of(states: Tensor) -> tuple[Tensor, Tensor]:
+    """(…, n, I) -> mean and standard deviation (…, I) over n, 1 where nothing varies."""
+    spread = states.std(-2, correction=0)
+    return states.mean(-2), torch.where(spread > 1e-6, spread, torch.ones_like(spread))
 
 
 # --- members --------------------------------------------------------------------------------------------------------

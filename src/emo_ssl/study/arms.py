@@ -12,7 +12,16 @@ from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, Probe, random_crops, standardise, train
 from emo_ssl.core.metrics import to_class
-from emo_ssl.core.model import Classifier, EncoderConfig, State, initialise, load_members, member_state, shuffled
+from emo_ssl.core.model import (
+    Classifier,
+    EncoderConfig,
+    State,
+    initialise,
+    load_members,
+    member_state,
+    shuffled,
+    units_of,
+)
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.predictor import embed, predict
 from emo_ssl.core.readout import Predictions, concatenate, headline
@@ -185,10 +194,10 @@ class ArmTrainer:
             if start in vectors.FIXED:
                 table = torch.from_numpy(vectors.FIXED[start](corpus, self.fold.normaliser)).to(self.fold.data.device)
             else:
-                table = embed(self.classifier([seed]), self.fold.data, np.arange(len(corpus)), self.settings.precision)[
-                    0
-                ]
-            self.tables[source] = vectors.standardised(table, corpus.where("train"))
+                everything = np.arange(len(corpus))
+                table = embed(self.classifier([seed]), self.fold.data, everything, self.settings.precision)[0]
+            center, spread = units_of(table[torch.from_numpy(corpus.where("train")).to(table.device)])
+            self.tables[source] = (table - center) / spread
         return source, self.tables[source]
 
     def validation_check(self, pooled: Pooled) -> Callable[[Classifier | Probe], Tensor] | None:

@@ -5,9 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
+from emo_ssl.core.readout import OVERALL
 from emo_ssl.study.grid import ARMS, Chunk
 from emo_ssl.utils.io import UserError
+
+PROBE_OF = {"pretrained": "frozen-pretrained", "scratch": "frozen-random"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,19 @@ def check_fairness(trained: Mapping[Chunk, TrainedWith]) -> dict[str, object]:
         "parameters": sorted({t.parameters for t in of_kind("finetune").values()}),
         "leaks": "none found: no recording and no speaker for validation or test was pretrained on",
     }
+
+
+def below_their_probe(table: pd.DataFrame, headline: str) -> list[dict]:
+    """Where a fine-tuned arm's mean headline is below its own frozen probe's: there its fine-tuning is at fault."""
+    rows = table[(table["emotion"] == OVERALL) & (table["metric"] == headline)]
+    found = []
+    for protocol, under_it in rows.groupby("protocol"):
+        means = under_it.pivot_table("value", "budget", "arm")
+        for arm, probe in PROBE_OF.items():
+            if arm in means and probe in means:
+                budgets = means.index[means[arm] < means[probe]].tolist()
+                found += [{"protocol": protocol, "arm": arm, "probe": probe, "budgets": budgets}] if budgets else []
+    return found
 
 
 def refuse_difference(

@@ -13,11 +13,11 @@ from emo_ssl.core.normalise import INDEPENDENT, under
 from emo_ssl.core.pretrain import named
 from emo_ssl.core.readout import OVERALL, Predictions, scores_of
 from emo_ssl.study.arms import Outcome
-from emo_ssl.study.checks import check_fairness
+from emo_ssl.study.checks import below_their_probe, check_fairness
 from emo_ssl.study.chunks import find, read_chunk
 from emo_ssl.study.grid import Chunk, StudyConfig
 from emo_ssl.study.predictions import Items, Key, StudyPredictions, write_predictions
-from emo_ssl.utils.io import OutputFolder, write_bytes, write_json
+from emo_ssl.utils.io import OutputFolder, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
 
 RESULTS, PROVENANCE = "results.csv", "provenance.json"
@@ -41,9 +41,14 @@ class Study:
         budgets, metric = [meta["budgets"][0], meta["full_budget"]], meta["headline"]
         chosen = rows[(rows["emotion"] == OVERALL) & (rows["metric"] == metric) & rows["budget"].isin(budgets)]
         table = chosen.pivot_table("value", ["protocol", "arm"], "budget").to_string(float_format="%.3f")
+        below = [
+            f"{row['arm']} at {', '.join(map(str, row['budgets']))} labels ({row['protocol']})"
+            for row in read_json(self.folder / PROVENANCE)["below_their_probe"]
+        ]
         return (
             f"{self.folder}: {rows['arm'].nunique()} arms, budgets {', '.join(map(str, meta['budgets']))}, "
             f"{len(meta['seeds'])} seeds, {rows['fold'].nunique()} folds; mean {metric} on test segments:\n{table}"
+            + (f"\nbelow their own frozen probe, so fine-tuning is at fault: {'; '.join(below)}" if below else "")
         )
 
     def _repr_html_(self) -> str:
@@ -69,7 +74,8 @@ def collect(
     items = items_of(corpus, {fold: chosen for (fold, protocol), chosen in scored.items() if protocol == INDEPENDENT})
     kind = runs[0]["encoder"]["kind"]
     cells = assemble(outcomes, scored, items, config, kind)
-    write_predictions(out.path, meta_of(corpus, runs, config, grid), items, cells)
+    meta = meta_of(corpus, runs, config, grid)
+    write_predictions(out.path, meta, items, cells)
     table = results(outcomes, scored, corpus, config, kind)
     text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_bytes(out.path / RESULTS, text.encode())
@@ -85,6 +91,7 @@ def collect(
             for run in runs
         ],
         "fairness": verdict,
+        "below_their_probe": below_their_probe(table, meta["headline"]),
         "tuned_rates": {chunk.name: outcome.trained_with.rate for chunk, outcome in outcomes.items()},
         "seconds_of_the_last_start": round(seconds, 1),
         **provenance(str(device)),
@@ -158,8 +165,6 @@ def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Seq
             "pretrain_seed": run["seed"],
             "masked": run["held_out"]["model"],
             "interpolation": run["held_out"]["linear interpolation"],
-            "previous": run["held_out"]["previous frame"],
-            "mean": run["held_out"]["mean frame"],
         }
         for run in runs
     ]

@@ -25,8 +25,6 @@ def random_split(
     recording: np.ndarray, unit: str, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """The recordings of segments (N,) -> train and test indices; about `share` of the units are for the test."""
-    if unit not in UNITS:
-        raise ValueError(f"a split is drawn by {' or by '.join(UNITS)}, not by {unit}")
     unit_of = np.arange(len(recording)) if unit == "segment" else recording
     units = rng.permutation(np.unique(unit_of))
     test = np.isin(unit_of, units[: max(1, round(share * len(units)))])

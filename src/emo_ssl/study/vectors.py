@@ -1,8 +1,6 @@
 """Segments as fixed vectors, for probes: utterance statistics, their principal components, length."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from emo_ssl.core.batches import windows
 from emo_ssl.core.corpus import Corpus
@@ -60,10 +58,3 @@ def length_bumps(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
 
 
 FIXED = {"statistics": segment_statistics, "pca": principal_components, "length": length_bumps}
-
-
-def standardised(table: Tensor, train: np.ndarray) -> Tensor:
-    """(N, I) in units of the training segments' spread, which needs no label."""
-    pool = table[torch.from_numpy(train).to(table.device)]
-    spread = pool.std(0, correction=0)
-    return (table - pool.mean(0)) / torch.where(spread > 1e-6, spread, torch.ones_like(spread))
