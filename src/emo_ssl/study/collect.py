@@ -43,7 +43,7 @@ class Study:
         table = chosen.pivot_table("value", ["protocol", "arm"], "budget").to_string(float_format="%.3f")
         below = [
             f"{row['arm']} at {', '.join(map(str, row['budgets']))} labels ({row['protocol']})"
-            for row in read_json(self.folder / PROVENANCE)["below_their_probe"]
+            for row in read_json(self.folder / PROVENANCE).get("below_their_probe", [])
         ]
         return (
             f"{self.folder}: {rows['arm'].nunique()} arms, budgets {', '.join(map(str, meta['budgets']))}, "
