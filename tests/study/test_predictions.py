@@ -69,9 +69,10 @@ def test_a_bare_array_and_a_torn_archive_are_refused(tmp_path, written):
     [
         ("meta", None, "meta"),
         ("meta", np.frombuffer(b"{]", np.uint8), "damaged"),
+        ("meta", np.frombuffer(b'{"seeds": [0]}', np.uint8), "lacks target_names"),
         ("items.fold", None, "items.fold"),
         ("items.unit", np.array([{}] * 12, object), "damaged"),  # a pickle, which is never loaded
-        ("cell.strange.intensity", np.zeros(1), "damaged"),
+        ("cell.strange.intensity", np.zeros(1), "protocol/backbone/arm/readout/budget"),
     ],
 )
 def test_damage_is_named(written, name, value, complaint):

@@ -22,6 +22,7 @@ from emo_ssl.core.readout import Predictions
 from emo_ssl.utils.io import UserError, atomic_path
 
 PREDICTIONS = "predictions.npz"
+REQUIRED = ("target_names", "category_names", "headline", "budgets", "full_budget", "seeds", "corpus", "main")
 AGAIN = "run `emo-ssl study` again"
 
 
@@ -63,6 +64,8 @@ class Key:
     @classmethod
     def parse(cls, text: str) -> "Key":
         *words, budget = text.split("/")
+        if len(words) != 4 or not budget.isdecimal():
+            raise ValueError(f"{text} is not protocol/backbone/arm/readout/budget")
         return cls(*words, int(budget))
 
 
@@ -95,6 +98,9 @@ class StudyPredictions:
         if not path.is_file():
             raise UserError(f"{path}: no such file; run `emo-ssl study` to its end first, or check the folder's name.")
         with opened(path) as (meta, stored):
+            lacking = [name for name in REQUIRED if name not in meta]
+            if lacking:
+                raise ValueError(f"meta lacks {', '.join(lacking)}")
             cells = [name.removeprefix("cell.") for name in stored.files if name.startswith("cell.")]
             keys = tuple(sorted({Key.parse(name.rsplit(".", 1)[0]) for name in cells}))
             return cls(path, meta, Items(**{f.name: stored[f"items.{f.name}"] for f in fields(Items)}), keys)
