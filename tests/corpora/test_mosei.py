@@ -23,7 +23,7 @@ from emo_ssl.core.writer import SPLITS
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split
 from emo_ssl.corpora.labels import base_of, in_order
-from emo_ssl.corpora.mosei import EDGE, cut, prepare
+from emo_ssl.corpora.mosei import cut, prepare
 from emo_ssl.corpora.report import describe
 from emo_ssl.utils.io import UserError
 
@@ -94,12 +94,6 @@ def test_cut_at_the_edges(start, end, expected):
     assert list(range(first[0], first[0] + length[0])) == expected
 
 
-def test_a_frame_that_lies_at_the_very_edge_is_left_out():
-    """Both inequalities are strict: 1 - EDGE and 2 + EDGE themselves are outside."""
-    intervals = np.array([[0, 1 - EDGE], [1 - EDGE, 2 + EDGE], [2 + EDGE, 3]])
-    assert [part.tolist() for part in cut(intervals, np.array([1.0]), np.array([2.0]))] == [[1], [1]]
-
-
 # --- a whole corpus, without defects
 
 
@@ -129,13 +123,6 @@ def test_a_clean_corpus(tmp_path):
         raw = noise(recordings[recording], seed=sum(recording.encode()))
         np.testing.assert_array_equal(opened.segment(i), raw[naive_cut(times(len(raw)), start, end)])
     assert np.shares_memory(opened.segment(1), opened.segment(2)), "overlapping segments share their frames"
-
-
-def test_rows_keep_the_order_of_the_file_and_not_of_time(tmp_path):
-    opened = prepared(tmp_path, {"a": 300}, {"a": [(2, 3), (2, 2), (0, 1), (1, 2)]})
-    assert opened.segments.row.tolist() == [0, 2, 3]
-    assert opened.segments.start.tolist() == [2, 0, 1]
-    assert opened.report["examples"]["interval of no length"] == ["a row 1"]
 
 
 def test_the_folds_are_the_hash_split_where_none_are_given(tmp_path):
@@ -226,16 +213,6 @@ def test_frames_whose_interval_is_not_a_number_are_dropped(tmp_path, bad):
     assert report["frames"]["dropped: interval is not a number"] == 8
     assert report["videos"]["in the acoustic file with no frame, dropped"] == 1
     np.testing.assert_array_equal(opened.recording(0), np.delete(raw, (7, 9, 20), 0))
-
-
-@pytest.mark.parametrize("dtype", ["<f8", "<i2"])
-def test_numbers_of_another_format_are_read_as_float32(tmp_path, dtype):
-    values = (noise(100) * 50).astype(dtype)
-    opened = prepared(tmp_path, {"a": values, "b": 10}, {"a": [SECOND]})
-    report = check_sums(opened, rows=1, frames=110)
-    assert report["videos"]["stored in another number format, read as float32"] == 1
-    assert opened.frames.dtype == np.float32
-    np.testing.assert_array_equal(opened.recording(0), values.astype(np.float32))
 
 
 def test_a_typo_in_the_root_is_noted_and_harmless(tmp_path):
@@ -424,16 +401,6 @@ def test_the_same_files_give_the_same_bytes_whoever_wrote_them(tmp_path):
     entries = {"a": (noise(100, seed=sum(b"a")), times(100))}
     plain = write_plain_csd(tmp_path / "p.csd", entries, {"dimension names": '["F0", "peakSlope"]'}, compression="gzip")
     assert prepare(plain, paths["labels"], None, tmp_path / "theirs").content_hash == once.content_hash
-
-
-def test_other_files_into_a_finished_folder_are_refused(tmp_path):
-    paths = write_corpus(tmp_path, {"a": 100}, {"a": [SECOND]})
-    prepare(**paths, output=tmp_path / "out")
-    before = contents(tmp_path / "out")
-    write_corpus(tmp_path, {"a": 101}, {"a": [SECOND]})
-    with pytest.raises(UserError, match=r"another configuration \(acoustic is"):
-        prepare(**paths, output=tmp_path / "out")
-    assert contents(tmp_path / "out") == before
 
 
 # --- the real geometry

@@ -170,10 +170,9 @@ class CsdWriter:
         root: str,
         names: Sequence[str] | None,
         description: str = "",
-        compression: str | None = None,
         metadata: dict | None = None,
     ):
-        self.path, self.root, self.compression = Path(path), root, compression
+        self.path, self.root = Path(path), root
         self._metadata = {
             "root name": root,
             "computational sequence description": description,
@@ -202,8 +201,8 @@ class CsdWriter:
     def add(self, key: str, features: np.ndarray, intervals: np.ndarray) -> None:
         """features (T, D) and intervals (T, 2), stored as they are given."""
         group = self._data.create_group(key)
-        group.create_dataset("features", data=features, compression=self.compression)
-        group.create_dataset("intervals", data=intervals, compression=self.compression)
+        group.create_dataset("features", data=features)
+        group.create_dataset("intervals", data=intervals)
         if self._stream.failure:
             raise self._stream.failure
 

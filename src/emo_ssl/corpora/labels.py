@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.corpora.csd import EMOTIONS, Csd
@@ -126,9 +127,7 @@ def clean(labels: LabelRows, path: Path) -> None:
 
 def duplicates(labels: LabelRows) -> np.ndarray:
     """True where a kept earlier row of the same video has the same interval to the millisecond, (N,)."""
-    again, seen = np.zeros(len(labels), bool), set()
-    for i in np.flatnonzero(labels.kept).tolist():
-        key = labels.video[i], round(labels.start[i] * 1000), round(labels.end[i] * 1000)
-        again[i] = key in seen
-        seen.add(key)
+    again, kept = np.zeros(len(labels), bool), labels.kept
+    milliseconds = {"start": np.rint(labels.start[kept] * 1000), "end": np.rint(labels.end[kept] * 1000)}
+    again[kept] = pd.DataFrame({"video": labels.video[kept], **milliseconds}).duplicated()
     return again

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.writer import SPLITS, CorpusWriter, SegmentTable
@@ -118,7 +119,7 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
     """Stream the acoustic file into `folder` once, then seal the folder with the table of segments."""
     rows, sound, tally = sources.rows, sources.sound, Tally()
     first, length, video_end = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.full(len(rows), np.nan)
-    rows_of, offset_of = rows_of_videos(rows), {}
+    rows_of, offset_of = pd.Series(rows.row).groupby(rows.video).indices, {}
     rate = frame_rate(sound, sources.groups)
     with CorpusWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
         for video, keys in sorted(sources.groups.items()):
@@ -165,13 +166,6 @@ def frame_rate(sound: Csd, groups: dict[str, list[str]]) -> float:
             if (steps > 0).any():
                 return float(round(1 / np.median(steps[steps > 0]), 6))
     raise UserError(f"{sound.path}: no video has two frames, so there is no frame rate; is it the acoustic file?")
-
-
-def rows_of_videos(rows: LabelRows) -> dict[str, np.ndarray]:
-    """video -> the positions of its rows in the label table."""
-    order = np.argsort(rows.video, kind="stable")
-    names, starts = np.unique(rows.video[order], return_index=True)
-    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
