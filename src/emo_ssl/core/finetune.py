@@ -38,7 +38,7 @@ from emo_ssl.core.pretrain import load as load_run
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.provenance import provenance
 
-STANDARDISED_BY = 512  # segments of the training pool, at most
+STANDARDISED_BY = 256  # segments of the training pool, at most: spreads are then known to 5 %
 CHECKS = 10  # on validation, where a member keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))
 WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
