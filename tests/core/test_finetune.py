@@ -228,7 +228,9 @@ def test_layers_near_the_input_move_less(data):
 # --- what is learned
 
 
-@pytest.mark.parametrize(("kind", "head"), [("gru", "ordinal"), ("transformer", "l1")])
+@pytest.mark.parametrize(
+    ("kind", "head"), [pytest.param("gru", "ordinal", marks=pytest.mark.slow), ("transformer", "l1")]
+)
 def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
     """Noise and labels at random: nothing but the segments themselves gives their labels away."""
     labels = np.random.default_rng(0).integers(0, 4, (8, 2))

@@ -240,15 +240,16 @@ engine.pretrain([Corpus.open(corpus)], folder, replace(PRETRAIN, kind=kind), see
 
 # Two batches are measured before the first step and after the fourth, which is where the eighth loss falls; the second
 # atomic file is a checkpoint's tensors, written after its log
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize(
     ("name", "call", "resumes_at", "kind"),
     [
         ("reconstruction_loss", 8, 3, "transformer"),
         ("atomic_path", 2, 3, "gru"),
-        pytest.param("save_checkpoint", 3, 6, "transformer", marks=pytest.mark.slow),
-        pytest.param("trained_on", 1, 10, "transformer", marks=pytest.mark.slow),
-        pytest.param("write_json", 1, 10, "transformer", marks=pytest.mark.slow),
+        ("save_checkpoint", 3, 6, "transformer"),
+        ("trained_on", 1, 10, "transformer"),
+        ("write_json", 1, 10, "transformer"),
     ],
 )
 def test_a_killed_run_ends_in_the_same_bytes(corpus, finished, tmp_path, monkeypatch, name, call, resumes_at, kind):
@@ -369,6 +370,7 @@ print(states.shape, bool(states.isfinite().all()), sorted(m for m in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_weights_load_with_the_library_alone(finished):
     command = [sys.executable, "-W", "error", "-c", LOADS, str(finished)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -33,6 +33,7 @@ def planted(folder, better, worse, **extra) -> dict:
     return evaluate(simulated.study(folder, strengths, each=20, same=same, **extra), QUICK)
 
 
+@pytest.mark.slow
 def test_planted_gains_hold_and_planted_losses_are_reversed(tmp_path):
     trio = np.array([1.0, 1, 1, 0.3, 0.3, 0.3])
     better = planted(tmp_path, trio, -1.0)

@@ -123,6 +123,7 @@ def test_equal_starts_end_equal(corpus, tmp_path):
         assert not np.array_equal(presence("scratch", size)[0], presence("scratch", size)[1])
 
 
+@pytest.mark.slow
 def test_every_arm_runs_with_either_encoder_and_head(corpus, tmp_path):
     pretrain([corpus], tmp_path / "run", replace(PRETRAIN, kind="gru"), device="cpu")
     config = replace(STUDY, arms=tuple(ARMS), budgets=(4,), seeds=1, rates=(1e-3, 1e-2), tuning_seeds=1, head="l1")
@@ -173,6 +174,7 @@ def ran(monkeypatch) -> list[str]:
     return arms
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_study_ends_in_the_same_table(corpus, run, finished, tmp_path, ran):
     words = [sys.executable, "-c", KILLED, corpus.folder, run, tmp_path / "study", Path(__file__).parents[1]]
@@ -302,6 +304,7 @@ def test_corpora_that_cannot_be_studied(run, tmp_path, splits, complaint):
 # --- the command line
 
 
+@pytest.mark.slow
 def test_the_commands(corpus, run, finished, tmp_path, capsys):
     write_json(tmp_path / "study.json", asdict(STUDY))
     words = ["study", str(corpus.folder), "--pretrained", str(run), "--config", str(tmp_path / "study.json")]
