@@ -36,7 +36,7 @@ def by_torch(one: Classifier, m: int) -> list[float]:
         {
             "params": [parameter],
             "peak": 1e-2 * SHARES.get(name, 1.0),
-            "weight_decay": 0.3 if name.split(".")[-1].startswith("weight") and "norm" not in name else 0.0,
+            "weight_decay": 0.3 if name.split(".")[-1].startswith("weight") else 0.0,
         }
         for name, parameter in one.named_parameters()
     ]
@@ -79,7 +79,7 @@ def test_only_matrices_decay():
         parameter.grad = torch.zeros_like(parameter)
     step(optimiser, 1.0)
     for name, value in before.named_parameters():
-        decayed = name.endswith("weight") and "norm" not in name and "mask" not in name
+        decayed = name.endswith("weight") and "mask" not in name
         assert close(net.get_parameter(name), (0.95 if decayed else 1.0) * value), name
     assert decays("layers.0.weight_hh_l0_reverse") and not decays("layers.0.bias_ih_l0") and not decays("head.cuts")
 

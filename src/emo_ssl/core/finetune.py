@@ -5,7 +5,7 @@ member influences another, so lockstep is only a faster way to train them one by
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -38,7 +38,7 @@ from emo_ssl.core.pretrain import load as load_run
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.provenance import provenance
 
-STANDARDISED_BY = 256  # segments of the training pool, at most: spreads are then known to 5 %
+STANDARDISED_BY = 256  # crops of the training pool, at most: spreads are then known to 5 %
 CHECKS = 10  # on validation, where a member keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))
 WHOLE = tuple(float(k) for k in range(int(CEILING) + 1))
@@ -211,7 +211,9 @@ def train(
 def standardise(network: Classifier, data: LabelledSegments, pool: np.ndarray, config: FinetuneConfig) -> None:
     """Let the head read pooled states in units of the training pool (P,), as the encoder begins. No label is used."""
     places = np.linspace(0, len(pool) - 1, min(len(pool), STANDARDISED_BY)).round().astype(np.int64)
-    network.standardise(embed(network, data, pool[places], config.precision))
+    crop = data.length.clamp(max=config.tokens * network.encoder.config.stack)
+    middle = replace(data, first=data.first + (data.length - crop) // 2, length=crop)
+    network.standardise(embed(network, middle, pool[places], config.precision))
 
 
 # --- one model ------------------------------------------------------------------------------------------------------

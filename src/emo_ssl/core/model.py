@@ -96,15 +96,9 @@ class MaskToken(nn.Module):
         return torch.where(masked[..., None], over_members(self.weight, x).to(x.dtype), x)
 
 
-class LayerNorm(nn.Module):
-    def __init__(self, width: int, members: int = 1):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(members, width))
-        self.bias = nn.Parameter(torch.zeros(members, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        scaled = F.layer_norm(x, x.shape[-1:])
-        return torch.addcmul(over_members(self.bias, x), scaled, over_members(self.weight, x))
+def layer_norm(width: int) -> nn.LayerNorm:
+    """Without weights of its own: the linear layer or the units of the training pool that follow can do the same."""
+    return nn.LayerNorm(width, elementwise_affine=False)
 
 
 # --- encoders -------------------------------------------------------------------------------------------------------
@@ -130,7 +124,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv, self.out = Linear(width, 3 * width, members), Linear(width, width, members)
-        self.norm = LayerNorm(width, members)
+        self.norm = layer_norm(width)
 
     def forward(self, x: Tensor, valid: Tensor | None, positions: tuple[Tensor, Tensor]) -> Tensor:
         m, b, length, width = x.shape
@@ -146,7 +140,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, inner: int, members: int):
         super().__init__()
         self.up, self.down = Linear(width, inner, members), Linear(inner, width, members)
-        self.norm = LayerNorm(width, members)
+        self.norm = layer_norm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.gelu(self.up(self.norm(x))))
@@ -217,7 +211,7 @@ class Encoder(nn.Module):
         self.token = Linear(config.token_size, config.width, members)
         self.mask = MaskToken(config.width, members)
         self.layers = ENCODERS[config.kind](config, members)
-        self.norm = LayerNorm(config.width, members)
+        self.norm = layer_norm(config.width)
 
     def as_tokens(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames (..., T, D) become tokens (..., L, S), as they are with a stack of 1; tokens stay."""
@@ -274,7 +268,7 @@ class Head(nn.Module):
     def __init__(self, config: HeadConfig, inputs: int, members: int = 1):
         super().__init__()
         self.config = config
-        self.norm = LayerNorm(inputs, members)
+        self.norm = layer_norm(inputs)
         self.linear = Linear(inputs, config.emotions + config.categories, members)
         if config.kind == "ordinal":
             self.cuts = nn.Parameter(torch.zeros(members, config.emotions, len(config.thresholds)))
@@ -359,7 +353,7 @@ def initialise(module: nn.Module, seeds: Sequence[int]) -> nn.Module:
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in module.named_parameters():
             recurrent = RECURRENT.search(name)
-            if "weight" not in name or "norm" in name or (recurrent and int(recurrent[1]) != m):
+            if "weight" not in name or (recurrent and int(recurrent[1]) != m):
                 continue
             one = parameter if recurrent else parameter[m]
             scale = 0.02 if "mask" in name else one.shape[-1 if recurrent else 0] ** -0.5
@@ -410,6 +404,4 @@ def depth_of(name: str, layers: int) -> int:
     if name.startswith("head"):
         return 0
     inside = re.search(r"layers\.(\d+)\.(?!weight_|bias_)|_l(\d+)", name)
-    if inside:
-        return layers - int(inside[1] or inside[2])
-    return layers + 1 if ".token" in name or ".mask" in name else 1
+    return layers - int(inside[1] or inside[2]) if inside else layers + 1

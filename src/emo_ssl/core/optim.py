@@ -34,8 +34,8 @@ def schedule(step: int, steps: int, config: AdamConfig) -> float:
 
 
 def decays(name: str) -> bool:
-    """Matrices are decayed; biases, norms, cut points and the mask token are not."""
-    return "weight" in name.rsplit(".", 1)[-1] and "norm" not in name and "mask" not in name
+    """Matrices are decayed; biases, cut points and the mask token are not."""
+    return "weight" in name.rsplit(".", 1)[-1] and "mask" not in name
 
 
 def adamw(
