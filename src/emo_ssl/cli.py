@@ -17,7 +17,7 @@ from emo_ssl.utils.io import UserError
 def run_doctor(arguments: argparse.Namespace) -> int:
     from emo_ssl import doctor
 
-    return doctor.report(doctor.checks())
+    return doctor.report(doctor.findings())
 
 
 def run_version(arguments: argparse.Namespace) -> None:

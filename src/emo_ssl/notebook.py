@@ -16,7 +16,6 @@ from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import GENERATOR, SUMMARY, SynthConfig, write_corpus
 from emo_ssl.evidence import report
-from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.collect import PROVENANCE
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.predictions import PREDICTIONS
@@ -27,15 +26,18 @@ RAW, PREPARED = "files", "prepared"
 KEY_LETTERS = 10
 
 
-def root(start: Path | None = None) -> Path:
-    """The repository around `start` (by default the working folder), else that folder itself."""
-    start = (start or Path.cwd()).resolve()
-    return next((folder for folder in (start, *start.parents) if is_root(folder)), start)
+def root() -> Path:
+    """The repository around the working folder, else that folder itself."""
+    for folder in (here := Path.cwd(), *here.parents):
+        project = folder / "pyproject.toml"
+        if project.is_file() and '\nname = "emo-ssl"\n' in project.read_text(encoding="utf-8", errors="replace"):
+            return folder
+    return here
 
 
-def is_root(folder: Path) -> bool:
-    project = folder / "pyproject.toml"
-    return project.is_file() and '\nname = "emo-ssl"\n' in project.read_text(encoding="utf-8", errors="replace")
+def given(path: str) -> Path:
+    """A path as a parameter of a notebook has it."""
+    return root() / Path(path).expanduser()
 
 
 def place(kind: str, name: str, setting: dict) -> Path:
@@ -58,7 +60,7 @@ def preparing_code() -> str:
 def corpus(path: str = "", videos: int = 100, seed: int = 0, scenario: str = "mixed") -> Corpus:
     """The prepared folder `path`; without one a made-up corpus, written and prepared the first time it is asked for."""
     if path:
-        return Corpus.open(root() / Path(path).expanduser())
+        return Corpus.open(given(path))
     config = SynthConfig(videos=videos, seed=seed, scenario=scenario)
     name = f"synthetic-{scenario}-{videos}-videos-seed-{seed}"
     folder = place("corpora", name, {"generator": GENERATOR, "config": asdict(config), "code": preparing_code()})
@@ -78,7 +80,7 @@ def run(
     What counts is the corpus, its split and the settings, not the version of the code: delete build/runs to begin anew.
     """
     if path:
-        folder = root() / Path(path).expanduser()
+        folder = given(path)
         pretraining_runs.load(folder)  # says in one sentence what is wrong with it
         return folder
     config = config or PretrainConfig()
@@ -94,7 +96,7 @@ def study(
 ) -> Path:
     """The folder of a label-budget study that starts from these runs: `path`, or computed as `run` is."""
     if path:
-        folder = root() / Path(path).expanduser()
+        folder = given(path)
         if not (folder / PROVENANCE).is_file():
             raise UserError(
                 f"{folder}: no finished study; run `emo-ssl study … -o {folder}` to its end, or open the notebook in a "
@@ -107,20 +109,17 @@ def study(
     return run_study(prepared, runs, place("studies", f"study-{config.profile}", setting), config).folder
 
 
-def evidence(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
+def evidence(folder: Path | str) -> dict:
     """The evidence of a finished study; of a recorded one, which is kept without its predictions, what it holds."""
-    folder, config = Path(folder), config or EvidenceConfig()
-    recorded, predictions = folder / report.EVIDENCE, folder / PREDICTIONS
-    if not predictions.is_file():
-        if not recorded.is_file():
-            raise UserError(f"{folder}: neither {PREDICTIONS} nor {report.EVIDENCE}; run `emo-ssl study` to its end.")
-        return read_json(recorded)
-    code = code_of("evidence", "core/metrics.py")
-    setting = {**asdict(config), "predictions": fingerprint(predictions), "code": code}
-    kept = place("evidence", folder.name, setting) / report.EVIDENCE
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_json(kept, report.evaluate(folder, config))
+    kept, predictions = Path(folder) / report.EVIDENCE, Path(folder) / PREDICTIONS
+    if predictions.is_file():
+        setting = {"predictions": fingerprint(predictions), "code": code_of("evidence", "core/metrics.py")}
+        kept = place("evidence", kept.parent.name, setting) / report.EVIDENCE
+        if not kept.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json(kept, report.evaluate(folder))
+    elif not kept.is_file():
+        raise UserError(f"{folder}: neither {PREDICTIONS} nor {report.EVIDENCE}; run `emo-ssl study` to its end.")
     return read_json(kept)
 
 
@@ -131,12 +130,14 @@ def pretraining(steps: int = 0) -> PretrainConfig:
 
 def comparison(profile: str, budgets: Sequence[int] = (), seeds: int = 0, steps: int = 0) -> StudyConfig:
     """The settings of a study; 0 and () leave the library's defaults. `steps` holds for whatever learns from labels."""
-    config = StudyConfig(profile=profile)
-    if steps:
-        short = {name: replace(getattr(config, name), steps=steps) for name in ("finetune", "probe")}
-        config = replace(config, **short)
-    given = {"budgets": tuple(budgets), "seeds": seeds}
-    return replace(config, **{name: value for name, value in given.items() if value})
+    usual = StudyConfig(profile=profile)
+    return replace(
+        usual,
+        budgets=tuple(budgets) or usual.budgets,
+        seeds=seeds or usual.seeds,
+        finetune=replace(usual.finetune, steps=steps or usual.finetune.steps),
+        probe=replace(usual.probe, steps=steps or usual.probe.steps),
+    )
 
 
 def raw_files(prepared: Corpus) -> Path | None:
@@ -156,7 +157,7 @@ def notice(header: Mapping[str, str]) -> str:
 
     header: what a corpus states about itself (source, folds, content_hash), `corpus.header` or `evidence["corpus"]`
     """
-    source = header.get("source", "a corpus that does not say where it comes from")
+    source = header["source"]
     if source.startswith("synthetic"):
         kind, title = "warning", "Made-up voices"
         text = f"These pages were run on a corpus that is {source}. No person spoke or labelled it. "
@@ -164,7 +165,5 @@ def notice(header: Mapping[str, str]) -> str:
     else:
         kind, title = "note", "The corpus of this run"
         text = f"{source}; folds: {header.get('folds', 'unknown')}."
-    known = header.get("content_hash", "")[:12]
-    mark = f' data-corpus="{html.escape(known)}"' if known else ""  # which the stamp at the foot of the page repeats
     body = f'<p class="admonition-title">{title}</p><p>{html.escape(text)}</p>'
-    return f'<div class="admonition {kind}"{mark}>{body}</div>'
+    return f'<div class="admonition {kind}">{body}</div>'
