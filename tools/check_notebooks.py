@@ -7,13 +7,13 @@ numbers may be typed: "three raters".
 import re
 from pathlib import Path
 
-from emo_ssl.utils import io as files
 from tools import notebooks
 
 TOC, PROSE = "book/_toc.yml", "book"
 LINES = 30  # of a code cell
 STATES_CONSTANTS = {"book/synthetic.md"}  # its numbers are compared with the code by tests/corpora/test_synthetic.py
 
+PAGE = re.compile(r"\b(?:root|file): *(\S+)")
 TYPED = re.compile(r"(?:\d[\d.,]*|[.,]\d+)\s?(?:%|per\s?cent\b)|(?<![\w.])(?:\d[\d,]*)?\.\d+(?!\d|\.\d)")
 NO_PROSE = [
     re.compile(r"\A---\n.*?\n---\n|<!--.*?-->", re.DOTALL),  # front matter, comments
@@ -38,23 +38,13 @@ def typed_numbers(markdown: str) -> list[str]:
 
 def pages_of(root: Path) -> list[str]:
     """Each page that the table of contents names, without suffix."""
-
-    def below(entry) -> list[str]:
-        if isinstance(entry, list):
-            return [page for item in entry for page in below(item)]
-        if not isinstance(entry, dict):
-            return []
-        own = [str(entry[name]) for name in ("root", "file") if name in entry]
-        return own + [page for value in entry.values() for page in below(value)]
-
-    return below(files.read_yaml(root / TOC))
+    return PAGE.findall((root / TOC).read_text(encoding="utf-8"))
 
 
 def problems(root: Path) -> list[str]:
     """One sentence each: the page, what is wrong and what to do."""
-    prose = [path for path in sorted((root / PROSE).rglob("*.md")) if "/_" not in path.relative_to(root).as_posix()]
     pages, found = pages_of(root), []
-    for path in [*prose, *sorted((root / notebooks.FOLDER).glob("*.ipynb"))]:
+    for path in [*sorted((root / PROSE).glob("*.md")), *sorted((root / notebooks.FOLDER).glob("*.ipynb"))]:
         name = path.relative_to(root).as_posix()
         if name.rpartition(".")[0] not in pages:
             found.append(f"{TOC}: {name} is not in it; add it, or the page is in no book.")
@@ -63,21 +53,15 @@ def problems(root: Path) -> list[str]:
         else:
             cells = notebooks.read(path).cells
             text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-            found += [f"{name}: {problem}" for problem in problems_of_cells(cells)]
+            for cell in (cell for cell in cells if cell.cell_type == "code"):
+                if cell.outputs or cell.execution_count is not None:
+                    found.append(f"{name}: the cell {cell.id} is stored with outputs or a count; clear it.")
+                if len(cell.source.splitlines()) > LINES:
+                    found.append(f"{name}: the cell {cell.id} has more than {LINES} lines; divide it.")
         if name not in STATES_CONSTANTS:
             found += [
                 f"{name}: {number} is typed by hand; fill it in from where it is computed, cite its source, or say it "
                 "in words."
                 for number in typed_numbers(text)
             ]
-    return found
-
-
-def problems_of_cells(cells: list) -> list[str]:
-    found = []
-    for cell in (cell for cell in cells if cell.cell_type == "code"):
-        if cell.outputs or cell.execution_count is not None:
-            found.append(f"the cell {cell.id} is stored with outputs or a count; clear all outputs and save it.")
-        if len(cell.source.splitlines()) > LINES:
-            found.append(f"the cell {cell.id} has more than {LINES} lines; divide it.")
     return found

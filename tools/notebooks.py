@@ -69,37 +69,22 @@ def read(path: Path) -> Any:
 
 def find(root: Path, profile: str) -> list[Notebook]:
     """Every notebook by its name. What can be checked before the first one runs is checked here."""
-    parameters, limit = read_profile(root, profile)
-    paths = sorted((root / FOLDER).glob("*.ipynb"))
-    unknown = sorted(set(parameters) - {path.stem for path in paths})
-    if unknown:
-        where = root / PROFILES / f"{profile}.yml"
-        raise UserError(f"{where}: {FOLDER}/ has no notebook {', '.join(unknown)}; correct the name.")
-    found = []
-    for path in paths:
-        content, copy_path = read(path), root / EXECUTED / profile / path.name
-        values = checked_parameters(path, profile, parameters.get(path.stem) or {})
-        found.append(Notebook(path, content, values, limit, copy_path, key_of(root, content, values)))
-    return found
-
-
-# Profiles
-
-
-def read_profile(root: Path, name: str) -> tuple[dict[str, dict], int]:
-    """Each notebook's name -> its parameters, and the seconds that a cell may take."""
-    path = root / PROFILES / f"{name}.yml"
+    path = root / PROFILES / f"{profile}.yml"
     known = sorted(entry.stem for entry in (root / PROFILES).glob("*.yml"))
-    if name not in known:
+    if profile not in known:
         raise UserError(f"{path}: there is no such profile; take one of {', '.join(known)}.")
-    content = files.read_yaml(path) or {}
-    limit = content.pop(LIMIT, CELL_LIMIT) if isinstance(content, dict) else None
-    if type(limit) is not int or not all(isinstance(values, dict | None) for values in content.values()):
-        raise UserError(
-            f"{path}: it has to map each notebook's name to its parameters, `01-data: {{seed: 0}}`, and {LIMIT} to "
-            "whole seconds; correct it."
-        )
-    return content, limit
+    settings = files.read_yaml(path)
+    limit = settings.pop(LIMIT, CELL_LIMIT) if isinstance(settings, dict) else None
+    if limit is None or not all(isinstance(values, dict) for values in settings.values()):
+        raise UserError(f"{path}: it has to map notebooks to their parameters, `01-data: {{seed: 0}}`; correct it.")
+    found = []
+    for path in sorted((root / FOLDER).glob("*.ipynb")):
+        content, copy_path = read(path), root / EXECUTED / profile / path.name
+        values = checked_parameters(path, profile, settings.pop(path.stem, {}))
+        found.append(Notebook(path, content, values, limit, copy_path, key_of(root, content, values)))
+    if settings:
+        raise UserError(f"{profile}.yml: {FOLDER}/ has no notebook {', '.join(settings)}; correct the name.")
+    return found
 
 
 def checked_parameters(path: Path, profile: str, given: dict) -> dict:
@@ -113,10 +98,7 @@ def checked_parameters(path: Path, profile: str, given: dict) -> dict:
     for name, value in given.items():
         default = ast.literal_eval(declared[name]["default"])
         if type(value) is not type(default) and not (type(default) is float and type(value) is int):
-            raise UserError(
-                f"{profile}.yml: {name} of {path.name} is {value!r}, and {default!r} in the notebook, which is of "
-                "another type; correct it."
-            )
+            raise UserError(f"{profile}.yml: {name} of {path.name} is {value!r}, no {type(default).__name__}; mend it.")
     return given | ({PROFILE: profile} if PROFILE in declared else {})
 
 
@@ -131,7 +113,7 @@ def key_of(root: Path, content: Any, parameters: dict) -> str:
             "cells": [[cell.source, sorted(tags(cell))] for cell in cells],
             "parameters": parameters,
             "rooms": rooms_behind(root, sources),
-            "data": [contents_of(path) for path in data_read(root, sources, parameters)],
+            "data": data_read(root, sources, parameters),
             "lock": (root / LOCK).read_text(encoding="utf-8"),
         }
     )
@@ -139,18 +121,15 @@ def key_of(root: Path, content: Any, parameters: dict) -> str:
 
 def rooms_behind(root: Path, sources: list[str]) -> dict[str, str]:
     """The hash of each room (a folder or a module of the package) that these sources import, or that a room imports."""
-    modules: dict[str, dict[str, str]] = {}
+    rooms: dict[str, dict[str, str]] = {}
     for path in sorted((root / PACKAGE).rglob("*.py")):
         inner = path.relative_to(root / PACKAGE)
-        modules.setdefault(inner.parts[0].removesuffix(".py"), {})[inner.as_posix()] = path.read_text(encoding="utf-8")
-    found, ahead = set(), rooms_imported(sources, set(modules))
+        rooms.setdefault(inner.parts[0].removesuffix(".py"), {})[inner.as_posix()] = path.read_text(encoding="utf-8")
+    found, ahead = set(), rooms_imported(sources, set(rooms))
     while ahead:
         found |= ahead
-        imported = rooms_imported([text for room in ahead for text in modules[room].values()], set(modules))
-        if PUBLIC in ahead:  # it imports by name, when it is asked
-            imported |= set(modules) & set(re.findall(r"\w+", modules[PUBLIC][f"{PUBLIC}.py"]))
-        ahead = imported - found
-    return {room: files.hash_of(modules[room]) for room in sorted(found)}
+        ahead = rooms_imported([text for room in ahead for text in rooms[room].values()], set(rooms)) - found
+    return {room: files.hash_of(rooms[room]) for room in sorted(found)}
 
 
 def rooms_imported(sources: list[str], rooms: set[str]) -> set[str]:
@@ -173,17 +152,12 @@ def names_imported(source: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def data_read(root: Path, sources: list[str], parameters: dict) -> list[Path]:
-    """Recorded results that a cell names, and whatever a parameter points at."""
+def data_read(root: Path, sources: list[str], parameters: dict) -> dict[str, str]:
+    """File -> fingerprint, as a corpus may have gigabytes, of results that a cell names and what a parameter names."""
     named = {name for source in sources for name in RECORDED.findall(source)}
     named |= {os.path.expanduser(value) for value in parameters.values() if isinstance(value, str) and value}
-    return [root / name for name in sorted(named) if (root / name).exists()]
-
-
-def contents_of(path: Path) -> dict[str, str]:
-    """Every file of a folder, or that file alone, and its fingerprint, as a corpus may have gigabytes."""
-    inside = [entry for entry in [path, *sorted(path.rglob("*"))] if entry.is_file()]
-    return {entry.relative_to(path).as_posix(): files.fingerprint(entry) for entry in inside}
+    paths = [path for name in named for path in (root / name, *(root / name).rglob("*")) if path.is_file()]
+    return {os.path.relpath(path, root): files.fingerprint(path) for path in sorted(paths)}
 
 
 # Execution

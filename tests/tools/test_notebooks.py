@@ -40,14 +40,11 @@ def key(tree: Path) -> str:
     [
         ("01-first: {vidoes: 7}\n", "01-first.ipynb has no parameter vidoes"),
         ("02-second: {}\n", "notebooks/ has no notebook 02-second"),
-        ("01-first: 7\n", "has to map each notebook's name to its parameters"),
-        ("[1, 2]\n", "has to map each notebook's name to its parameters"),
-        ("cell_limit: soon\n", "cell_limit to whole seconds"),
+        ("01-first: 7\n", "has to map notebooks to their parameters"),
+        ("[1, 2]\n", "has to map notebooks to their parameters"),
         ("01-first: {videos: 7\n", "not readable as YAML"),
         ("!!python/object/apply:os.getcwd []\n", "not readable as YAML"),
-        ("01-first: {videos: many}\n", "videos of 01-first.ipynb is 'many', and 4 in the notebook"),
-        ("01-first: {rate: 2e-3}\n", "rate of 01-first.ipynb is '2e-3', and 0.5"),  # text in YAML
-        ("01-first: {seed: 2024-01-01}\n", "seed of 01-first.ipynb is datetime.date"),
+        ("01-first: {rate: 2e-3}\n", "rate of 01-first.ipynb is '2e-3', no float"),  # text in YAML
     ],
 )
 def test_bad_profiles(tree, profile, complaint):
@@ -57,10 +54,9 @@ def test_bad_profiles(tree, profile, complaint):
     assert "demo.yml" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["absent", "", "../profiles/demo"])
-def test_a_profile_that_is_absent(tree, name):
+def test_a_profile_that_is_absent(tree):
     with pytest.raises(UserError, match=r"no such profile; take one of demo\.$"):
-        notebooks.find(tree, name)
+        notebooks.find(tree, "absent")
 
 
 def test_parameters_of_a_profile(tree):
@@ -74,18 +70,18 @@ def test_our_own_profiles(name):
     assert len(notebooks.find(ROOT, name)) == len(list((ROOT / "notebooks").glob("*.ipynb")))
 
 
-@pytest.mark.parametrize("content", ["", "<html>", "{}", '{"cells": [], "nbformat": 4}'])
+@pytest.mark.parametrize("content", ["", '{"cells": [], "nbformat": 4}'])
 def test_files_that_are_no_notebooks(tree, content):
     (tree / "notebooks" / "01-first.ipynb").write_text(content)
     with pytest.raises(UserError, match="not a notebook"):
         notebooks.find(tree, "demo")
+    assert not notebooks.is_fresh(notebooks.Notebook(tree, None, {}, 1, tree / "notebooks" / "01-first.ipynb", "key"))
 
 
 # The key
 
 IMPORTS = code("from emo_ssl.core.corpus import open_it")
 NAMES = code("read('results/study/table.csv')")
-CAPTIONED = code(NAMES.source, mystnb={"figure": {"caption": "Another."}})
 
 
 def add_results(tree):
@@ -96,8 +92,6 @@ def add_results(tree):
 CHANGES = {
     "a parameter": lambda tree: write_profile(tree, "01-first: {videos: 8}\n"),
     "code": lambda tree: write_notebook(tree, "01-first", TITLE, PARAMETERS, IMPORTS, code(SHOW.source + "\n")),
-    "a tag": lambda tree: write_notebook(tree, "01-first", PARAMETERS, IMPORTS, code(SHOW.source, "raises-exception")),
-    "a room it imports": lambda tree: write_room(tree, "core/corpus.py", "x = 2\n"),
     "a new file there": lambda tree: write_room(tree, "core/model.py", ""),
     "a room behind that": lambda tree: write_room(tree, "utils/io.py", "x = 2\n"),
     "the versions": lambda tree: (tree / "requirements.lock").write_text("a==2\n"),
@@ -108,12 +102,9 @@ NO_CHANGES = {
     "prose": lambda tree: write_notebook(
         tree, "01-first", text("# 1. Renamed"), PARAMETERS, IMPORTS, text("More."), NAMES
     ),
-    "a page": lambda tree: (tree / "book" / "index.md").write_text("# Other\n"),
     "a room out of reach": lambda tree: write_room(tree, "figures/style.py", "x = 2\n"),
-    "what the package hands on": lambda tree: write_room(tree, "__init__.py", "x = 2\n"),
     "the time limit": lambda tree: write_profile(tree, "cell_limit: 5\n01-first: {corpus: prepared.bin}\n"),
     "the set-up cell": lambda tree: write_notebook(tree, "01-first", code("!pip", "setup"), PARAMETERS, IMPORTS, NAMES),
-    "the caption of a figure": lambda tree: write_notebook(tree, "01-first", PARAMETERS, IMPORTS, CAPTIONED),
 }
 
 
@@ -131,11 +122,9 @@ def test_the_key_follows_what_outputs_depend_on_and_nothing_else(tree, change):
     [
         ("import numpy", set()),
         ("import emo_ssl.utils.io", {"utils"}),
-        ("def later():\n    from emo_ssl import figures", {"figures"}),
         ("from emo_ssl.core.corpus import Corpus", {"core", "utils"}),
         ("from emo_ssl import Corpus", {"__init__", "core", "utils"}),
-        ("import emo_ssl", {"__init__", "core", "utils"}),
-        ("from emo_ssl import Corpus, figures", {"__init__", "core", "figures", "utils"}),
+        ("def later():\n    from emo_ssl import Corpus, figures", {"__init__", "core", "figures", "utils"}),
         ("%time 1", {"__init__", "core", "figures", "utils"}),
     ],
 )
@@ -166,10 +155,6 @@ def test_a_notebook_runs_once_in_the_root_with_its_parameters(tree, monkeypatch,
     capsys.readouterr()
     assert run(tree) == ([], [])
     assert capsys.readouterr().out.count("unchanged") == 2
-    for damaged in ("half a page", "", "{}"):
-        (found,) = (notebook for notebook in notebooks.find(tree, "demo") if notebook.name == "01-first")
-        found.executed.write_text(damaged)
-        assert not notebooks.is_fresh(found)
     with pytest.raises(UserError, match="no notebook begins with 03"):
         run(tree, only="03")
 
