@@ -61,7 +61,10 @@ def predict(model: Path | str, files: Sequence[Path | str]) -> Prediction:
             except BadRecording as problem:
                 left_out.append({"file": path, "reason": str(problem)})
             bar.advance(1, f"{len(left_out)} left out" if left_out else "")
-    return Prediction(pd.DataFrame(rows, columns=columns(saved.description)), left_out, warning(saved.description))
+    values = [name + what for what in (INTENSITY, PRESENCE) for name in saved.description["target_names"]]
+    category = ["category"] * bool(saved.description["category_names"])
+    table = pd.DataFrame(rows, columns=["file", "part", "start", "end", *values, *category])
+    return Prediction(table, left_out, warning(saved.description))
 
 
 def front_end_of(description: dict, folder: Path | str) -> FrontEnd:
@@ -69,21 +72,13 @@ def front_end_of(description: dict, folder: Path | str) -> FrontEnd:
     name, version = description["front_end"], description.get("front_end_version")
     if version is None or name not in front_ends.FRONT_ENDS:
         raise UserError(f"{folder}: its features are not made from sound by a known front end; {RECORD_AGAIN}.")
-    try:
-        maker = front_ends.front_end(name)
-    except UserError as problem:
-        raise UserError(f"{folder}: {problem}") from problem
+    maker = front_ends.front_end(name)
     if (maker.version, list(maker.feature_names)) != (version, description["feature_names"]):
         raise UserError(
             f"{folder}: trained on frames of the front end {name} version {version}, and here is version "
             f"{maker.version}; install that version, or {RECORD_AGAIN}."
         )
     return maker
-
-
-def columns(description: dict) -> list[str]:
-    values = [name + what for what in (INTENSITY, PRESENCE) for name in description["target_names"]]
-    return ["file", "part", "start", "end", *values, *["category"] * bool(description["category_names"])]
 
 
 def predict_one(model: EmotionModel, maker: FrontEnd, path: str) -> list[list]:
@@ -161,24 +156,16 @@ def warning(description: dict) -> str:
 
 
 def in_words(found: Prediction) -> str:
-    """For a terminal: a table for each recording, presence and intensity side by side, and the warning."""
-    parts = [recording_in_words(name, rows, found.emotions) for name, rows in found.recordings()]
-    legend = ["In each cell: how likely the emotion is present, and how strong it is from 0 to 3."] * bool(parts)
-    return "\n\n".join([*parts, *legend, fill(found.warning, WIDE)])
-
-
-def recording_in_words(name: str, rows: pd.DataFrame, emotions: Sequence[str]) -> str:
-    shown = pd.DataFrame({"seconds": [f"{row.start:.1f} – {row.end:.1f}" for row in rows.itertuples()]})
-    shown.loc[(rows["part"] == OVERALL).to_numpy(), "seconds"] = OVERALL
-    for emotion in emotions:
-        both = zip(rows[emotion + PRESENCE], rows[emotion + INTENSITY], strict=True)
-        shown[emotion] = [f"{presence:.0%} {intensity:.1f}" for presence, intensity in both]
-    if "category" in rows:
-        shown["category"] = rows["category"].to_list()
-    lines = shown.head(1 + SHOWN).to_string(index=False).splitlines()
-    more = len(shown) - 1 - SHOWN
-    lines += [f"… and {more:,} more windows, which -o DIR writes down or --json prints"] * (more > 0)
-    return "\n".join([f"{name}: {rows['start'].min():.1f} to {rows['end'].max():.1f} s", *lines])
+    """For a terminal: a table for each recording, and the warning."""
+    parts = []
+    for file, rows in found.recordings():
+        shown = rows.drop(columns=["file", *(name + INTENSITY for name in found.emotions)])
+        shown = shown.rename(columns=lambda name: name.removesuffix(PRESENCE)).head(1 + SHOWN)
+        parts.append(f"{file}\n{shown.to_string(index=False, float_format='{:.2f}'.format)}")
+        if len(rows) > len(shown):
+            parts[-1] += f"\n… and {len(rows) - len(shown):,} more windows, which -o DIR writes down or --json prints"
+    legend = "How likely each emotion is present; -o DIR and --json give its intensity, from 0 to 3, too."
+    return "\n\n".join([*parts, legend, fill(found.warning, WIDE)])
 
 
 def as_json(found: Prediction) -> dict:

@@ -26,23 +26,6 @@ def site(folder: Path, **pages: str) -> Path:
     return folder
 
 
-def test_pages_are_all_but_templates_and_the_one_that_leads_on(tmp_path):
-    assert [path.name for path in audit.pages_of(site(tmp_path / "site", b="", a=""))] == ["a.html", "b.html"]
-    assert audit.pages_of(tmp_path / "absent") == []
-
-
-def test_the_search_is_looked_at_with_results(tmp_path):
-    assert audit.address_of(tmp_path / "search.html").endswith("/search.html?q=pretraining")
-    assert audit.address_of(tmp_path / "research.html") == (tmp_path / "research.html").as_uri()
-
-
-def test_what_leaves_the_site(tmp_path):
-    assert not any(
-        map(audit.leaves, ((tmp_path / "a.css").as_uri(), "data:image/png;base64,", "blob:null/1", "about:blank"))
-    )
-    assert all(map(audit.leaves, ("https://a.example/x.js", "http://a.example", "ws://a.example")))
-
-
 def test_one_entry_an_element():
     found = audit.by_element([violation("duplicate-id", "#x > section", "#y"), violation("color-contrast", "#x")])
     assert [(entry["rule"], entry["target"]) for entry in found] == [
@@ -70,24 +53,6 @@ def test_each_kind_of_finding_fails_the_audit(fault, tmp_path, capsys):
     assert audit.report([clean], tmp_path) == 0
     assert audit.report([clean, audit.Look("b", "desk", "light", **fault)], tmp_path) == 1
     assert "1 of 2 looks found something" in capsys.readouterr().err and (tmp_path / "findings.json").is_file()
-
-
-def test_a_line_counts_violations_by_rule():
-    look = audit.Look("a", "phone", "dark", violations=[{"rule": "b"}, {"rule": "a"}, {"rule": "b"}], sideways=7)
-    assert look.line() == "a, phone, dark: a 1, b 2, 7 pixels too wide"
-    assert audit.Look("a", "phone", "dark", sideways=-1).line() == "a, phone, dark: nothing found"
-
-
-def test_a_browser_is_named_or_found(tmp_path, monkeypatch):
-    browser = tmp_path / "chrome"
-    browser.write_text("")
-    monkeypatch.delenv("CHROMIUM", raising=False)
-    assert audit.find_browser(lambda name: None) == ""
-    assert audit.find_browser(lambda name: str(browser) if name == "google-chrome" else None) == str(browser)
-    monkeypatch.setenv("CHROMIUM", str(browser))
-    assert audit.find_browser(lambda name: None) == str(browser)
-    monkeypatch.setenv("CHROMIUM", str(tmp_path / "absent"))
-    assert audit.find_browser(lambda name: None) == ""
 
 
 def test_without_a_browser_or_a_book_it_says_so(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Predictions as a folder: one table, and for each recording a figure with its words beside it."""
+"""Predictions as a folder: a table, the warning in words, and a figure for each recording."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS
 from emo_ssl.figures import style
-from emo_ssl.predict import INTENSITY, OVERALL, PRESENCE, STEP, WINDOW, Prediction, predict
+from emo_ssl.predict import OVERALL, PRESENCE, WINDOW, Prediction, in_words, predict
 from emo_ssl.utils.io import OutputFolder, atomic_path, fingerprint, write_bytes
 
-TABLE = "predictions.csv"
+TABLE, WORDS = "predictions.csv", "predictions.txt"
 DOTS = 60  # windows up to which each is marked
 MINUTES = 300  # seconds from which the axis counts minutes
 
@@ -56,36 +56,9 @@ def predict_into(model: Path | str, files: Sequence[Path | str], output: Path | 
 
 
 def write(found: Prediction, folder: Path) -> None:
-    taken = set()
-    for file, rows in found.recordings():
-        name = unused(Path(file).stem, taken)
-        with atomic_path(folder / f"{name}.png") as temporary:
+    for number, (file, rows) in enumerate(found.recordings()):  # names of files may repeat, numbers do not
+        with atomic_path(folder / f"{number}-{Path(file).stem}.png") as temporary:
             presence_over_time(rows, found.emotions).savefig(temporary, format="png")
-        write_bytes(folder / f"{name}.md", caption(name, file, rows, found).encode())
+    write_bytes(folder / WORDS, f"{in_words(found)}\n".encode())
     with atomic_path(folder / TABLE) as temporary:
         found.table.round(6).to_csv(temporary, index=False)
-
-
-def unused(stem: str, taken: set[str]) -> str:
-    """The stem, or the stem with a number: two recordings of one name get a figure each, on any file system."""
-    name, number = stem, 1
-    while name.lower() in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name.lower())
-    return name
-
-
-def caption(name: str, file: str, rows: pd.DataFrame, found: Prediction) -> str:
-    whole = rows[rows["part"] == OVERALL].iloc[0]
-    presence = {emotion: whole[emotion + PRESENCE] for emotion in found.emotions}
-    first = max(presence, key=presence.get)
-    lines = [f"| {e} | {present:.2f} | {whole[e + INTENSITY]:.2f} |" for e, present in presence.items()]
-    return (
-        f"# {Path(file).name}\n\n![Presence of {len(presence)} emotions over time; in the whole recording "
-        f"{first} is the likeliest, {presence[first]:.2f}]({name}.png)\n\nHow likely each emotion is present: in "
-        f"windows of {WINDOW:g} s, one every {STEP:g} s (line), and in the whole recording (dashed). The same with "
-        f"intensities from 0 to 3: `{TABLE}`.\n\n| the whole recording | presence | intensity |\n|---|---|---|\n"
-        + "\n".join(lines)
-        + f"\n\n{found.warning}\n"
-    )
