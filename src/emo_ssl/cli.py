@@ -1,6 +1,7 @@
 """`emo-ssl …`: a thin face over the functions that notebooks call too. How it ends stands in utils/endings.py."""
 
 import argparse
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -20,17 +21,13 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return doctor.report(doctor.findings())
 
 
-def run_version(arguments: argparse.Namespace) -> None:
-    print(emo_ssl.__version__)
-
-
 def run_corpus_prepare(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora import mosei
     from emo_ssl.corpora.report import describe
 
     files = (arguments.acoustic, arguments.labels, arguments.folds, arguments.output)
-    prepared = mosei.prepare(*files, half=arguments.half, label_names=arguments.label_names)
-    print(describe(prepared))
+    names = arguments.label_names and tuple(name.strip() for name in arguments.label_names.split(","))
+    print(describe(mosei.prepare(*files, half=arguments.half, label_names=names)))
 
 
 def run_corpus_arrays(arguments: argparse.Namespace) -> None:
@@ -46,10 +43,9 @@ def run_corpus_synth(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora.synthetic import SynthConfig, describe, write_corpus
 
     # Only what was typed is handed on: the defaults live in one place, SynthConfig
-    names = ("videos", "seed", "scenario", "share", "clean")
-    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-    summary = write_corpus(arguments.output, SynthConfig(**given))
-    print(as_json(summary) if arguments.json else describe(summary))
+    names = {field.name for field in dataclasses.fields(SynthConfig)}
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    print(describe(write_corpus(arguments.output, SynthConfig(**given))))
 
 
 def run_corpus_record(arguments: argparse.Namespace) -> None:
@@ -71,10 +67,7 @@ def run_corpus_show(arguments: argparse.Namespace) -> None:
     from emo_ssl.corpora.report import describe, summary
 
     corpus = emo_ssl.Corpus.open(arguments.folder)
-    if arguments.json:
-        print(as_json(summary(corpus)))
-    else:
-        print(describe(corpus))
+    print(as_json(summary(corpus)) if arguments.json else describe(corpus))
 
 
 def run_pretrain(arguments: argparse.Namespace) -> None:
@@ -161,10 +154,6 @@ def fold(text: str) -> int | str:
     return text if text == "all" else int(text)
 
 
-def comma_separated(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
-
-
 def command(group: argparse._SubParsersAction, name: str, handler: Callable, words: str) -> argparse.ArgumentParser:
     added = group.add_parser(name, help=words)
     added.set_defaults(handler=handler)
@@ -188,7 +177,7 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     prepare.add_argument("--labels", type=Path, required=True, metavar="FILE", help="emotion labels, .csd")
     prepare.add_argument("--folds", type=Path, metavar="FILE", help="JSON, CSV or the SDK's .py; without: a hash split")
     names = "the label columns in the file's order, where the file does not name them"
-    prepare.add_argument("--label-names", type=comma_separated, metavar="A,B,…", help=names)
+    prepare.add_argument("--label-names", metavar="A,B,…", help=names)
     prepare.add_argument("--half", action="store_true", help="store frames as float16; the report states the error")
     add_output(prepare)
 
@@ -210,7 +199,6 @@ def add_corpus(commands: argparse._SubParsersAction) -> None:
     synth.add_argument("--scenario", default=absent, metavar="W", help="where emotion shows: null, static, dynamics, …")
     synth.add_argument("--share", type=float, default=absent, metavar="X", help="share of the dynamics with emotion")
     synth.add_argument("--clean", action="store_true", help="leave out the defects that real files have")
-    add_json(synth)
     add_output(synth)
 
     record = command(actions, "record", run_corpus_record, "turn recordings into a corpus, listing the unusable ones")
@@ -275,11 +263,11 @@ def add_training(commands: argparse._SubParsersAction) -> None:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="emo-ssl", description="Masked pretraining for audio-based emotion recognition.")
+    top.add_argument("--version", action="version", version=emo_ssl.__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_corpus(commands)
     add_training(commands)
     command(commands, "doctor", run_doctor, "check this computer and say what to do")
-    command(commands, "version", run_version, "print the version")
     return top
 
 
