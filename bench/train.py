@@ -22,13 +22,12 @@ from torch.nn import functional as F
 
 from emo_ssl.core import pretrain as engine
 from emo_ssl.core.batches import WindowPool, drawn, gather, label_order, masked_batch, windows
-from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.finetune import LabelledSegments
 from emo_ssl.core.model import Encoder, MaskedAutoencoder, initialise
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.optim import adamw, clip_members, schedule, step
 from emo_ssl.core.pretrain import PretrainConfig
-from emo_ssl.core.writer import SPLITS
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 from emo_ssl.study.arms import ArmTrainer, Fold

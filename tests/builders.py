@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import SPLITS, CorpusWriter, SegmentTable
+from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
+from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.mosei import prepare
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.readout import Predictions
+from emo_ssl.core.metrics import Predictions
 from emo_ssl.study.predictions import Items, Key, write_predictions
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")

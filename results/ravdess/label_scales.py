@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.readout import Predictions
+from emo_ssl.core.metrics import Predictions
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.evidence.report import evaluate
 from emo_ssl.study import collect

@@ -1,4 +1,4 @@
-"""Every metric against scikit-learn or by hand, and what is undefined."""
+"""Every metric, baseline and read-out against scikit-learn, numpy or by hand, and what is undefined."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from sklearn import metrics as reference
 from emo_ssl.core import metrics
 
 THIRDS = np.arange(10) / 3
+NAMES = ("happy", "sad")
 
 
 def drawn(seed: int, high: int, *shape: int) -> np.ndarray:
@@ -59,8 +60,6 @@ def test_skill_is_the_share_of_the_way_from_the_best_constant_to_perfection():
     assert metrics.skill("mae", 0.15, 0.2) == pytest.approx(0.25)
     assert metrics.skill("acc4", [0.9, 0.6], [0.8, 0.8]) == pytest.approx([0.5, -1.0])
     assert np.isnan(metrics.skill("mae", 0.1, 0.0)) and np.isnan(metrics.skill("acc4", 0.1, 1.0))
-    with pytest.raises(ValueError, match="not for auroc"):
-        metrics.skill("auroc", 0.7, 0.5)
 
 
 # --- metrics that no constant wins
@@ -81,13 +80,12 @@ def test_auroc_by_hand():
         assert np.isnan(metrics.auroc(np.zeros(len(one_kind)), np.array(one_kind, bool)))
 
 
-def test_macro_auroc_counts_what_it_leaves_out():
+def test_macro_auroc_leaves_out_what_is_undefined():
     scores, positive = drawn(3, 99, 50, 3) / 7, drawn(4, 10, 50, 3) < 4
     positive[:, 1] = False
     each = [reference.roc_auc_score(positive[:, e], scores[:, e]) for e in (0, 2)]
-    assert metrics.macro_auroc(scores, positive) == (pytest.approx(np.mean(each)), 1)
-    value, left_out = metrics.macro_auroc(np.empty((0, 2)), np.empty((0, 2), bool))
-    assert np.isnan(value) and left_out == 2
+    assert metrics.macro_auroc(scores, positive) == pytest.approx(np.mean(each))
+    assert np.isnan(metrics.macro_auroc(np.empty((0, 2)), np.empty((0, 2), bool)))
 
 
 def test_confusions_and_recalls_are_those_of_scikit_learn():
@@ -125,28 +123,123 @@ def test_ccc_by_hand_and_at_its_ends():
     assert np.isnan(metrics.ccc([2, 2], [2, 2])) and np.isnan(metrics.ccc([], []))
 
 
-# --- the ordinal head
+# --- guesses at masked frames
 
 
-def test_level_probabilities_sum_to_one_and_are_never_negative():
-    crossing = np.array([0.6, 0.7, 0.1])
-    assert metrics.monotone(crossing).tolist() == [0.7, 0.6, 0.1]
-    assert metrics.level_probabilities(crossing) == pytest.approx([0.3, 0.1, 0.5, 0.1])
+@pytest.mark.parametrize(
+    ("values", "masked", "valid", "previous", "linear"),
+    [
+        ([1, 2, 0, 0, 0, 10], [0, 0, 1, 1, 1, 0], None, [1, 2, 2, 2, 2, 10], [1, 2, 4, 6, 8, 10]),
+        # at the edges the nearest frame serves
+        ([0, 0, 5, 7, 0, 0], [1, 1, 0, 0, 1, 1], None, [5, 5, 5, 7, 7, 7], [5, 5, 5, 7, 7, 7]),
+        # padding is not looked at
+        ([3, 0, 0, 50], [0, 1, 1, 0], [1, 1, 1, 0], [3, 3, 3, 3], [3, 3, 3, 3]),
+        # a row without a visible frame gets the mean
+        ([1, 2, 3], [1, 1, 1], None, [100] * 3, [100] * 3),
+        ([4], [0], None, [4], [4]),
+        ([], [], None, [], []),
+    ],
+)
+def test_guesses_by_hand(values, masked, valid, previous, linear):
+    """One row of one feature."""
+    frames = np.array(values, float)[None, :, None]
+    real = np.ones((1, len(values)), bool) if valid is None else np.array([valid], bool)
+    found = metrics.reconstruction_baselines(frames, np.array([masked], bool), real, np.array([100.0]))
+    assert tuple(found) == metrics.BASELINES
+    assert [found[name][0, :, 0].tolist() for name in metrics.BASELINES] == [[100] * len(values), previous, linear]
 
 
-def test_the_mode_adds_up_the_levels_that_share_a_class():
+def test_against_numpy_interpolation():
+    rng = np.random.default_rng(0)
+    frames, masked = rng.normal(size=(6, 40, 3)), rng.random((6, 40)) < 0.5
+    length = np.array([40, 40, 31, 17, 5, 2])
+    valid = np.arange(40) < length[:, None]
+    masked[:, 0] = False  # a frame to see in each row
+    found = metrics.reconstruction_baselines(frames, masked, valid, np.zeros(3))["linear interpolation"]
+    for b in range(6):
+        visible = np.flatnonzero(valid[b] & ~masked[b])
+        for d in range(3):
+            expected = np.interp(np.arange(length[b]), visible, frames[b, visible, d])
+            assert np.allclose(found[b, : length[b], d], expected, atol=1e-12)
+
+
+# --- predictions
+
+
+def test_the_read_out_of_an_ordinal_head_by_hand():
+    # P(0) = .6 in the first, P(2) = .4 in the second, where the median is 2 too
+    above = np.array([[[[0.4, 0.2, 0.1], [0.9, 0.6, 0.2]]]], np.float32)
+    found = metrics.ordinal_predictions(above, (0.0, 1.0, 2.0, 3.0))
+    assert found.intensity.tolist() == [[[0, 2]]] and found.klass.tolist() == [[[0, 2]]] and found.category is None
+    assert np.array_equal(found.presence, above[..., 0])
     # 0 and 1/3 are class 0: .25 + .2 beat the single likeliest level, 2/3 with .35
-    levels, probability = np.array([0, 1 / 3, 2 / 3, 2]), np.array([0.25, 0.2, 0.35, 0.2])
-    exceedance = 1 - np.cumsum(probability)[:-1]
-    assert metrics.ordinal_mode(exceedance, levels) == 0
-    assert metrics.ordinal_median(exceedance, levels) == pytest.approx(2 / 3)
-    assert metrics.ordinal_presence(exceedance, levels) == pytest.approx(0.75)
+    found = metrics.ordinal_predictions(np.array([[[[0.75, 0.55, 0.2]]]]), (0, 1 / 3, 2 / 3, 2))
+    assert found.klass.tolist() == [[[0]]] and found.intensity == pytest.approx(2 / 3)
 
 
 def test_the_median_is_the_weighted_median_of_the_levels():
     probability = np.random.default_rng(4).dirichlet(np.ones(10), 200)
-    exceedance = 1 - np.cumsum(probability, 1)[:, :-1]
+    above = 1 - np.cumsum(probability, 1)[:, :-1]
     expected = [THIRDS[np.searchsorted(np.cumsum(row), 0.5)] for row in probability]
-    assert metrics.ordinal_median(exceedance, THIRDS) == pytest.approx(np.array(expected))
-    empty = np.empty((0, 6, 9))
-    assert metrics.ordinal_median(empty, THIRDS).shape == metrics.ordinal_mode(empty, THIRDS).shape == (0, 6)
+    assert metrics.ordinal_predictions(above[None, :, None], THIRDS).intensity[0, :, 0] == pytest.approx(expected)
+    assert metrics.ordinal_predictions(np.empty((2, 0, 6, 9)), THIRDS).klass.shape == (2, 0, 6)
+
+
+def test_the_read_out_of_an_l1_head_is_clipped_but_ranks_as_it_is():
+    found = metrics.l1_predictions(np.array([[[-0.4, 1.5, 7.0]]]), np.full((1, 1, 2), 0.5))
+    assert found.intensity.tolist() == [[[0, 1.5, 3]]] and found.klass.tolist() == [[[0, 2, 3]]]
+    assert found.presence == pytest.approx(np.array([[[-0.4, 1.5, 7.0]]])) and found.category.shape == (1, 1, 2)
+
+
+def predicted(count: int) -> tuple[metrics.Predictions, np.ndarray, np.ndarray]:
+    """metrics.Predictions of two members, targets and categories, of which some are unknown."""
+    rng, shape = np.random.default_rng(0), (2, count, 2)
+    intensity, presence, klass = rng.uniform(0, 3, shape), rng.random(shape), rng.integers(0, 4, shape)
+    predictions = metrics.Predictions(intensity, presence, klass, rng.random((2, count, 3)))
+    return predictions, rng.integers(0, 4, (count, 2)).astype(np.float32), rng.integers(-1, 3, count)
+
+
+def test_scores_are_those_of_scikit_learn():
+    predictions, targets, category = predicted(80)
+    found = {
+        (name, metric): value for name, metric, value in metrics.scores_of(predictions, 1, targets, category, NAMES)
+    }
+    for e, name in enumerate(NAMES):
+        true, positive, presence = targets[:, e], targets[:, e] > 0, predictions.presence[1, :, e]
+        for metric, expected in (
+            ("mae", reference.mean_absolute_error(true, predictions.intensity[1, :, e])),
+            ("acc4", reference.accuracy_score(true, predictions.klass[1, :, e])),
+            ("auroc", reference.roc_auc_score(positive, presence)),
+            ("balanced_accuracy", reference.balanced_accuracy_score(positive, presence > 0.5)),
+        ):
+            assert found[name, metric] == pytest.approx(expected), metric
+    for metric in ("mae", "acc4", "acc4_ceiling", "auroc", "ccc", "balanced_accuracy"):
+        assert found[metrics.OVERALL, metric] == pytest.approx((found["happy", metric] + found["sad", metric]) / 2)
+    known = category >= 0
+    recall = reference.recall_score(category[known], predictions.category[1, known].argmax(-1), average="macro")
+    assert found[metrics.OVERALL, "uar"] == metrics.headline(predictions, 1, targets, category) == pytest.approx(recall)
+    plain = metrics.Predictions(predictions.intensity, predictions.presence, predictions.klass)
+    assert metrics.headline(plain, 1, targets, category) == pytest.approx(found[metrics.OVERALL, "auroc"])
+
+
+def test_what_is_undefined_is_left_out_of_the_overall_value():
+    predictions, targets, category = predicted(30)
+    for absent in (1, 0):  # nobody is sad, then nobody anything: no AUROC
+        targets[:, absent] = 0.0
+        rows = metrics.scores_of(predictions, 0, targets, category, NAMES)
+        auroc = {name: value for name, metric, value in rows if metric == "auroc"}
+        expected = auroc["happy"] if absent == 1 else np.nan
+        assert np.isnan(auroc["sad"]) and auroc[metrics.OVERALL] == pytest.approx(expected, nan_ok=True)
+
+
+def test_predictions_are_joined_and_taken_apart():
+    predictions, _, _ = predicted(6)
+    pair = metrics.concatenate([predictions, predictions])
+    assert pair.intensity.shape == (4, 6, 2) and pair.category.shape == (4, 6, 3)
+    part = pair.take(np.array([4, 1]))
+    assert np.array_equal(part.klass[2], predictions.klass[0, [4, 1]])
+    assert metrics.concatenate([pair, part], axis=1).klass.shape == (4, 8, 2)
+    plain = metrics.Predictions(predictions.intensity, predictions.presence, predictions.klass)
+    assert metrics.concatenate([plain, plain.take(np.array([], int))], axis=1).category is None
+    plain.intensity[1, 3, 0] = np.nan
+    assert plain.scored().tolist() == [[True] * 6, [True] * 3 + [False] + [True] * 2]

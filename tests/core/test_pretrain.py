@@ -1,5 +1,6 @@
 """Masked pretraining: the loss by hand, what is learned, what is never seen, and runs that are killed."""
 
+import hashlib
 import json
 import math
 import signal
@@ -16,8 +17,8 @@ from torch.nn import functional as F
 from training import PRETRAIN, waves, write_acted, write_mosei_like
 
 from emo_ssl.core import pretrain as engine
-from emo_ssl.core.baselines import BASELINES
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, masked_batch
+from emo_ssl.core.metrics import BASELINES
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, to_tokens
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.optim import adamw, clip_members, schedule, step
@@ -28,10 +29,14 @@ from emo_ssl.core.pretrain import (
     RESULT,
     PretrainConfig,
     PretrainedRun,
+    baseline_losses,
     held_out_loss,
+    leak_in,
     load,
     pretrain,
     reconstruction_loss,
+    refuse_shared,
+    trained_on,
 )
 from emo_ssl.utils.io import UserError
 
@@ -114,14 +119,13 @@ def test_the_loss_is_that_of_a_plain_loop(corpus, channel_share, kind):
     assert float(loss.detach()) == pytest.approx(np.mean(errors), rel=1e-5)
 
 
-def test_a_constant_guess_of_the_mean_reaches_the_baseline_of_the_mean(corpus, finished):
-    """Loss and baselines agree about masks, targets and padding."""
-    normaliser = speaker_independent(corpus)
-    frames = [normaliser(corpus.recording(v), 0) for v in np.flatnonzero(corpus.recordings.split == 0)]
-    network = constant(PRETRAIN, 2, np.tile(np.concatenate(frames).mean(0), 2))
+def test_a_constant_guess_of_the_mean_reaches_the_baseline_of_the_mean(corpus):
+    """Loss and baselines agree about masks, targets, missing values and padding."""
+    mean, normaliser = np.array([0.3, -0.2]), speaker_independent(corpus)
     pool = WindowPool.build([(corpus, normaliser)], ("valid",), PRETRAIN.window, CPU)
-    found = held_out_loss(network, pool, PRETRAIN, 3)
-    assert found == pytest.approx(log_of(finished)[0]["baselines"]["mean frame"], rel=1e-5)
+    pool.frames[::3, 1] = math.nan
+    found = held_out_loss(constant(PRETRAIN, 2, np.tile(mean, 2)), pool, PRETRAIN, 3)
+    assert found == pytest.approx(baseline_losses(pool, mean, PRETRAIN, 3)["mean frame"], rel=1e-5)
 
 
 # --- what is learned
@@ -413,3 +417,50 @@ def test_a_device_that_is_not_there_is_refused(corpus, tmp_path):
     with pytest.raises(UserError, match="abacus: no such device here"):
         pretrain(corpus, tmp_path / "run", PRETRAIN, device="abacus")
     assert not (tmp_path / "run").exists()
+
+
+# --- nothing of what is scored is trained on
+
+PARTS = ("train", "none", "valid", "test")
+
+
+def four_parts(folder, speakers=("a", "b", "c", "d"), seed=0):
+    corpus = write_segments(folder, [Video(s, noise(20 + i, seed=seed + i), s) for i, s in enumerate(PARTS)])
+    return replace(corpus, recordings=replace(corpus.recordings, speaker=np.array(speakers)))
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_run_notes_hashes_of_what_it_may_read(tmp_path):
+    first, second = four_parts(tmp_path / "1"), four_parts(tmp_path / "2", ("", "a", "c", "d"), seed=9)
+    noted = trained_on([first, second])
+    assert noted["speakers"] == sorted(digest(name) for name in (b"a", b"b"))
+    frames = [corpus.recording(i) for corpus in (first, second) for i in (0, 1)]
+    assert noted["recordings"] == sorted(digest(x.tobytes()) for x in frames)
+    assert trained_on([]) == {"recordings": [], "speakers": []}
+
+
+def test_a_recording_or_a_speaker_that_is_scored_is_a_leak(tmp_path):
+    corpus, elsewhere = four_parts(tmp_path / "1"), four_parts(tmp_path / "2", ("e", "f", "g", "h"), seed=9)
+    assert leak_in(trained_on([corpus]), corpus) == leak_in(trained_on([elsewhere]), corpus) == ""
+    same_voice = four_parts(tmp_path / "3", ("d", "", "", ""), seed=9)
+    assert leak_in(trained_on([same_voice]), corpus).startswith("1 speakers that are for validation")
+    copied = replace(corpus, recordings=replace(corpus.recordings, split=np.array([2, 2, 0, 3], np.int8)))
+    assert leak_in(trained_on([copied]), corpus).endswith("(such as test)")
+
+
+def test_empty_recordings_are_not_copies_of_each_other(tmp_path):
+    corpus = write_segments(tmp_path, [Video(s, noise(0), s) for s in PARTS])
+    assert trained_on([corpus])["recordings"] == [] and leak_in(trained_on([corpus]), corpus) == ""
+    refuse_shared(corpus)
+
+
+def test_a_corpus_that_trains_on_what_it_scores_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"training part holds 1 speakers .*\(such as b\)"):
+        refuse_shared(four_parts(tmp_path / "1", ("a", "b", "b", "d")))
+    frames = noise(20)
+    twice = write_segments(tmp_path / "2", [Video("x", frames, "train"), Video("y", frames, "test")])
+    with pytest.raises(UserError, match=r"training part holds 1 recordings .*\(such as y\)"):
+        refuse_shared(twice)

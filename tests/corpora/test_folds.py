@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from emo_ssl.core.writer import SPLITS
+from emo_ssl.core.corpus import SPLITS
 from emo_ssl.corpora.folds import hash_split, read_folds, refuse_foreign_folds
 from emo_ssl.utils.io import UserError
 

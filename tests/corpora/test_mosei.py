@@ -18,8 +18,7 @@ from builders import (
     write_plain_csd,
 )
 
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import SPLITS
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split
 from emo_ssl.corpora.labels import base_of, in_order

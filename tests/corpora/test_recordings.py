@@ -23,8 +23,7 @@ from sounds import (
 )
 
 from emo_ssl import cli
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import SPLITS
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.corpora import recordings
 from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, read
 from emo_ssl.corpora.recipes import ravdess_names

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from builders import prepared
 
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import CorpusWriter, SegmentTable
+from emo_ssl.core.corpus import Corpus, SegmentTable
+from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora.covarep import FEATURE_NAMES, GROUPS, groups_of
 from emo_ssl.corpora.report import describe, faults, label_distribution, parts, summary
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from emo_ssl.core import metrics
-from emo_ssl.core.readout import OVERALL, Predictions
+from emo_ssl.core.metrics import OVERALL, Predictions
 from emo_ssl.evidence import scores as weighted
 from emo_ssl.evidence.bootstrap import Draws
 from emo_ssl.evidence.scores import Scorer

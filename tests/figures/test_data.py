@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from emo_ssl import figures
-from emo_ssl.core.baselines import BASELINES
+from emo_ssl.core.metrics import BASELINES
 from emo_ssl.figures import data, style
 
 

@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
 from emo_ssl import figures
-from emo_ssl.core.baselines import BASELINES
+from emo_ssl.core.metrics import BASELINES
 from emo_ssl.evidence import lookup
 from emo_ssl.figures import style
 

@@ -8,9 +8,9 @@ import pandas as pd
 from emo_ssl.core import pretrain
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import LabelledSegments
+from emo_ssl.core.metrics import scores_of
 from emo_ssl.core.model import EncoderConfig
 from emo_ssl.core.normalise import PROTOCOLS, under
-from emo_ssl.core.readout import scores_of
 from emo_ssl.evidence import record
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.collect import PROVENANCE

@@ -9,9 +9,9 @@ from builders import Segment, Video, noise, write_segments
 from training import PRETRAIN, STUDY, opened_fold
 
 from emo_ssl.core import metrics
+from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.model import member_state
 from emo_ssl.core.pretrain import load, pretrain
-from emo_ssl.core.writer import SPLITS
 from emo_ssl.study.arms import ArmTrainer, constant_predictions, headlines, run_chunk, tune
 from emo_ssl.study.grid import KEEPS, Chunk
 

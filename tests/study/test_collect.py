@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from training import STUDY
 
+from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.pretrain import load
-from emo_ssl.core.writer import SPLITS
 from emo_ssl.study.collect import PROVENANCE, RESULTS, Study, best_constants, mean_best
 from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.run import run_study

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from training import PRETRAIN, STUDY
 
+from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.normalise import ADAPTED, ENROLMENT_SEED, INDEPENDENT, choose_enrolment, under
 from emo_ssl.core.pretrain import pretrain
-from emo_ssl.core.writer import SPLITS
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.collect import RESULTS

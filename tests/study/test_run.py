@@ -17,10 +17,9 @@ from training import PRETRAIN, STUDY, write_mosei_like
 
 from emo_ssl.cli import main
 from emo_ssl.core import metrics
-from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.normalise import INDEPENDENT
 from emo_ssl.core.pretrain import load, pretrain
-from emo_ssl.core.writer import SPLITS
 from emo_ssl.study import run as engine
 from emo_ssl.study.arms import run_chunk
 from emo_ssl.study.chunks import read_chunk, write_chunk

@@ -1,4 +1,11 @@
-"""Corpus: the one data structure. Every frame of every recording once, memory-mapped; segments point into it."""
+"""Corpus: the one data structure. Every frame of every recording once, memory-mapped; segments point into it.
+
+A prepared folder holds
+    frames.bin       (frames, D) float32 or float16, little-endian, NaN = missing
+    index.npz        the tables `recordings`, `segments` and `targets`, one array a column
+    corpus.json      names, rate, counts, content hash: written last, so a folder without it is unfinished
+    report.json      every defect met, and what became of it
+"""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -9,11 +16,47 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.writer import FORMAT, FRAMES, HEADER, INDEX, REPORT, SPLITS, RecordingTable, SegmentTable
 from emo_ssl.utils.io import UserError, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FORMAT = 2
+SPLITS = ("train", "valid", "test", "none")
+FRAMES, INDEX, HEADER, REPORT = "frames.bin", "index.npz", "corpus.json", "report.json"
+
+
+@dataclass(frozen=True)
+class RecordingTable:
+    """One row a recording (in MOSEI a video), in the order of the store."""
+
+    id: np.ndarray  # (R,) str
+    speaker: np.ndarray  # (R,) str, "" where nobody knows
+    offset: np.ndarray  # (R,) first frame in the store
+    length: np.ndarray  # (R,) frames
+    split: np.ndarray  # (R,) index into SPLITS
+    digest: np.ndarray  # (R, 32) uint8, sha256 of the frames as stored
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+
+@dataclass(frozen=True)
+class SegmentTable:
+    """One row a labelled segment: where it lies in its recording and in the store."""
+
+    recording: np.ndarray  # (N,) index into recordings
+    row: np.ndarray  # (N,) its row in the recording's own label table
+    start: np.ndarray  # (N,) seconds, as labelled
+    end: np.ndarray  # (N,)
+    first: np.ndarray  # (N,) first frame in the store
+    length: np.ndarray  # (N,) frames
+    split: np.ndarray  # (N,) index into SPLITS
+    fold: np.ndarray  # (N,) cross-validation fold that tests it, -1 without
+    category: np.ndarray  # (N,) index into category_names, -1 without
+
+    def __len__(self) -> int:
+        return len(self.recording)
 
 
 @dataclass(frozen=True)
@@ -33,28 +76,44 @@ class Corpus:
         if not (folder / HEADER).exists():
             what = "an unfinished corpus, or one of an earlier emo-ssl" if folder.is_dir() else "no such folder"
             raise UserError(f"{folder}: {what}; run the `emo-ssl corpus …` command that makes it.")
-        header = read_json(folder / HEADER)
-        found = header.get("format") if isinstance(header, dict) else None
-        if found != FORMAT:
-            raise UserError(f"{folder}: format {found}, this emo-ssl reads {FORMAT}; delete the folder, prepare again.")
         try:
+            header = read_json(folder / HEADER)
+            if header["format"] != FORMAT:
+                raise ValueError(f"format {header['format']}, this emo-ssl reads {FORMAT}")
             shape, dtype = (header["frames"], len(header["feature_names"])), np.dtype(header["dtype"])
-        except (KeyError, TypeError) as problem:
-            raise UserError(f"{folder / HEADER}: damaged ({problem}); delete the folder, prepare again.") from problem
-        expected = shape[0] * shape[1] * dtype.itemsize
-        actual = (folder / FRAMES).stat().st_size if (folder / FRAMES).exists() else 0
-        if actual != expected:
-            raise UserError(
-                f"{folder / FRAMES}: {actual} bytes, expected {expected}; delete the folder, prepare again."
-            )
-        frames = np.memmap(folder / FRAMES, dtype, "r", shape=shape) if expected else np.empty(shape, dtype)
-        try:
+            expected, actual = shape[0] * shape[1] * dtype.itemsize, (folder / FRAMES).stat().st_size
+            if actual != expected:
+                raise ValueError(f"{FRAMES} has {actual} bytes, expected {expected}")
+            frames = np.memmap(folder / FRAMES, dtype, "r", shape=shape) if expected else np.empty(shape, dtype)
             with (folder / INDEX).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
                 recordings = RecordingTable(**{f.name: index[f"recordings.{f.name}"] for f in fields(RecordingTable)})
                 segments = SegmentTable(**{f.name: index[f"segments.{f.name}"] for f in fields(SegmentTable)})
                 return cls(folder, header, recordings, segments, index["targets"], frames)
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as problem:
-            raise UserError(f"{folder / INDEX}: damaged ({problem}); delete the folder, prepare again.") from problem
+        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as problem:
+            raise UserError(f"{folder}: damaged ({problem}); delete the folder, prepare again.") from problem
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path | str,
+        frames: Mapping[str, object],
+        labels: "pd.DataFrame",
+        frame_rate: float,
+        folds: int = 5,
+        feature_names: Sequence[str] | None = None,
+        half: bool = False,
+        source: str = "own features",
+    ) -> "Corpus":
+        """A corpus from arrays: frames recording -> (T, D) of numpy, torch or pandas, NaN = missing.
+
+        `labels` has a row a segment, with the columns recording, start and end (seconds; the whole recording without
+        them), speaker, category, and one for each emotion, its intensity in [0, 3]; of the last three any. Speakers
+        (recordings where they are unknown) are kept apart by `folds`. A recording without labels is for pretraining.
+        """
+        from emo_ssl.core.writer import write_arrays  # here, for pandas takes half a second to import
+
+        write_arrays(folder, frames, labels, frame_rate, folds, feature_names, half, source)
+        return cls.open(folder)
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -83,6 +142,14 @@ class Corpus:
     def report(self) -> dict:
         return read_json(self.folder / REPORT)
 
+    def segment(self, i: int) -> np.ndarray:
+        """(L, D) raw frames of one segment, a view of the store."""
+        return self.frames[self.segments.first[i] : self.segments.first[i] + self.segments.length[i]]
+
+    def recording(self, i: int) -> np.ndarray:
+        """(T, D) raw frames of one recording, a view of the store."""
+        return self.frames[self.recordings.offset[i] : self.recordings.offset[i] + self.recordings.length[i]]
+
     def where(self, *splits: str) -> np.ndarray:
         """Indices of the segments of some splits."""
         return np.flatnonzero(np.isin(self.segments.split, [SPLITS.index(name) for name in splits]))
@@ -91,16 +158,10 @@ class Corpus:
         """Indices of the recordings of some splits."""
         return np.flatnonzero(np.isin(self.recordings.split, [SPLITS.index(name) for name in splits]))
 
-    def without_labels(self, chosen: np.ndarray) -> "Corpus":
-        """The corpus with these segments (n,) in no split."""
-        split = self.segments.split.copy()
-        split[chosen] = SPLITS.index("none")
-        return replace(self, segments=replace(self.segments, split=split))
-
     def split(self, name: str) -> "Corpus":
         """The corpus with the segments of one split only: train, valid, test or none."""
         chosen = self.where(name)
-        segments = SegmentTable(**{f.name: getattr(self.segments, f.name)[chosen] for f in fields(SegmentTable)})
+        segments = SegmentTable(**{column: values[chosen] for column, values in vars(self.segments).items()})
         return replace(self, segments=segments, targets=self.targets[chosen])
 
     @property
@@ -112,30 +173,20 @@ class Corpus:
         """The corpus split for one cross-validation fold: `fold` is tested, the next one validates, the rest train."""
         if not (self.segments.fold >= 0).any():
             return self
-        folds = int(self.segments.fold.max()) + 1
+        none, folds = SPLITS.index("none"), int(self.segments.fold.max()) + 1
         of_segment = np.where(self.segments.fold == fold, 2, np.where(self.segments.fold == (fold + 1) % folds, 1, 0))
-        of_segment = np.where(self.segments.fold < 0, SPLITS.index("none"), of_segment).astype(np.int8)
-        of_recording = np.full(len(self.recordings), SPLITS.index("none"), np.int8)
+        of_segment = np.where(self.segments.fold < 0, none, of_segment).astype(np.int8)
+        of_recording = np.full(len(self.recordings), none, np.int8)
         of_recording[self.segments.recording] = of_segment
         # an unlabelled recording must not be pretrained on where its speaker is tested
         speaker = self.recordings.speaker
-        split_of = {
-            s: code for s, code in zip(speaker, of_recording, strict=True) if s and code != SPLITS.index("none")
-        }
+        split_of = {s: code for s, code in zip(speaker, of_recording, strict=True) if s and code != none}
         of_recording = np.array([split_of.get(s, code) for s, code in zip(speaker, of_recording, strict=True)], np.int8)
         return replace(
             self,
             recordings=replace(self.recordings, split=of_recording),
             segments=replace(self.segments, split=of_segment),
         )
-
-    def segment(self, i: int) -> np.ndarray:
-        """(L, D) raw frames of one segment, a view of the store."""
-        return self.frames[self.segments.first[i] : self.segments.first[i] + self.segments.length[i]]
-
-    def recording(self, i: int) -> np.ndarray:
-        """(T, D) raw frames of one recording, a view of the store."""
-        return self.frames[self.recordings.offset[i] : self.recordings.offset[i] + self.recordings.length[i]]
 
     def constant_baselines(self, split: str) -> dict[str, dict[str, np.ndarray]]:
         """constant -> {"mae", "acc4"} -> (E,) on one split, the constants fitted on the training segments."""
@@ -146,36 +197,13 @@ class Corpus:
         speakers = len(set(self.recordings.speaker.tolist()) - {""})
         parts = ", ".join(f"{name} {len(self.where(name)):,}" for name in SPLITS if len(self.where(name)))
         folds = f" (fold 0 of {len(self.folds)})" if len(self.folds) > 1 else ""
+        categories = f"; categories: {', '.join(self.category_names)}" if self.category_names else ""
         return (
             f"Corpus {self.folder}: {self.header['source']}\n{len(self.recordings):,} recordings, {hours:.1f} h, "
             f"{speakers or 'unknown'} speakers; {len(self.feature_names)} features at {self.frame_rate:g} Hz\n"
             f"{len(self):,} labelled segments: {parts}{folds}\n"
-            f"emotions: {', '.join(self.target_names)}"
-            + (f"; categories: {', '.join(self.category_names)}" if self.category_names else "")
+            f"emotions: {', '.join(self.target_names)}{categories}"
         )
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>"
-
-    @classmethod
-    def write(
-        cls,
-        folder: Path | str,
-        frames: Mapping[str, object],
-        labels: "pd.DataFrame",
-        frame_rate: float,
-        folds: int = 5,
-        feature_names: Sequence[str] | None = None,
-        half: bool = False,
-        source: str = "own features",
-    ) -> "Corpus":
-        """A corpus from arrays: frames recording -> (T, D) of numpy, torch or pandas, NaN = missing.
-
-        `labels` has a row a segment, with the columns recording, start and end (seconds; the whole recording without
-        them), speaker, category, and one for each emotion, its intensity in [0, 3]; of the last three any. Speakers
-        (recordings where they are unknown) are kept apart by `folds`. A recording without labels is for pretraining.
-        """
-        from emo_ssl.core.arrays import write
-
-        write(folder, frames, labels, frame_rate, folds, feature_names, half, source)
-        return cls.open(folder)

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from emo_ssl.core.batches import FrameStore, budget, label_order
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.leaks import refuse_leak, refuse_other_features
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.core.model import (
     Classifier,
@@ -33,7 +32,7 @@ from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.core.predictor import EmotionModel, Runs, embed, load_model, tokens_at, with_padding
 from emo_ssl.core.pretrain import MODEL as PRETRAINED
-from emo_ssl.core.pretrain import PretrainedRun, device_named, named
+from emo_ssl.core.pretrain import PretrainedRun, device_named, leak_in, named, refuse_other_features, refuse_shared
 from emo_ssl.core.pretrain import load as load_run
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.provenance import provenance
@@ -247,7 +246,10 @@ def finetune(
     with OutputFolder(output, "fine-tuned model", setting) as out:
         if not out.complete:
             split = corpus.of_fold(result["fold"])
-            refuse_leak(run, result, split)
+            refuse_shared(split)
+            leak = leak_in(result, split)
+            if leak:
+                raise UserError(f"{run}: was pretrained on {leak}; pretrain on this corpus's training recordings.")
             build(split, result, weights, labels, rate, seed, config, device_named(device)).save(out.path)
             out.finish()
     return load_model(output)

@@ -1,11 +1,18 @@
-"""What is measured: error and four-class accuracy as in the paper, and measures that no constant can win."""
+"""What is measured: error and four-class accuracy as in the paper, and measures that no constant can win.
 
-from collections.abc import Callable
+Below them what needs no model, constants and guesses at masked frames; and predictions, from a head's output to scores.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 CEILING = 3.0
+CLASSES = 4
 CONSTANTS = ("train mean", "train median", "always 0")
+BASELINES = ("mean frame", "previous frame", "linear interpolation")
+OVERALL = "overall"
 
 
 def to_class(intensity: np.ndarray) -> np.ndarray:
@@ -31,20 +38,6 @@ def four_class_accuracy(
     return (reading(predicted) == reading(true)).mean(0)
 
 
-def constant_baselines(train: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """What constants that know the labels `train` (N, E) and nothing else reach on `scored` (M, E).
-
-    constant -> {"mae", "acc4"} -> (E,); nothing where either is empty.
-    """
-    if not len(train) or not len(scored):
-        return {}
-    values = (train.mean(0, dtype=np.float64), np.median(train, 0), np.zeros(train.shape[1]))
-    return {
-        name: {"mae": mean_absolute_error(value[None], scored), "acc4": four_class_accuracy(value[None], scored)}
-        for name, value in zip(CONSTANTS, values, strict=True)
-    }
-
-
 def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     """The chance that a positive outscores a negative, ties half: (N,), (N,) bool -> [0, 1], nan without both kinds."""
     positive = np.asarray(positive, bool)
@@ -56,11 +49,14 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     return float((rankdata(scores)[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
-def macro_auroc(scores: np.ndarray, positive: np.ndarray) -> tuple[float, int]:
-    """(N, E), (N, E) bool -> mean AUROC over emotions with positives and negatives, and how many were left out."""
-    each = np.array([auroc(scores[:, e], positive[:, e]) for e in range(scores.shape[1])])
-    defined = np.isfinite(each)
-    return (float(each[defined].mean()) if defined.any() else float("nan")), int((~defined).sum())
+def macro_auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """(N, E), (N, E) bool -> the mean AUROC over emotions that have positives and negatives."""
+    return mean_of_known([auroc(scores[:, e], positive[:, e]) for e in range(scores.shape[1])])
+
+
+def mean_of_known(values: Sequence[float]) -> float:
+    known = np.array(values)[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def confusion(predicted: np.ndarray, true: np.ndarray, classes: int) -> np.ndarray:
@@ -73,9 +69,7 @@ def confusion(predicted: np.ndarray, true: np.ndarray, classes: int) -> np.ndarr
 
 def four_class_confusion(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Classes 0..3, (N, E) and (N, E) -> counts (E, 4, 4), rows true."""
-    classes = int(CEILING) + 1
-    each = [confusion(predicted[:, e], true[:, e], classes) for e in range(predicted.shape[1])]
-    return np.array(each, np.int64).reshape(-1, classes, classes)
+    return np.stack([confusion(p, t, CLASSES) for p, t in zip(predicted.T, true.T, strict=True)])
 
 
 def uar(predicted: np.ndarray, true: np.ndarray, classes: int) -> float:
@@ -87,10 +81,7 @@ def uar(predicted: np.ndarray, true: np.ndarray, classes: int) -> float:
 
 def balanced_accuracy(predicted: np.ndarray, positive: np.ndarray) -> float:
     """Mean of the two recalls of presence: (N,) bool, (N,) bool -> [0, 1], nan without both kinds."""
-    predicted, positive = np.asarray(predicted, bool), np.asarray(positive, bool)
-    if positive.all() or not positive.any():
-        return float("nan")
-    return float((predicted[positive].mean() + (~predicted[~positive]).mean()) / 2)
+    return uar(predicted, positive, 2) if len(np.unique(positive)) == 2 else float("nan")
 
 
 def ccc(predicted: np.ndarray, true: np.ndarray) -> float:
@@ -105,42 +96,151 @@ def ccc(predicted: np.ndarray, true: np.ndarray) -> float:
 
 def skill(metric: str, value: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """The share of the way from the best constant (0) to perfection (1); below 0 a constant is better."""
-    if metric not in ("mae", "acc4"):
-        raise ValueError(f"skill is defined for mae and acc4, not for {metric}")
     value, floor = np.asarray(value, np.float64), np.asarray(floor, np.float64)
     gain, room = (floor - value, floor) if metric == "mae" else (value - floor, 1 - floor)
     # a constant that is already perfect leaves no room
     return np.divide(gain, room, out=np.full(np.broadcast(gain, room).shape, np.nan), where=room > 0)
 
 
-def monotone(exceedance: np.ndarray) -> np.ndarray:
-    """P(y > t_k), (..., K) -> the same numbers, none larger than the one before.
+# --- what needs no model --------------------------------------------------------------------------------------------
 
-    Sorting changes nothing for an ordinal head. Binary probes that were fitted one threshold at a time may cross, and
-    putting their numbers in order is never further from the truth than leaving them (the running minimum can be).
+
+def constant_baselines(train: np.ndarray, scored: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """What constants that know the labels `train` (N, E) and nothing else reach on `scored` (M, E).
+
+    constant -> {"mae", "acc4"} -> (E,); nothing where either is empty.
     """
-    return -np.sort(-np.asarray(exceedance, np.float64), axis=-1)
+    if not len(train) or not len(scored):
+        return {}
+    values = (train.mean(0, dtype=np.float64), np.median(train, 0), np.zeros(train.shape[1]))
+    return {
+        name: {"mae": mean_absolute_error(value[None], scored), "acc4": four_class_accuracy(value[None], scored)}
+        for name, value in zip(CONSTANTS, values, strict=True)
+    }
 
 
-def level_probabilities(exceedance: np.ndarray) -> np.ndarray:
-    """P(y > t_k), (..., K) -> P(y = level), (..., K + 1)."""
-    ordered = monotone(exceedance)
-    edge = np.ones((*ordered.shape[:-1], 1))
-    return -np.diff(np.concatenate([edge, ordered, 0 * edge], axis=-1), axis=-1)
+def smooth_l1(error: np.ndarray) -> np.ndarray:
+    size = np.abs(error)
+    return np.where(size < 1, 0.5 * size**2, size - 0.5)
 
 
-def ordinal_median(exceedance: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """P(y > t_k) (..., K) and levels (K + 1,) -> intensity (...): the lowest level that is reached half of the time."""
-    return np.asarray(levels)[(monotone(exceedance) > 0.5).sum(-1)]
+def reconstruction_baselines(
+    frames: np.ndarray, masked: np.ndarray, valid: np.ndarray, mean: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Masked frames guessed without a model: frames (B, T, D) with missing = 0, masked and valid (B, T), mean (D,).
+
+    baseline -> (B, T, D). Before the first visible frame the previous one is the next one; a row with none visible gets
+    the mean.
+    """
+    rows, steps, _ = frames.shape
+    time = np.arange(steps)
+    visible = valid & ~masked
+    before = np.maximum.accumulate(np.where(visible, time, -1), 1)
+    after = np.minimum.accumulate(np.where(visible, time, steps)[:, ::-1], 1)[:, ::-1]
+    before, after = np.where(before < 0, after, before), np.where(after == steps, before, after)
+    nothing = ~visible.any(1)
+    before[nothing], after[nothing] = 0, 0
+    row = np.arange(rows)[:, None]
+    left, right = frames[row, before], frames[row, after]
+    weight = ((time - before) / np.maximum(after - before, 1))[..., None]
+    kinds = (np.broadcast_to(mean, frames.shape), left, left + weight * (right - left))
+    return {name: np.where(nothing[:, None, None], mean, kind) for name, kind in zip(BASELINES, kinds, strict=True)}
 
 
-def ordinal_mode(exceedance: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """P(y > t_k) (..., K) and levels (K + 1,) -> the likeliest of the four classes (...), the lower one in a tie."""
-    probability, class_of_level = level_probabilities(exceedance), to_class(np.asarray(levels))
-    of_class = [probability[..., class_of_level == c].sum(-1) for c in range(int(CEILING) + 1)]
-    return np.stack(of_class, -1).argmax(-1)
+# --- predictions ----------------------------------------------------------------------------------------------------
 
 
-def ordinal_presence(exceedance: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """P(y > t_k) (..., K) and levels (K + 1,) -> P(y > 0) (...)."""
-    return level_probabilities(exceedance)[..., np.asarray(levels) > 0].sum(-1)
+@dataclass(frozen=True)
+class Predictions:
+    """What M members predict for n segments. NaN and class -1 where a segment was not scored."""
+
+    intensity: np.ndarray  # (M, n, E) float32 in [0, 3]
+    presence: np.ndarray  # (M, n, E) float32, P(y > 0) or a score that ranks like it
+    klass: np.ndarray  # (M, n, E) int8, the likeliest of the four classes
+    category: np.ndarray | None = None  # (M, n, C) float32 scores of the categories
+
+    def map(self, work: Callable[[np.ndarray], np.ndarray]) -> "Predictions":
+        return Predictions(**{name: work(values) for name, values in self.arrays().items()})
+
+    def take(self, items: np.ndarray) -> "Predictions":
+        """Of these segments only, in this order."""
+        return self.map(lambda values: values[:, items])
+
+    def scored(self) -> np.ndarray:
+        """(M, n) bool."""
+        return np.isfinite(self.intensity).all(-1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name -> array, without the categories where there are none."""
+        return {name: values for name, values in vars(self).items() if values is not None}
+
+
+def concatenate(parts: Sequence[Predictions], axis: int = 0) -> Predictions:
+    """Members end to end, or segments with axis 1."""
+    arrays = [part.arrays() for part in parts]
+    return Predictions(**{name: np.concatenate([a[name] for a in arrays], axis) for name in arrays[0]})
+
+
+def ordinal_predictions(above: np.ndarray, levels: Sequence[float], category: np.ndarray | None = None) -> Predictions:
+    """P(y > t_k) (M, n, E, K) of an ordinal head, levels (K + 1,) from 0 up -> predictions.
+
+    The median of the predicted distribution minimises the absolute error; its mode is the likeliest class, the lower
+    one in a tie.
+    """
+    above, levels = np.asarray(above, np.float64), np.array(levels)
+    probability = -np.diff(above, prepend=1.0, append=0.0)  # of each level
+    of_class = [probability[..., to_class(levels) == c].sum(-1) for c in range(CLASSES)]
+    return predictions_of(levels[(above > 0.5).sum(-1)], above[..., 0], np.stack(of_class, -1).argmax(-1), category)
+
+
+def l1_predictions(intensity: np.ndarray, category: np.ndarray | None = None) -> Predictions:
+    """The intensities (M, n, E) of an L1 head, which may lie outside the scale -> predictions."""
+    clipped = np.clip(intensity, 0, CEILING)
+    return predictions_of(clipped, intensity, to_class(clipped), category)
+
+
+def predictions_of(
+    intensity: np.ndarray, presence: np.ndarray, klass: np.ndarray, category: np.ndarray | None
+) -> Predictions:
+    return Predictions(
+        intensity.astype(np.float32),
+        presence.astype(np.float32),
+        klass.astype(np.int8),
+        None if category is None else category.astype(np.float32),
+    )
+
+
+def scores_of(
+    predictions: Predictions, member: int, targets: np.ndarray, category: np.ndarray, names: Sequence[str]
+) -> Iterator[tuple[str, str, float]]:
+    """(emotion or "overall", metric, value) of one member on segments with targets (n, E) and category (n,)."""
+    intensity, presence = predictions.intensity[member], predictions.presence[member]
+    present, emotions = targets > 0, range(len(names))
+    columns = {
+        "mae": mean_absolute_error(intensity, targets),
+        "acc4": (predictions.klass[member] == to_class(targets)).mean(0),
+        "acc4_ceiling": four_class_accuracy(intensity, targets, to_class_ceiling),
+        "auroc": [auroc(presence[:, e], present[:, e]) for e in emotions],
+        "ccc": [ccc(intensity[:, e], targets[:, e]) for e in emotions],
+        "balanced_accuracy": [balanced_accuracy(presence[:, e] > 0.5, present[:, e]) for e in emotions],
+    }
+    for metric, values in columns.items():
+        for name, value in zip(names, values, strict=True):
+            yield name, metric, float(value)
+        yield OVERALL, metric, mean_of_known(values)
+    if predictions.category is not None:
+        yield OVERALL, "uar", recall(predictions, member, category)
+
+
+def headline(predictions: Predictions, member: int, targets: np.ndarray, category: np.ndarray) -> float:
+    """The measure that no constant wins: UAR where clips have a category, else macro-AUROC of presence."""
+    if predictions.category is not None:
+        return recall(predictions, member, category)
+    return macro_auroc(predictions.presence[member], targets > 0)
+
+
+def recall(predictions: Predictions, member: int, category: np.ndarray) -> float:
+    """The unweighted average recall of one member on the segments whose category (n,) is known."""
+    known = category >= 0
+    scores = predictions.category[member, known]
+    return uar(scores.argmax(-1), category[known], scores.shape[-1])

@@ -1,15 +1,12 @@
 """Raw frames -> what a model reads: centred, scaled, clipped, missing = 0. Never per utterance: level is emotion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.utils.io import UserError
-
-if TYPE_CHECKING:
-    from emo_ssl.core.corpus import Corpus
 
 INDEPENDENT, ADAPTED = PROTOCOLS = ("speaker-independent", "speaker-adapted")
 ENROLMENT = 10  # segments a speaker
@@ -58,7 +55,7 @@ def robust_statistics(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center, scale
 
 
-def sample_places(corpus: "Corpus", recordings: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def sample_places(corpus: Corpus, recordings: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """At most `most` places, evenly spaced over the frames of some recordings (R',): recording (S,), frame (S,)."""
     lengths = corpus.recordings.length[recordings]
     ends = np.cumsum(lengths)
@@ -68,15 +65,14 @@ def sample_places(corpus: "Corpus", recordings: np.ndarray, most: int) -> tuple[
     return recordings[which], corpus.recordings.offset[recordings][which] + position - (ends - lengths)[which]
 
 
-def typical_frame(corpus: "Corpus", normaliser: Normaliser, most: int = 20_000) -> np.ndarray:
+def typical_frame(corpus: Corpus, normaliser: Normaliser, most: int = 20_000) -> np.ndarray:
     """The mean (D,) of the normalised training frames, missing values as a model reads them."""
-    train = corpus.recordings_of("train")
-    recording, frame = sample_places(corpus, train, most)
+    recording, frame = sample_places(corpus, corpus.recordings_of("train"), most)
     frames = np.asarray(corpus.frames[frame], np.float32)[:, None]
     return normaliser(frames, recording).mean((0, 1), dtype=np.float64)
 
 
-def speaker_independent(corpus: "Corpus", recordings: np.ndarray | None = None) -> Normaliser:
+def speaker_independent(corpus: Corpus, recordings: np.ndarray | None = None) -> Normaliser:
     """One centre and scale for everybody, from some recordings (by default those of the training split)."""
     if recordings is None:
         recordings = corpus.recordings_of("train")
@@ -87,7 +83,7 @@ def speaker_independent(corpus: "Corpus", recordings: np.ndarray | None = None) 
     return Normaliser(center[None], scale[None], np.zeros(len(corpus.recordings), np.int64))
 
 
-def speaker_adapted(corpus: "Corpus", base: Normaliser, enrolment: Mapping[str, np.ndarray]) -> Normaliser:
+def speaker_adapted(corpus: Corpus, base: Normaliser, enrolment: Mapping[str, np.ndarray]) -> Normaliser:
     """A centre and scale a speaker, from the frames of its enrolment segments; speakers without enrolment keep `base`.
 
     Where an enrolment's spread is nil (a flag that never changed in those clips) the scale of `base` stays.
@@ -95,8 +91,6 @@ def speaker_adapted(corpus: "Corpus", base: Normaliser, enrolment: Mapping[str, 
     centers, scales = [base.center[0]], [base.scale[0]]
     group = np.zeros(len(corpus.recordings), np.int64)
     for speaker, chosen in enrolment.items():
-        if not len(chosen):
-            continue
         frames = np.concatenate([corpus.segment(i) for i in chosen]).astype(np.float32)
         center, scale = robust_statistics(frames)
         known = np.isfinite(frames).any(0)
@@ -107,7 +101,7 @@ def speaker_adapted(corpus: "Corpus", base: Normaliser, enrolment: Mapping[str, 
     return Normaliser(np.stack(centers), np.stack(scales), group)
 
 
-def choose_enrolment(corpus: "Corpus", clips: int, seed: int) -> dict[str, np.ndarray]:
+def choose_enrolment(corpus: Corpus, clips: int, seed: int) -> dict[str, np.ndarray]:
     """`clips` random segments of each speaker, kept out of the scored ones; refused where a speaker has too few."""
     speaker_of = corpus.recordings.speaker[corpus.segments.recording]
     chosen = {}
@@ -121,7 +115,7 @@ def choose_enrolment(corpus: "Corpus", clips: int, seed: int) -> dict[str, np.nd
     return chosen
 
 
-def under(protocol: str, corpus: "Corpus", enrolment: int = ENROLMENT) -> tuple["Corpus", Normaliser]:
+def under(protocol: str, corpus: Corpus, enrolment: int = ENROLMENT) -> tuple[Corpus, Normaliser]:
     """The corpus (already split) as a protocol gives it to models, and its normaliser.
 
     Enrolment segments of validation and test speakers leave those splits; training speakers keep theirs, since their
@@ -140,5 +134,6 @@ def under(protocol: str, corpus: "Corpus", enrolment: int = ENROLMENT) -> tuple[
             f"an enrolment of {enrolment} segments says too little about a speaker; take {FEWEST_ENROLLED} or more."
         )
     chosen = choose_enrolment(corpus, enrolment, ENROLMENT_SEED)
-    scored = np.intersect1d(np.concatenate(list(chosen.values())), corpus.where("valid", "test"))
-    return corpus.without_labels(scored), speaker_adapted(corpus, base, chosen)
+    split = corpus.segments.split.copy()
+    split[np.intersect1d(np.concatenate(list(chosen.values())), corpus.where("valid", "test"))] = SPLITS.index("none")
+    return replace(corpus, segments=replace(corpus.segments, split=split)), speaker_adapted(corpus, base, chosen)

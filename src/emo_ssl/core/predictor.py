@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,13 +10,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.metrics import OVERALL, Predictions, l1_predictions, ordinal_predictions, scores_of
 from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.core.readout import OVERALL, Predictions, read_out, scores_of
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_json
-
-if TYPE_CHECKING:
-    from emo_ssl.core.corpus import Corpus
 
 SCORED_TOKENS = 65_536  # of all members, padding included, in one go
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -81,8 +78,8 @@ def predict(head: Head, vectors: Tensor, levels: Sequence[float]) -> Predictions
     scores, logits = head(vectors)
     category = logits.softmax(-1).cpu().numpy() if head.config.categories else None
     if head.config.kind == "l1":
-        return read_out(levels, intensity=scores.cpu().numpy(), category=category)
-    return read_out(levels, torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy(), category=category)
+        return l1_predictions(scores.cpu().numpy(), category)
+    return ordinal_predictions(torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy(), levels, category)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class EmotionModel:
         pooled = embed(self.network, self.runs(recordings), np.arange(len(recordings)))
         return predict(self.network.head, pooled, self.levels)
 
-    def evaluate(self, corpus: "Corpus") -> dict[str, float]:
+    def evaluate(self, corpus: Corpus) -> dict[str, float]:
         """Metrics over all emotions on the segments of `corpus`, say `corpus.split("test")`; NaN where undefined."""
         predictions = self.predict([np.asarray(corpus.segment(i)) for i in range(len(corpus))])
         rows = scores_of(predictions, 0, corpus.targets, corpus.segments.category, corpus.target_names)

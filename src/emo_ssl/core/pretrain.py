@@ -4,6 +4,7 @@ Everything random about step t is a function of (seed, t), so the state of a run
 a resumed run ends in the same weights as one that was never stopped.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from emo_ssl.core import baselines
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, drawn, gather, masked_batch, span_mask
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.leaks import trained_on
+from emo_ssl.core.metrics import BASELINES, reconstruction_baselines, smooth_l1
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, to_tokens
 from emo_ssl.core.normalise import ENROLMENT, INDEPENDENT, PROTOCOLS, typical_frame, under
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
@@ -124,12 +124,14 @@ def held_out_loss(network: MaskedAutoencoder, held_out: WindowPool, config: Pret
 
 def baseline_losses(held_out: WindowPool, mean: np.ndarray, config: PretrainConfig, seed: int) -> dict[str, float]:
     """What needs no model, on the very masks that the held-out loss uses."""
-    sums, count = dict.fromkeys(baselines.BASELINES, 0.0), 0
+    sums, count = dict.fromkeys(BASELINES, 0.0), 0
     for batch in held_out_batches(held_out, config, seed):
-        raw, valid = gather(held_out.frames, batch.first, batch.length, batch.steps)
-        masked = baselines.frame_mask(batch.masked.cpu().numpy(), config.stack, batch.steps)
-        some, known = baselines.baseline_losses(raw.cpu().numpy(), masked, valid.cpu().numpy(), mean)
-        sums, count = {name: sums[name] + some[name] for name in sums}, count + known
+        raw, valid = (x.cpu().numpy() for x in gather(held_out.frames, batch.first, batch.length, batch.steps))
+        masked = np.repeat(batch.masked.cpu().numpy(), config.stack, 1)
+        known, filled = masked[..., None] & valid[..., None] & np.isfinite(raw), np.nan_to_num(raw)
+        for name, guess in reconstruction_baselines(filled, masked, valid, mean).items():
+            sums[name] += float(smooth_l1(guess - filled)[known].sum())
+        count += int(known.sum())
     if not count:
         raise UserError(
             "nothing to recover in the validation recordings: too short for a mask, or all missing; choose a smaller "
@@ -312,10 +314,6 @@ def resume(folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Opti
     return number, [line for line in lines if line["step"] <= number]
 
 
-def named(corpus: Corpus) -> dict[str, str]:
-    return {name: corpus.header[name] for name in ("content_hash", "source", "folds")}
-
-
 def load(folder: Path | str) -> tuple[dict, dict[str, Tensor]]:
     """A finished run: its result, and the state of its MaskedAutoencoder."""
     folder = Path(folder)
@@ -335,3 +333,50 @@ def load(folder: Path | str) -> tuple[dict, dict[str, Tensor]]:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise UserError(f"{folder}: damaged, or made by another version ({problem}); pretrain again.") from problem
     return result, weights
+
+
+# --- what a run has met ---------------------------------------------------------------------------------------------
+
+
+def named(corpus: Corpus) -> dict[str, str]:
+    return {name: corpus.header[name] for name in ("content_hash", "source", "folds")}
+
+
+def hashes(corpus: Corpus, *splits: str) -> dict[str, dict[str, str]]:
+    """sha256 of frames of the splits' recordings and of their speakers' names, each with the name it stands for."""
+    recordings, chosen = corpus.recordings, corpus.recordings_of(*splits)
+    return {
+        "recordings": {
+            recordings.digest[r].tobytes().hex(): str(recordings.id[r]) for r in chosen if recordings.length[r]
+        },
+        "speakers": {
+            hashlib.sha256(name.encode()).hexdigest(): name for name in set(recordings.speaker[chosen].tolist()) - {""}
+        },
+    }
+
+
+def trained_on(corpora: Sequence[Corpus]) -> dict[str, list[str]]:
+    """What a run notes, so that others can tell whom it was trained on without their names."""
+    noted = [hashes(corpus, "train", "none") for corpus in corpora]
+    return {kind: sorted({value for one in noted for value in one[kind]}) for kind in ("recordings", "speakers")}
+
+
+def leak_in(noted: dict, corpus: Corpus) -> str:
+    """What of a corpus's scored parts a run has met, going by what it noted. "" where it may be used here."""
+    for kind, names in hashes(corpus, "valid", "test").items():
+        met = sorted(names[value] for value in noted[kind] if value in names)
+        if met:
+            return f"{len(met)} {kind} that are for validation or test here (such as {met[0]})"
+    return ""
+
+
+def refuse_shared(corpus: Corpus) -> None:
+    """A corpus whose own training part holds a recording or a speaker that it scores."""
+    leak = leak_in(trained_on([corpus]), corpus)
+    if leak:
+        raise UserError(f"{corpus.folder}: its training part holds {leak}; remove the copies, or split by speaker.")
+
+
+def refuse_other_features(path: Path | str, result: dict, corpus: Corpus) -> None:
+    if result["feature_names"] != list(corpus.feature_names):
+        raise UserError(f"{path}: pretrained on other features than those of {corpus.folder}; pretrain on these.")

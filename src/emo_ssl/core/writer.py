@@ -1,58 +1,19 @@
-"""The files of a prepared corpus, and how they are written: frames in a stream, then the tables, then the header.
+"""How the folder of a corpus is written: frames in a stream, then the tables, then the header; or out of arrays."""
 
-A prepared folder holds
-    frames.bin       (frames, D) float32 or float16, little-endian, NaN = missing
-    index.npz        the tables `recordings`, `segments` and `targets`, one array a column
-    corpus.json      names, rate, counts, content hash: written last, so a folder without it is unfinished
-    report.json      every defect met, and what became of it
-"""
-
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from emo_ssl.utils.io import PARTIAL, atomic_path, disk_full, is_disk_full, sync, write_json
+from emo_ssl.core.corpus import FORMAT, FRAMES, HEADER, INDEX, REPORT, SPLITS, RecordingTable, SegmentTable
+from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, write_json
 
-FORMAT = 2
-SPLITS = ("train", "valid", "test", "none")
-FRAMES, INDEX, HEADER, REPORT = "frames.bin", "index.npz", "corpus.json", "report.json"
-
-
-@dataclass(frozen=True)
-class RecordingTable:
-    """One row a recording (in MOSEI a video), in the order of the store."""
-
-    id: np.ndarray  # (R,) str
-    speaker: np.ndarray  # (R,) str, "" where nobody knows
-    offset: np.ndarray  # (R,) first frame in the store
-    length: np.ndarray  # (R,) frames
-    split: np.ndarray  # (R,) index into SPLITS
-    digest: np.ndarray  # (R, 32) uint8, sha256 of the frames as stored
-
-    def __len__(self) -> int:
-        return len(self.id)
-
-
-@dataclass(frozen=True)
-class SegmentTable:
-    """One row a labelled segment: where it lies in its recording and in the store."""
-
-    recording: np.ndarray  # (N,) index into recordings
-    row: np.ndarray  # (N,) its row in the recording's own label table
-    start: np.ndarray  # (N,) seconds, as labelled
-    end: np.ndarray  # (N,)
-    first: np.ndarray  # (N,) first frame in the store
-    length: np.ndarray  # (N,) frames
-    split: np.ndarray  # (N,) index into SPLITS
-    fold: np.ndarray  # (N,) cross-validation fold that tests it, -1 without
-    category: np.ndarray  # (N,) index into category_names, -1 without
-
-    def __len__(self) -> int:
-        return len(self.recording)
+NO_EMOTION = ("recording", "speaker", "start", "end", "category", "split")
+STRONGEST = 3.0
 
 
 class CorpusWriter:
@@ -66,8 +27,9 @@ class CorpusWriter:
         self._rows: list[tuple[str, str, int, int, int, bytes]] = []
 
     def __enter__(self) -> "CorpusWriter":
-        self._path = self.folder / (FRAMES + PARTIAL)
-        self._stream = self._path.open("wb", buffering=0)
+        self._open = contextlib.ExitStack()
+        path = self._open.enter_context(atomic_path(self.folder / FRAMES))
+        self._stream = self._open.enter_context(path.open("wb"))
         return self
 
     def add_recording(self, name: str, frames: np.ndarray, split: int, speaker: str = "") -> int:
@@ -76,14 +38,7 @@ class CorpusWriter:
         stored = self._round(frames) if self.dtype.itemsize == 2 else np.ascontiguousarray(frames, self.dtype)
         self._rows.append((name, speaker, offset, len(frames), split, hashlib.sha256(stored).digest()))
         self.frame_count += len(frames)
-        content = memoryview(stored).cast("B") if stored.size else b""
-        try:
-            while len(content):
-                content = content[self._stream.write(content) :]
-        except OSError as problem:
-            if is_disk_full(problem):
-                raise disk_full(self.folder / FRAMES) from problem
-            raise
+        self._stream.write(stored.data)
         return offset
 
     def _round(self, frames: np.ndarray) -> np.ndarray:
@@ -126,22 +81,22 @@ class CorpusWriter:
             **extra,
         }
         header["content_hash"] = content_hash(header, recordings, segments, targets)
-        self._stream.close()
-        sync(self._path)
-        self._path.replace(self.folder / FRAMES)
-        arrays = {f"recordings.{f.name}": getattr(recordings, f.name) for f in fields(RecordingTable)}
-        arrays |= {f"segments.{f.name}": getattr(segments, f.name) for f in fields(SegmentTable)}
+        self._open.close()
+        arrays = {f"recordings.{name}": values for name, values in vars(recordings).items()}
+        arrays |= {f"segments.{name}": values for name, values in vars(segments).items()}
         with atomic_path(self.folder / INDEX) as temporary, temporary.open("wb") as stream:
             np.savez(stream, targets=targets.astype(np.float32), **arrays)
         write_json(self.folder / REPORT, report)
         write_json(self.folder / HEADER, header)
         return self.folder
 
-    def __exit__(self, kind, problem, trace) -> None:
-        self._stream.close()
-        if problem is not None:
-            for name in (HEADER, FRAMES + PARTIAL, FRAMES, INDEX, REPORT):
-                (self.folder / name).unlink(missing_ok=True)
+    def __exit__(self, *problem: object) -> None:
+        try:
+            self._open.__exit__(*problem)
+        finally:
+            if problem[0] is not None:
+                for name in (HEADER, FRAMES, INDEX, REPORT):
+                    (self.folder / name).unlink(missing_ok=True)
 
 
 def content_hash(header: dict, recordings: RecordingTable, segments: SegmentTable, targets: np.ndarray) -> str:
@@ -149,8 +104,136 @@ def content_hash(header: dict, recordings: RecordingTable, segments: SegmentTabl
     seen = ("feature_names", "target_names", "category_names", "frame_rate", "dtype")
     digest = hashlib.sha256(json.dumps({name: header[name] for name in seen}, sort_keys=True).encode())
     for table in (recordings, segments):
-        for column in fields(table):
-            values = getattr(table, column.name)
+        for values in vars(table).values():
             digest.update("\0".join(values.tolist()).encode() if values.dtype.kind == "U" else values.tobytes())
     digest.update(targets.astype("<f4").tobytes())
     return digest.hexdigest()
+
+
+# --- arrays and a table of labels: the way in for your own features --------------------------------------------------
+
+
+def write_arrays(
+    folder: Path | str,
+    frames: Mapping[str, object],
+    labels: pd.DataFrame,
+    frame_rate: float,
+    folds: int,
+    feature_names: Sequence[str] | None,
+    half: bool,
+    source: str,
+) -> None:
+    """See Corpus.write."""
+    arrays = {str(name): as_frames(str(name), values) for name, values in frames.items()}
+    widths = sorted({values.shape[1] for values in arrays.values()})
+    if len(widths) != 1:
+        raise UserError(f"recordings have {widths or 'no'} features; each needs the same, and there must be one.")
+    names = [f"feature {d}" for d in range(widths[0])] if feature_names is None else list(map(str, feature_names))
+    if len(names) != widths[0]:
+        raise UserError(f"{len(names)} feature names for {widths[0]} features; name each once.")
+    table = checked(labels, arrays, frame_rate)
+    digests = {name: hashlib.sha256(values).hexdigest() for name, values in arrays.items()}
+    setting = {"frames": hash_of(digests), "labels": hash_of(table.to_json()), "rate": frame_rate, "half": half}
+    setting |= {"folds": folds, "features": hash_of(names), "source": source}
+    with OutputFolder(folder, "corpus", setting) as out:
+        if not out.complete:
+            with CorpusWriter(out.path, names, frame_rate, half) as writer:
+                fill(writer, arrays, table, folds, source)
+            out.finish()
+
+
+def as_frames(name: str, values: object) -> np.ndarray:
+    """(T, D) float32 of a numpy array, a torch tensor or a DataFrame; infinities count as missing."""
+    try:
+        array = np.asarray(values, np.float32)  # np.array warns of a torch tensor
+    except (TypeError, ValueError) as problem:
+        raise UserError(f"{name}: its frames are not numbers ({problem}); give an array (T, D).") from problem
+    if array.ndim != 2:
+        raise UserError(f"{name}: its frames have the shape {array.shape}; give an array (T, D).")
+    return np.ascontiguousarray(np.where(np.isfinite(array), array, np.float32(np.nan)))
+
+
+def checked(labels: pd.DataFrame, arrays: Mapping[str, np.ndarray], frame_rate: float) -> pd.DataFrame:
+    """The table with every column filled in, or a refusal that names the row."""
+    if "recording" not in labels:
+        raise UserError("labels: there is no column recording; name the recording of each segment there.")
+    table = labels.reset_index(drop=True).assign(recording=labels["recording"].astype(str).to_numpy())
+    unknown = table.loc[~table["recording"].isin(list(arrays)), "recording"]
+    if len(unknown):
+        raise UserError(f"labels, row {unknown.index[0]}: no frames of recording {unknown.iloc[0]}; add or drop them.")
+    seconds = table["recording"].map({name: len(values) / frame_rate for name, values in arrays.items()})
+    for name, usual in (("start", 0.0), ("end", seconds), ("speaker", ""), ("category", "")):
+        table[name] = table[name].fillna(usual) if name in table else usual
+    table["category"] = table["category"].astype(str)
+    emotions = [name for name in table if name not in NO_EMOTION]
+    if not emotions and not (table["category"] != "").any():
+        raise UserError(
+            "labels: neither an emotion nor a category; add a column for each emotion, or one of categories."
+        )
+    for name in ("start", "end", *emotions):
+        column = pd.to_numeric(table[name], errors="coerce")
+        most, asked = (np.inf, "seconds") if name in ("start", "end") else (STRONGEST, "an intensity from 0 to 3")
+        wrong = np.flatnonzero(~column.between(0, most))
+        if len(wrong):
+            raise UserError(f"labels, row {wrong[0]}: {name} is {str(table[name][wrong[0]])[:40]}, expected {asked}.")
+        table[name] = column
+    if "split" in table and not table["split"].isin(SPLITS).all():
+        raise UserError(f"labels: split is one of {', '.join(SPLITS)}; mend the column or leave it out.")
+    return table
+
+
+def fill(writer: CorpusWriter, arrays: Mapping[str, np.ndarray], table: pd.DataFrame, folds: int, source: str) -> None:
+    """Stream the frames and seal them with the table, its times as frames and its names as numbers."""
+    speaker = table.groupby("recording")["speaker"].first().astype(str)
+    categories = sorted(set(table["category"]) - {""})
+    emotions = [name for name in table if name not in NO_EMOTION] or categories
+    # with categories alone, each counts as an emotion that is there or not
+    targets = [table[e] if e in table else (table["category"] == e).astype(float) for e in emotions]
+    fold, split = parts(table, speaker, folds)
+    of_recording = dict(zip(table["recording"], split, strict=True))
+    offset = {
+        name: writer.add_recording(name, values, of_recording.get(name, SPLITS.index("none")), speaker.get(name, ""))
+        for name, values in arrays.items()
+    }
+    length = table["recording"].map({name: len(values) for name, values in arrays.items()}).to_numpy()
+    first, last = (np.minimum(np.rint(table[time] * writer.frame_rate), length) for time in ("start", "end"))
+    empty = np.flatnonzero(last <= first)
+    if len(empty):
+        row = table.iloc[empty[0]]
+        raise UserError(
+            f"labels, row {empty[0]}: {row['start']:g} to {row['end']:g} s holds no frame of {row['recording']}; "
+            "mend or drop the row."
+        )
+    number = {name: r for r, name in enumerate(arrays)}
+    segments = SegmentTable(
+        recording=table["recording"].map(number).to_numpy(np.int32),
+        row=table.groupby("recording").cumcount().to_numpy(np.int32),
+        start=table["start"].to_numpy(np.float64),
+        end=table["end"].to_numpy(np.float64),
+        first=(table["recording"].map(offset) + first).to_numpy(np.int64),
+        length=(last - first).to_numpy(np.int32),
+        split=split,
+        fold=fold,
+        category=pd.Index(categories, dtype=str).get_indexer(table["category"]).astype(np.int8),
+    )
+    report = {
+        "segments": {"in": len(table), "kept": len(table), "dropped": {}},
+        "frames": {"in": writer.frame_count, "kept": writer.frame_count},
+        **{"mended": {}, "videos": {}, "missing_values": {}, "files": {}},
+    }
+    by = "the column split" if "split" in table else f"{folds} folds by speaker"
+    writer.seal(segments, np.stack(targets, 1), emotions, report, source, by, categories)
+
+
+def parts(table: pd.DataFrame, speaker: pd.Series, folds: int) -> tuple[np.ndarray, np.ndarray]:
+    """The fold that tests each segment, and its split as the column says or as fold 0 makes it."""
+    if "split" in table:
+        return np.full(len(table), -1, np.int8), table["split"].map(SPLITS.index).to_numpy(np.int8)
+    unit = table["recording"].map(speaker).where(lambda names: names != "", "recording " + table["recording"])
+    units = np.sort(unit.unique())
+    if not 3 <= folds <= len(units):
+        raise UserError(f"{folds} folds of {len(units)} speakers; take 3 or more, and at most one a speaker.")
+    place = np.random.default_rng(0).permutation(len(units)) % folds
+    fold = unit.map(dict(zip(units, place, strict=True))).to_numpy(np.int8)
+    split = np.array([SPLITS.index(name) for name in ("test", "valid", "train")], np.int8)
+    return fold, split[np.minimum(fold, 2)]

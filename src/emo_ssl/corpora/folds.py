@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from emo_ssl.core.writer import SPLITS
+from emo_ssl.core.corpus import SPLITS
 from emo_ssl.utils.io import UserError
 
 NOT_STANDARD = "by-video hash split, not the standard folds"

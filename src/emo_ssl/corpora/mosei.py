@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import SPLITS, CorpusWriter, SegmentTable
+from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
+from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
 
+from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.core.writer import SPLITS
 from emo_ssl.corpora.audio import FORMATS
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import SPLITS, CorpusWriter, SegmentTable
+from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
+from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import SHORTEST, BadRecording
 from emo_ssl.corpora.csd import EMOTIONS

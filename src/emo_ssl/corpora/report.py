@@ -3,8 +3,7 @@
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import SPLITS
+from emo_ssl.core.corpus import SPLITS, Corpus
 
 
 def parts(corpus: Corpus) -> list[dict]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from emo_ssl.core.readout import OVERALL
+from emo_ssl.core.metrics import OVERALL
 from emo_ssl.evidence.bootstrap import Interval, Sample, interval, mean, simultaneous
 from emo_ssl.evidence.effects import FROZEN_PAIRS, Effects, Group
 

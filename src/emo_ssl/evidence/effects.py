@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from emo_ssl.core.readout import OVERALL, Predictions
+from emo_ssl.core.metrics import OVERALL, Predictions
 from emo_ssl.evidence.bootstrap import Draws, Sample, mean
 from emo_ssl.evidence.scores import LOWER_IS_BETTER, Scorer
 from emo_ssl.study.predictions import Key, StudyPredictions

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.baselines import BASELINES
+from emo_ssl.core.metrics import BASELINES, OVERALL
 from emo_ssl.core.normalise import PROTOCOLS
-from emo_ssl.core.readout import OVERALL
 from emo_ssl.evidence.claims import SMALL
 from emo_ssl.study import grid
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.readout import OVERALL
+from emo_ssl.core.metrics import OVERALL
 from emo_ssl.evidence import lookup, tables
 from emo_ssl.evidence.bootstrap import Sample, holm, interval
 from emo_ssl.evidence.claims import SMALL, EvidenceConfig, Ledger, main_group, small_budgets

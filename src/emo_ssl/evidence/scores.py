@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.readout import OVERALL, Predictions
+from emo_ssl.core.metrics import OVERALL, Predictions
 
 PER_EMOTION = ("mae", "acc4", "auroc", "ccc", "balanced")
 LOWER_IS_BETTER = ("mae",)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.readout import OVERALL
+from emo_ssl.core.metrics import OVERALL
 from emo_ssl.evidence import lookup
 from emo_ssl.evidence.lookup import ARMS, INTERVAL, NAMES, PAIR, SHORT
 

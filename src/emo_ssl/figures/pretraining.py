@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from emo_ssl.core.baselines import BASELINES
+from emo_ssl.core.metrics import BASELINES
 from emo_ssl.core.normalise import PROTOCOLS
 from emo_ssl.evidence import lookup
 from emo_ssl.figures import style

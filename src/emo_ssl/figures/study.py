@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from emo_ssl.core.readout import OVERALL
+from emo_ssl.core.metrics import OVERALL
 from emo_ssl.evidence import lookup
 from emo_ssl.evidence.lookup import ARMS, MEASURES, NAMES, PAIR, SHORT
 from emo_ssl.figures import style

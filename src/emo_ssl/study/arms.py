@@ -11,7 +11,7 @@ from torch import Tensor
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, Probe, random_crops, standardise, train
-from emo_ssl.core.metrics import to_class
+from emo_ssl.core.metrics import Predictions, concatenate, headline, to_class
 from emo_ssl.core.model import (
     Classifier,
     EncoderConfig,
@@ -24,7 +24,6 @@ from emo_ssl.core.model import (
 )
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.predictor import embed, predict
-from emo_ssl.core.readout import Predictions, concatenate, headline
 from emo_ssl.study import vectors
 from emo_ssl.study.checks import TrainedWith, hash_arrays
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.readout import OVERALL
+from emo_ssl.core.metrics import OVERALL
 from emo_ssl.study.grid import ARMS, Chunk
 from emo_ssl.utils.io import UserError
 

@@ -4,7 +4,7 @@ import glob
 from dataclasses import asdict
 from pathlib import Path
 
-from emo_ssl.core.readout import Predictions
+from emo_ssl.core.metrics import Predictions
 from emo_ssl.study import predictions
 from emo_ssl.study.arms import Outcome
 from emo_ssl.study.checks import TrainedWith

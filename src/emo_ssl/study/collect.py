@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.metrics import OVERALL, Predictions, scores_of
 from emo_ssl.core.normalise import INDEPENDENT, under
 from emo_ssl.core.pretrain import named
-from emo_ssl.core.readout import OVERALL, Predictions, scores_of
 from emo_ssl.study.arms import Outcome
 from emo_ssl.study.checks import below_their_probe, check_fairness
 from emo_ssl.study.chunks import find, read_chunk

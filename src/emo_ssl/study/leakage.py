@@ -75,7 +75,7 @@ def score(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return {
         "MAE": float(metrics.mean_absolute_error(predicted, true).mean()),
         "4-class accuracy": float(metrics.four_class_accuracy(predicted, true).mean()),
-        "AUROC": metrics.macro_auroc(predicted, true > 0)[0],
+        "AUROC": metrics.macro_auroc(predicted, true > 0),
     }
 
 

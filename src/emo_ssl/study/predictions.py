@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.core.readout import Predictions
+from emo_ssl.core.metrics import Predictions
 from emo_ssl.utils.io import UserError, atomic_path
 
 PREDICTIONS = "predictions.npz"

@@ -10,16 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emo_ssl.core import baselines, pretrain
+from emo_ssl.core import metrics, pretrain
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, gather, windows
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.leaks import refuse_other_features
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
-from emo_ssl.core.pretrain import PretrainConfig
-from emo_ssl.core.writer import SPLITS
+from emo_ssl.core.pretrain import PretrainConfig, refuse_other_features
 
-MODEL, INTERPOLATION = "model", baselines.BASELINES[-1]
+MODEL, INTERPOLATION = "model", metrics.BASELINES[-1]
 CPU = torch.device("cpu")
 
 
@@ -70,7 +68,7 @@ class Recovered:
 
     def errors(self, name: str) -> np.ndarray:
         """(B, T, D): smooth L1 of a guess, 0 where nothing is measured."""
-        return np.where(self.known, baselines.smooth_l1(self.guesses[name] - np.nan_to_num(self.true)), 0.0)
+        return np.where(self.known, metrics.smooth_l1(self.guesses[name] - np.nan_to_num(self.true)), 0.0)
 
     def only(self, i: int) -> "Recovered":
         guesses = {name: guess[i : i + 1] for name, guess in self.guesses.items()}
@@ -84,8 +82,8 @@ def recover(held_out: HeldOut) -> Iterator[Recovered]:
     for batch in pretrain.held_out_batches(pool, config, held_out.seed):
         frames, valid = gather(pool.frames, batch.first, batch.length, batch.steps)
         true, real = frames.numpy(), valid.numpy()
-        hidden = baselines.frame_mask(batch.masked.numpy(), config.stack, batch.steps) & real
-        guesses = baselines.guess(np.nan_to_num(true), hidden, real, held_out.mean)
+        hidden = np.repeat(batch.masked.numpy(), config.stack, 1) & real
+        guesses = metrics.reconstruction_baselines(np.nan_to_num(true), hidden, real, held_out.mean)
         guesses = {MODEL: model_guess(held_out, batch, frames, valid), **guesses}
         window = by_start[np.searchsorted(pool.first[by_start], batch.first.numpy())]
         yield Recovered(window, np.where(real[..., None], true, np.nan), hidden, guesses)

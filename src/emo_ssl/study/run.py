@@ -14,10 +14,17 @@ import torch
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import LabelledSegments
-from emo_ssl.core.leaks import leak_in, refuse_other_features, refuse_shared
 from emo_ssl.core.model import EncoderConfig, State
 from emo_ssl.core.normalise import ADAPTED, INDEPENDENT, under
-from emo_ssl.core.pretrain import MODEL, PretrainedRun, device_named, load
+from emo_ssl.core.pretrain import (
+    MODEL,
+    PretrainedRun,
+    device_named,
+    leak_in,
+    load,
+    refuse_other_features,
+    refuse_shared,
+)
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.chunks import find, shard_folder, write_chunk
 from emo_ssl.study.collect import Study, collect
@@ -96,7 +103,9 @@ def usable_runs(
                 continue
             for run, leak in leaks:
                 if run.result["fold"] == fold:
-                    raise UserError(f"{run.folder}: {leak}; pretrain on this corpus's training recordings.")
+                    raise UserError(
+                        f"{run.folder}: was pretrained on {leak}; pretrain on this corpus's training recordings."
+                    )
             missing.setdefault(protocol, []).append(str(fold))
     for protocol, folds in missing.items():
         enrolment = f", enrolment = {config.enrolment}" if protocol == ADAPTED else ""

@@ -4,7 +4,6 @@ import numpy as np
 
 from emo_ssl.core.batches import windows
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.leaks import training_recordings
 from emo_ssl.core.normalise import Normaliser
 
 QUANTILES = (10, 50, 90)
@@ -42,7 +41,7 @@ def components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
 
 def principal_components(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
     """Statistics of segments, on components found in all that pretraining may read, labelled or not."""
-    cut = windows(corpus, training_recordings(corpus), round(WINDOW * corpus.frame_rate))
+    cut = windows(corpus, corpus.recordings_of("train", "none"), round(WINDOW * corpus.frame_rate))
     unlabelled = statistics_table(corpus, normaliser, cut.recording, cut.first, cut.length)
     return components(segment_statistics(corpus, normaliser), unlabelled)
 

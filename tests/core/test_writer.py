@@ -6,8 +6,7 @@ import pytest
 import torch
 from builders import noise
 
-from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.writer import SPLITS
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.utils.io import UserError
 
 FRAMES = {f"r{i}": noise(50 + i, seed=i) for i in range(7)}
