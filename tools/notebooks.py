@@ -69,11 +69,16 @@ def read(path: Path) -> Any:
 
 def find(root: Path, profile: str) -> list[Notebook]:
     """Every notebook by its name. What can be checked before the first one runs is checked here."""
+    import yaml
+
     path = root / PROFILES / f"{profile}.yml"
     known = sorted(entry.stem for entry in (root / PROFILES).glob("*.yml"))
     if profile not in known:
         raise UserError(f"{path}: there is no such profile; take one of {', '.join(known)}.")
-    settings = files.read_yaml(path)
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as problem:
+        raise UserError(f"{path}: not readable as YAML ({' '.join(str(problem).split())}); mend it.") from problem
     limit = settings.pop(LIMIT, CELL_LIMIT) if isinstance(settings, dict) else None
     if limit is None or not all(isinstance(values, dict) for values in settings.values()):
         raise UserError(f"{path}: it has to map notebooks to their parameters, `01-data: {{seed: 0}}`; correct it.")

@@ -128,8 +128,3 @@ def test_every_command_on_a_page_is_one(page, line):
 def test_make_targets_exist():
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1].split()
     assert {line.split()[1] for _, line in LINES if line.startswith("make ")} <= set(targets)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_no_page_names_a_path_of_one_computer(page):
-    assert not re.search(r"(?:^|\s|`)(?:/work|/home|/tmp|\.\./shared)\b", page.read_text(encoding="utf-8"))

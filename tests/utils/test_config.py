@@ -56,19 +56,12 @@ def test_without_settings_the_defaults_hold(tmp_path):
     [
         ("a.toml", "stepz = 3", r"a\.toml: there is no setting stepz; choose among kind, stack"),
         ("a.toml", "[mask]\nshares = 1", r"a\.toml: mask: there is no setting shares"),
-        ("a.toml", 'steps = "many"', r"a\.toml: steps is 'many', expected int"),
         ("a.toml", "steps = true", r"steps is True, expected int"),
         ("a.toml", "rate = nan", r"rate is nan, expected float"),
         ("a.toml", "mask = 3", r"mask: expected names and values, found 3"),
         ("a.toml", "steps = ", r"a\.toml: not readable as TOML or JSON"),
-        ("a.json", "{", r"a\.json: not readable as TOML or JSON"),
         ("a.json", "[1]", r"a\.json: expected names and values, found \[1\]"),
-        ("a.json", '{"rate": Infinity}', r"rate is inf, expected float"),
         ("a.toml", 'kind = "lstm"', r"a\.toml: encoder 'lstm' is none of transformer, gru"),
-        ("a.toml", "width = 30", r"a\.toml: width 30 must be a multiple"),
-        ("a.toml", "batch = 0", r"a\.toml: .*above 0"),
-        ("a.toml", "evaluate_every = 0", r"a\.toml: .*above 0"),
-        ("a.toml", 'precision = "float8"', r"precision 'float8' is none of float32, bfloat16"),
         ("a.toml", "[mask]\nspan = 0", r"a\.toml: mask: .*at least 1"),
     ],
 )
@@ -79,31 +72,9 @@ def test_one_sentence_for_a_wrong_file(tmp_path, name, text, words):
     assert str(caught.value).endswith(".") and not str(caught.value).endswith("..")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ('arms = ["scratches"]', "no arm is called scratches; choose among scratch, pretrained"),
-        ("arms = []", "at least one arm"),
-        ('arms = ["scratch", "scratch"]', "each arm and budget once"),
-        ("budgets = [0]", "at least 1"),
-        ("seeds = 0", "at least 1"),
-        ("rates = []", "one to six settings"),
-        ('budgets = ["4"]', "budgets is '4', expected int"),
-        ('head = "softmax"', "head 'softmax' is none of ordinal, l1"),
-        ("[probe]\nsteps = 0", "probe: steps, batch and tokens are at least 1"),
-    ],
-)
-def test_one_sentence_for_an_impossible_study(tmp_path, text, words):
-    (tmp_path / "study.toml").write_text(text)
-    with pytest.raises(UserError, match=f"study.toml: .*{words}"):
-        read_config(tmp_path / "study.toml", StudyConfig)
-
-
 def test_missing_and_unreadable_files(tmp_path):
     with pytest.raises(UserError, match=r"none\.toml: no such file"):
         read_config(tmp_path / "none.toml", PretrainConfig)
-    with pytest.raises(UserError, match="no such file"):
-        read_config(tmp_path, PretrainConfig)
     (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not readable"):
         read_config(tmp_path / "a.toml", PretrainConfig)

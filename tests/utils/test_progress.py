@@ -8,7 +8,7 @@ import time
 import pytest
 
 from emo_ssl.utils import progress
-from emo_ssl.utils.progress import Progress, duration
+from emo_ssl.utils.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -69,10 +69,3 @@ def test_totals_may_be_estimates(switched_on, monkeypatch, capsys, total, amount
     with Progress("copying", total, "MB") as bar:
         bar.advance(amount)
     assert f"copying: {counted} MB (" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (3600, "1 h 00 min")]
-)
-def test_duration(seconds, words):
-    assert duration(seconds) == words

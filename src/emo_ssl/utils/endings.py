@@ -39,7 +39,10 @@ def run(work: Callable[[], int | None]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as problem:
-        return complain(explain(problem))
+        name = f"{problem.filename}: " if problem.filename is not None else ""
+        if is_disk_full(problem):
+            return complain(f"{name}the disk is full; free some space or choose another -o and run again.")
+        return complain(f"{name}{problem.strerror or problem}.")
     except MemoryError:
         return complain("not enough memory; close other programs or use less data at once.")
 
@@ -47,13 +50,6 @@ def run(work: Callable[[], int | None]) -> int:
 def complain(sentence: str, status: int = MENDABLE) -> int:
     print(f"emo-ssl: {sentence}", file=sys.stderr)
     return status
-
-
-def explain(problem: OSError) -> str:
-    name = f"{problem.filename}: " if problem.filename is not None else ""
-    if is_disk_full(problem):
-        return f"{name}the disk is full; free some space or choose another -o and run again."
-    return f"{name}{problem.strerror or problem}."
 
 
 @contextlib.contextmanager

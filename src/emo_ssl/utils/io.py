@@ -85,16 +85,6 @@ def read_json(path: Path) -> object:
         ) from problem
 
 
-def read_yaml(path: Path) -> object:
-    import yaml
-
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as problem:
-        reason = str(problem).replace("\n", " ")
-        raise UserError(f"{path}: not readable as YAML ({reason}); mend it and run again.") from problem
-
-
 def hash_of(value: object) -> str:
     """sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -157,14 +147,12 @@ class OutputFolder:
                 )
             return
         state = read_json(self.path / STATE)
-        if not isinstance(state, dict):
-            raise UserError(f"{self.path / STATE}: not written by emo-ssl; choose another -o or delete the folder.")
-        if state.get("kind") != self.kind or state.get("hash") != self.hash:
+        if state["hash"] != self.hash:
             raise UserError(
-                f"{self.path}: this folder holds a {state.get('kind')} of another configuration "
-                f"({describe_difference(state.get('config'), self.config)}); choose another -o or delete the folder."
+                f"{self.path}: this folder holds a {state['kind']} of another configuration "
+                f"({describe_difference(state['config'], self.config)}); choose another -o or delete the folder."
             )
-        self.complete = bool(state.get("complete"))
+        self.complete = state["complete"]
 
     def _write_state(self, complete: bool) -> None:
         state = {"kind": self.kind, "hash": self.hash, "complete": complete, "config": self.config}
@@ -186,19 +174,15 @@ class OutputFolder:
         self._release()
 
     def _release(self) -> None:
-        with contextlib.suppress(
-            OSError
-        ):  # Windows removes no open file; there an empty lock stays, which harms nobody
+        with contextlib.suppress(OSError):  # Windows removes no open file; an empty lock that stays harms nobody
             (self.path / LOCK).unlink()
         self._lock.release()
         if self._made and not any(self.path.iterdir()):
             self.path.rmdir()
 
 
-def describe_difference(theirs: object, ours: object) -> str:
+def describe_difference(theirs: dict, ours: dict) -> str:
     """Name the settings that differ: `seed is 1 there, 2 here`."""
-    if not isinstance(theirs, dict) or not isinstance(ours, dict):
-        return "it differs"
     names = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
     words = [f"{name} is {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in names[:3]]
     return "; ".join(words) or "another kind"

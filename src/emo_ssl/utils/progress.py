@@ -69,9 +69,3 @@ class Progress:
 
     def __exit__(self, *problem: object) -> None:
         self._bar.close()
-
-
-def duration(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
