@@ -53,8 +53,8 @@ def meta(seeds: int, categories: int = 0, budgets: tuple[int, ...] = BUDGETS, **
         "seeds": list(range(seeds)),
         "corpus": {"name": "simulated"},
         "main": {"protocol": "speaker-independent", "backbone": "transformer", "readout": "ordinal"},
-        "pretraining": {"losses": [{"fold": 0, "pretrain_seed": 0, "masked": 0.8, "interpolation": 1.0}]},
-        "floors": {"overall": {"mae": 5.0, "acc4": 0.0}},
+        "pretraining": {"losses": [{"protocol": "speaker-independent", "masked": 0.8, "interpolation": 1.0}]},
+        "floors": {name: {"mae": 5.0, "acc4": 0.0} for name in ("overall", *EMOTIONS)},
         **extra,
     }
 

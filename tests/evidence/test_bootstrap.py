@@ -19,9 +19,6 @@ def test_draws_start_with_the_sample_itself_and_keep_their_size():
     assert draws.units.shape == (21, 5) and draws.seeds.shape == (21, 3)
     assert draws.units[0].tolist() == [1] * 5 and draws.seeds[0] == pytest.approx([1 / 3] * 3)
     assert (draws.units.sum(1) == 5).all() and draws.seeds.sum(1) == pytest.approx(np.ones(21))
-    again = Draws.make(5, 3, 20, 1)
-    assert np.array_equal(draws.units, again.units) and np.array_equal(draws.seeds, again.seeds)
-    assert Draws.make(0, 0, 4).units.shape == (5, 0)
 
 
 def of_units(sample: Sample, level: float = 0.95) -> Interval:
@@ -57,8 +54,8 @@ def test_no_interval_from_a_single_replicate(seeds, units):
     by_seed = np.random.default_rng(0).normal(size=seeds) if seeds else np.full(1, np.nan)
     sample = Sample(np.ones(51), by_seed, units)
     found = interval(sample)
-    assert found.estimate == 1 and not found.known and np.isnan(found.p)
-    assert not any(b.known for b in simultaneous([sample]))
+    assert found.estimate == 1 and np.isnan([found.low, found.high, found.p]).all()
+    assert np.isnan(simultaneous([sample])[0].low)
     assert np.isnan(bootstrap.widened_level(sample))
 
 
@@ -84,7 +81,6 @@ def test_holm_by_hand():
     assert holm([0.02, 0.5, 0.01]) == pytest.approx([0.04, 0.5, 0.03])
     assert holm([0.04, float("nan"), 0.04]) == pytest.approx([0.08, float("nan"), 0.08], nan_ok=True)
     assert holm([0.9, 0.8]) == pytest.approx([1, 1])
-    assert holm([]) == []
 
 
 def test_simultaneous_bounds_of_one_effect_are_its_own_and_of_many_are_wider():
@@ -95,7 +91,6 @@ def test_simultaneous_bounds_of_one_effect_are_its_own_and_of_many_are_wider():
     assert single.high == pytest.approx(alone.high, rel=0.1)
     # twelve independent effects: the normal quantile of .95 ** (1 / 12) over that of .95 is 1.46
     assert (many.high - many.estimate) / (alone.high - alone.estimate) == pytest.approx(1.46, abs=0.15)
-    assert simultaneous([]) == []
     assert simultaneous([samples[0]] * 12)[3].high == pytest.approx(single.high)
 
 
@@ -109,15 +104,11 @@ def scenario(rng: np.random.Generator, seeds: int, units: int, parts: tuple[floa
     return rng.normal(0, of_seeds, (seeds, 1)) + rng.normal(0, of_units, (1, units)) + left
 
 
-def seeds_alone(values: np.ndarray, draws: Draws) -> Interval:
-    """What most papers do: the units are taken as given."""
-    return of_units(sample_of(values, Draws(np.ones_like(draws.units), draws.seeds)))
-
-
 RULES = {
     "ours": lambda values, draws: interval(sample_of(values, draws)),
     "degrees of units": lambda values, draws: of_units(sample_of(values, draws)),
-    "seeds alone": seeds_alone,
+    # what most papers do: the units are taken as given
+    "seeds alone": lambda values, draws: of_units(sample_of(values, Draws(np.ones_like(draws.units), draws.seeds))),
 }
 ERROR = 3 * np.sqrt(0.95 * 0.05 / 1000)  # of a share of 1000
 

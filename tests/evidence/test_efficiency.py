@@ -6,7 +6,7 @@ import simulated_predictions as simulated
 
 from emo_ssl.evidence.claims import main_group
 from emo_ssl.evidence.effects import compute
-from emo_ssl.evidence.efficiency import ABOVE, BELOW, isotonic, label_efficiency, labels_needed, percentile
+from emo_ssl.evidence.efficiency import ABOVE, BELOW, isotonic, label_efficiency, labels_needed
 from emo_ssl.study.predictions import StudyPredictions
 
 MAIN = main_group(simulated.meta(1))
@@ -36,14 +36,6 @@ def test_labels_needed_by_hand():
     level = np.array([[0.2, 0.2, 0.4]])  # anything from 10 to 100 gives .2
     assert [needed(0.2, had, level) for had in (10, 50, 1000)] == pytest.approx([10, 50, 100])
     assert labels_needed(np.array([[0.3]]), np.array([0.3]), np.array([28.0]), 28) == pytest.approx([28])
-
-
-def test_percentiles_are_rounded_outwards():
-    values = np.array([1.0, np.nan, 3, ABOVE, BELOW, 2])
-    assert percentile(values, 0.3, False) == 1.0
-    assert percentile(values, 0.7, True) == 3.0
-    assert percentile(values, 0.9, True) == ABOVE
-    assert np.isnan(percentile(np.full(2, np.nan), 0.5, True))
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ OF_STUDY = {
 
 def nothing_but_scratch(evidence: dict) -> dict:
     evidence["levels"] = [row for row in evidence["levels"] if row["arm"] == "scratch"]
-    nothing = {"gains": [], "controls": [], "label_efficiency": [], "confusion": [], "small_budgets": [], "floors": {}}
+    nothing = {"gains": [], "controls": [], "label_efficiency": [], "confusion": [], "small_budgets": []}
     return evidence | nothing
 
 

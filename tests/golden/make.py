@@ -240,8 +240,8 @@ def simulated(folder: Path) -> Path:
         "seeds": list(range(seeds)),
         "corpus": {"name": "simulated"},
         "main": {"protocol": PROTOCOLS[0], "backbone": "transformer", "readout": "ordinal"},
-        "pretraining": {"losses": [{"fold": 0, "pretrain_seed": 0, "masked": 0.8, "interpolation": 1.0}]},
-        "floors": {"overall": {"mae": 0.5, "acc4": 0.6}},
+        "pretraining": {"losses": [{"protocol": PROTOCOLS[0], "masked": 0.8, "interpolation": 1.0}]},
+        "floors": {name: {"mae": 0.5, "acc4": 0.6} for name in ("overall", *emotions)},
     }
     folder.mkdir()
     np.savez(folder / "predictions.npz", meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)

@@ -22,8 +22,7 @@ from emo_ssl.core.normalise import INDEPENDENT
 from emo_ssl.core.pretrain import load, pretrain
 from emo_ssl.study import run as engine
 from emo_ssl.study.arms import run_chunk
-from emo_ssl.study.chunks import read_chunk, write_chunk
-from emo_ssl.study.collect import PROVENANCE, RESULTS
+from emo_ssl.study.collect import PROVENANCE, RESULTS, read_chunk, write_chunk
 from emo_ssl.study.grid import ARMS, Chunk
 from emo_ssl.study.predictions import Key, StudyPredictions, opened, save
 from emo_ssl.study.run import LoadedRun, run_study, usable_runs

@@ -20,16 +20,11 @@ class Draws:
     @classmethod
     def make(cls, units: int, seeds: int, draws: int, seed: int = 0) -> "Draws":
         rng = np.random.default_rng(seed)
-        drawn = [multinomial(rng, count, draws) for count in (units, seeds)]
-        return cls(drawn[0].astype(np.float32), drawn[1] / max(seeds, 1))
-
-
-def multinomial(rng: np.random.Generator, count: int, draws: int) -> np.ndarray:
-    """(draws + 1, count): the sample itself, then how often each of `count` things was drawn."""
-    if not count:
-        return np.zeros((draws + 1, 0), np.int64)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=draws)
-    return np.concatenate([np.ones((1, count), drawn.dtype), drawn])
+        drawn = [
+            np.concatenate([np.ones((1, count)), rng.multinomial(count, np.full(count, 1 / count), size=draws)])
+            for count in (units, seeds)
+        ]
+        return cls(drawn[0].astype(np.float32), drawn[1] / seeds)
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class Sample:
     """One number with its draws, from which intervals and sums are made."""
 
     draws: np.ndarray  # (D + 1,) entry 0 is the estimate
-    by_seed: np.ndarray  # (S,) the estimate of each seed, nan where it was not run
+    by_seed: np.ndarray  # (S,) the estimate of each seed, nan where it is undefined
     units: int  # how many units were scored
 
     @property
@@ -71,10 +66,6 @@ class Interval:
     high: float
     p: float  # two-sided, of no effect
 
-    @property
-    def known(self) -> bool:
-        return bool(np.isfinite(self.low) and np.isfinite(self.high))
-
 
 def spread(sample: Sample) -> tuple[float, float]:
     """Standard error and degrees of freedom, (nan, nan) with fewer than two seeds or two units.
@@ -105,7 +96,7 @@ def interval(sample: Sample, level: float = 0.95, widening: float = 1.0) -> Inte
 
 def simultaneous(samples: list[Sample], level: float = 0.95) -> list[Interval]:
     """Intervals that hold all at once: the quantile of the largest of the draws' standardised distances (max-t)."""
-    if not samples or not all(np.isfinite(spread(sample)[0]) for sample in samples):
+    if not all(np.isfinite(spread(sample)[0]) for sample in samples):
         return [interval(sample, level) for sample in samples]
     drawn = np.stack([sample.draws[1:] for sample in samples])
     away = np.abs(drawn - np.array([[sample.estimate] for sample in samples]))

@@ -1,8 +1,7 @@
 """What every arm reaches and how arms differ, as joint draws: what intervals and claims are made of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from emo_ssl.evidence.scores import LOWER_IS_BETTER, Scorer
 from emo_ssl.study.predictions import Key, StudyPredictions
 
 MAIN = ("pretrained", "scratch")
-WITHOUT_BACKBONE = ("statistics", "pca", "length", "constants")
 FROZEN_PAIRS = (("frozen-pretrained", "frozen-random"), ("frozen-pretrained", "frozen-permuted"))
 
 
@@ -41,20 +39,18 @@ class Sums:
     total: np.ndarray  # (D + 1, M)
     weight: np.ndarray  # (D + 1, M), the share of the draw's seeds for which the measure is defined
     by_seed: np.ndarray  # (S, M)
-    units: set[int] = field(default_factory=set)
 
-    def add(self, seed: int, rows: np.ndarray, share: np.ndarray, values: np.ndarray, units: np.ndarray) -> None:
+    def add(self, seed: int, rows: np.ndarray, share: np.ndarray, values: np.ndarray) -> None:
         """One seed's values (R, M) in the draws `rows` (R,) that hold it, with its share (R,) of them."""
         defined = np.isfinite(values)
         self.total[rows] += share[:, None] * np.where(defined, values, 0.0)
         self.weight[rows] += share[:, None] * defined
         self.by_seed[seed] = values[0]
-        self.units.update(units.tolist())
 
-    def drawn(self, measures: int) -> Drawn:
+    def drawn(self, measures: int, units: int) -> Drawn:
         """The first `measures` of them."""
         draws = np.divide(self.total, self.weight, out=np.full(self.total.shape, np.nan), where=self.weight > 0)
-        return Drawn(draws[:, :measures].astype(np.float32), self.by_seed[:, :measures], len(self.units))
+        return Drawn(draws[:, :measures].astype(np.float32), self.by_seed[:, :measures], units)
 
 
 @dataclass(frozen=True)
@@ -81,10 +77,8 @@ class Effects:
         # float64: intervals of sums of effects are differences of nearly equal numbers
         return Sample(drawn.draws[:, m].astype(np.float64), drawn.by_seed[:, m], drawn.units)
 
-    def budgets(self, group: Group, arm: str, against: str | None = None) -> list[int]:
-        """Where the arm was run, or where both were."""
-        if against is None:
-            return sorted(b for g, a, b in self.levels if (g, a) == (group, arm))
+    def budgets(self, group: Group, arm: str, against: str) -> list[int]:
+        """Where both were run."""
         return sorted(b for g, a, o, b in self.gains if (g, a, o) == (group, arm, against))
 
     def groups(self) -> list[Group]:
@@ -103,21 +97,16 @@ def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def cells_of(keys: Iterable[Key]) -> dict[tuple[Group, int], dict[str, Key]]:
-    """(group, budget) -> arm -> where its predictions are; an arm without a backbone may lie under any one's name."""
-    groups = {Group(k.protocol, k.backbone, k.readout) for k in keys if k.arm not in WITHOUT_BACKBONE}
+    """(group, budget) -> arm -> where its predictions are."""
     found: dict[tuple[Group, int], dict[str, Key]] = {}
-    for key, group in product(sorted(keys), groups):
-        if (key.protocol, key.readout) != (group.protocol, group.readout):
-            continue
-        if key.backbone == group.backbone:
-            found.setdefault((group, key.budget), {})[key.arm] = key
-        elif key.arm in WITHOUT_BACKBONE:
-            found.setdefault((group, key.budget), {}).setdefault(key.arm, key)
+    for key in sorted(keys):
+        group = Group(key.protocol, key.backbone, key.readout)
+        found.setdefault((group, key.budget), {})[key.arm] = key
     return found
 
 
 def compute(predictions: StudyPredictions, draws: int, seed: int) -> Effects:
-    """Score every arm in every draw. Arms are compared on the items that both scored, seed by seed."""
+    """Score every arm in every draw, seed by seed."""
     meta, items = predictions.meta, predictions.items
     names, unit = np.unique(items.unit, return_inverse=True)
     order = np.argsort(unit, kind="stable")  # a unit's items side by side
@@ -137,7 +126,10 @@ def compute(predictions: StudyPredictions, draws: int, seed: int) -> Effects:
 
 
 def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) -> dict[tuple[str, str | None], Drawn]:
-    """(arm, None) -> its level and (arm, other) -> how much better arm is than other, over the same draws."""
+    """(arm, None) -> its level and (arm, other) -> how much better arm is than other, over the same draws.
+
+    All arms of one protocol are scored on the same items, with every seed.
+    """
     compared = [(arm, None) for arm in sorted(arms)] + pairs(arms)
     (rows, seeds), measures = draws.seeds.shape, len(scorer.columns)
     sums = {
@@ -145,24 +137,21 @@ def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) ->
         for names in compared
     }
     sign = np.array([-1.0 if metric in LOWER_IS_BETTER else 1.0 for metric, _ in scorer.columns])
+    scored = np.any([predictions.scored().any(0) for predictions in arms.values()], axis=0)
     for s in range(seeds):
         # a draw without this seed does not need its scores: at ten seeds that is every third
         rows = np.flatnonzero(draws.seeds[:, s] > 0)
         weights, share = draws.units[rows], draws.seeds[rows, s]
-        of_seed = {arm: predictions.map(lambda values, s=s: values[s]) for arm, predictions in arms.items()}
-        scored = {arm: np.isfinite(predictions.intensity).all(-1) for arm, predictions in of_seed.items()}
-        known: dict[tuple[str, bytes], np.ndarray] = {}
+        values = {
+            arm: scorer.score(predictions.map(lambda values, s=s: values[s]), scored, weights)
+            for arm, predictions in arms.items()
+        }
         for arm, other in compared:
-            mask = scored[arm] if other is None else scored[arm] & scored[other]
-            if not mask.any():
-                continue
-            for name in {arm, other or arm}:
-                if (name, mask.tobytes()) not in known:
-                    known[name, mask.tobytes()] = scorer.score(of_seed[name], mask, weights)
-            values = known[arm, mask.tobytes()]
-            if other is not None:
-                values = sign * (values - known[other, mask.tobytes()])
-            sums[arm, other].add(s, rows, share, values, np.unique(scorer.unit[mask]))
+            found = values[arm] if other is None else sign * (values[arm] - values[other])
+            sums[arm, other].add(s, rows, share, found)
+    units = len(np.unique(scorer.unit[scored]))
     # emotion by emotion only for the two main arms: the draws of all would fill gigabytes
     overall = sum(emotion == OVERALL for _, emotion in scorer.columns)
-    return {names: total.drawn(measures if {*names} <= {*MAIN, None} else overall) for names, total in sums.items()}
+    return {
+        names: total.drawn(measures if {*names} <= {*MAIN, None} else overall, units) for names, total in sums.items()
+    }

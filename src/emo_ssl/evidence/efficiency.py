@@ -69,15 +69,6 @@ def labels_needed(curve: np.ndarray, target: np.ndarray, budgets: np.ndarray, ha
     return np.where(np.isfinite(curve).all(1) & np.isfinite(target), labels, np.nan)
 
 
-def percentile(values: np.ndarray, share: float, upper: bool) -> float:
-    """An order statistic, rounded outwards: between a number and "more than N" nothing can be interpolated."""
-    ordered = np.sort(values[~np.isnan(values)])
-    if not len(ordered):
-        return float("nan")
-    position = share * (len(ordered) - 1)
-    return float(ordered[int(np.ceil(position) if upper else np.floor(position))])
-
-
 def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> list[Needed]:
     """A row for each budget of the pretrained arm; both curves are made monotone in every draw."""
     budgets = effects.budgets(group, "pretrained", "scratch")
@@ -91,10 +82,9 @@ def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> lis
     for b, budget in enumerate(budgets):
         labels = labels_needed(curve, reached[:, b], np.array(budgets, np.float64), budget)
         tail = (1 - widened_level(gains[b], level)) / 2
-        low, high = (
-            (percentile(labels[1:], tail, False), percentile(labels[1:], 1 - tail, True))
-            if np.isfinite(tail)
-            else (float("nan"), float("nan"))
-        )
-        rows.append(Needed(budget, float(labels[0]), low, high, budgets[0], budgets[-1]))
+        low = high = np.nan
+        if np.isfinite(tail):  # rounded outwards: between a number and "more than N" nothing can be interpolated
+            low = np.nanquantile(labels[1:], tail, method="lower")
+            high = np.nanquantile(labels[1:], 1 - tail, method="higher")
+        rows.append(Needed(budget, float(labels[0]), float(low), float(high), budgets[0], budgets[-1]))
     return rows

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from emo_ssl.core import metrics
 from emo_ssl.core.metrics import BASELINES, OVERALL
 from emo_ssl.core.normalise import PROTOCOLS
 from emo_ssl.evidence.claims import SMALL
@@ -50,7 +51,7 @@ SIGNIFICANT = 0.05
 def pick(evidence: dict, part: str, **wanted: object) -> pd.DataFrame:
     """The rows of `gains`, `levels`, `controls` or `label_efficiency` whose columns have the wanted values."""
     wanted = {**evidence["main"], **wanted}
-    rows = [row for row in evidence.get(part, []) if all(row.get(name) == value for name, value in wanted.items())]
+    rows = [row for row in evidence[part] if all(row.get(name) == value for name, value in wanted.items())]
     always = ["against", "budget", "emotion", *ADJUSTED]
     found = pd.DataFrame(rows, columns=list(dict.fromkeys([*(rows[0] if rows else ()), *always])))
     numbers = [name for name in (*ADJUSTED, "skill", "labels") if name in found]
@@ -148,8 +149,7 @@ def baseline(evidence: dict, metric: str, emotion: str = OVERALL) -> float:
         return 0.5
     if metric == "uar":
         return 1 / max(len(evidence["category_names"]), 1)
-    value = evidence.get("floors", {}).get(emotion, {}).get(metric)
-    return float("nan") if value is None else value
+    return evidence["floors"][emotion].get(metric, float("nan"))
 
 
 def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
@@ -161,9 +161,8 @@ def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.Dat
     wanted = {**evidence["main"], "arm": arm, "metric": metric}
     found = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     by_seed = found.groupby(["emotion", "budget", "seed"])["value"].mean()
-    best = by_seed.index.get_level_values("emotion").map(lambda emotion: baseline(evidence, metric, emotion))
-    room, sign = (best, -1) if metric == "mae" else (1 - best, 1)
-    skill = (sign * (by_seed - best) / np.where(room > 0, room, np.nan)).groupby(["emotion", "budget"])
+    best = np.array([baseline(evidence, metric, emotion) for emotion, *_ in by_seed.index])
+    skill = pd.Series(metrics.skill(metric, by_seed, best), by_seed.index).groupby(["emotion", "budget"])
     found = pd.DataFrame({"estimate": skill.mean(), "low": skill.min(), "high": skill.max()}).reset_index()
     return found[found["emotion"].isin(evidence["target_names"])]
 
@@ -209,7 +208,7 @@ def losses(provenance: dict) -> pd.DataFrame:
     """A row a pretraining run: protocol, fold, seed, the model's loss on hidden frames, that of the reconstruction
     baselines, and by which share the model stays below interpolation."""
     rows = [
-        {"protocol": run.get("protocol", PROTOCOLS[0]), "fold": run["fold"], "seed": run["seed"], **run["held_out"]}
+        {"protocol": run["protocol"], "fold": run["fold"], "seed": run["seed"], **run["held_out"]}
         for run in provenance["pretraining"]
     ]
     found = pd.DataFrame(rows, columns=["protocol", "fold", "seed", "model", *BASELINES])

@@ -12,8 +12,7 @@ import pandas as pd
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.evidence.report import EVIDENCE
-from emo_ssl.study.chunks import CHUNKS
-from emo_ssl.study.collect import PROVENANCE, RESULTS
+from emo_ssl.study.collect import CHUNKS, PROVENANCE, RESULTS
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
 
 TABLE = RESULTS + ".gz"
@@ -86,7 +85,7 @@ def commands(folder: Path | str) -> str:
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith("#!"))  # a page is no script
-    return str(read_json(Path(folder) / PROVENANCE).get("command", ""))
+    return read_json(Path(folder) / PROVENANCE)["command"]
 
 
 def seconds_taken(provenance: dict) -> float:
@@ -105,5 +104,5 @@ def results(folder: Path | str) -> pd.DataFrame:
     """The table of a recorded or a finished study, a row for every number."""
     for name in (TABLE, RESULTS):
         if (path := Path(folder) / name).is_file():
-            return pd.read_csv(path, keep_default_na=True)
+            return pd.read_csv(path)
     raise UserError(f"{Path(folder) / TABLE}: no such file; expected the folder of a recorded or finished study.")

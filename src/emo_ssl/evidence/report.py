@@ -26,8 +26,7 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     predictions = StudyPredictions.open(folder)
     meta, items = predictions.meta, predictions.items
     effects, group = compute(predictions, config.draws, config.seed), main_group(meta)
-    positive = (items.targets > 0).mean(0).tolist() if len(items) else [0.0] * items.targets.shape[1]
-    prevalence = dict(zip(meta["target_names"], positive, strict=True))
+    prevalence = dict(zip(meta["target_names"], (items.targets > 0).mean(0).tolist(), strict=True))
     small = small_budgets(meta["budgets"], config)
     evidence = {
         "config": asdict(config),
@@ -39,10 +38,10 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
         "units": len(np.unique(items.unit)),
         "items": len(items),
         "prevalence": prevalence,
-        "floors": meta.get("floors", {}),
+        "floors": meta["floors"],
         "ledger": [claim.row() for claim in Ledger(effects, meta, prevalence, config).claims()],
         "gains": gain_rows(effects, group, small, config),
-        "levels": level_rows(effects, group, meta.get("floors", {}), config),
+        "levels": level_rows(effects, group, meta["floors"], config),
         "controls": control_rows(effects, small, config),
         "label_efficiency": efficiency_rows(effects, config),
         "confusion": confusion_rows(predictions),
@@ -114,9 +113,9 @@ def level_rows(effects: Effects, main: Group, constants: dict, config: EvidenceC
             effect = {"arm": arm, "budget": budget, "metric": metric, "emotion": emotion}
             found = row(group, effect, effects.level(group, arm, budget, metric, emotion), config)
             del found["p"]  # of a level being 0: nobody asks
-            best = constants.get(emotion, {}).get(metric)
-            if best is not None and metric in ("mae", "acc4"):
-                found["skill"] = float(metrics.skill(metric, np.array(found["estimate"]), np.array(best)))
+            if metric in ("mae", "acc4"):
+                best = np.array(constants[emotion][metric])
+                found["skill"] = float(metrics.skill(metric, np.array(found["estimate"]), best))
             rows.append(found)
     return rows
 
@@ -153,9 +152,13 @@ def efficiency_rows(effects: Effects, config: EvidenceConfig) -> list[dict]:
 
 def main_cells(predictions: StudyPredictions) -> list[tuple[str, int, object]]:
     """arm, budget and predictions of the main group, by budget."""
-    group = main_group(predictions.meta)
-    found = {budget: arms for (g, budget), arms in cells_of(predictions.keys).items() if g == group}
-    return [(arm, b, predictions.cell(key)) for b, arms in sorted(found.items()) for arm, key in sorted(arms.items())]
+    main, found = main_group(predictions.meta), sorted(cells_of(predictions.keys).items())
+    return [
+        (arm, budget, predictions.cell(key))
+        for (group, budget), arms in found
+        if group == main
+        for arm, key in arms.items()
+    ]
 
 
 def confusion_rows(predictions: StudyPredictions) -> list[dict]:
@@ -180,10 +183,9 @@ def ceiling_rows(predictions: StudyPredictions) -> list[dict]:
     """4-class accuracy of the intensities when every fraction rounds up, mean over seeds."""
     rows, targets = [], predictions.items.targets
     for arm, budget, cell in main_cells(predictions):
-        scored = [(cell.intensity[s, mask], targets[mask]) for s, mask in enumerate(cell.scored()) if mask.any()]
+        scored = [(cell.intensity[s, mask], targets[mask]) for s, mask in enumerate(cell.scored())]
         each = [metrics.four_class_accuracy(*pair, metrics.to_class_ceiling).mean() for pair in scored]
-        if each:
-            rows.append({"arm": arm, "budget": budget, "acc4": float(np.mean(each))})
+        rows.append({"arm": arm, "budget": budget, "acc4": float(np.mean(each))})
     return rows
 
 

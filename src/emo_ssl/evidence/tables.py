@@ -66,8 +66,7 @@ def protocol_table(evidence: dict, arms: Sequence[str]) -> pd.DataFrame:
         table = arm_table(part, arms).T
         table[GAIN] = pd.Series(column(lookup.gains(part, part["headline"]), around, sign=True), dtype=object)
         parts[protocol] = table
-    found = pd.concat(parts, names=["protocol", "labels"]) if parts else pd.DataFrame(columns=["protocol", "labels"])
-    return found.reset_index()
+    return pd.concat(parts, names=["protocol", "labels"]).reset_index()
 
 
 def gain_table(evidence: dict, metrics: Sequence[str]) -> pd.DataFrame:
@@ -132,8 +131,7 @@ def claim_table(evidence: dict, *names: str) -> pd.DataFrame:
     for name in names:
         for part in lookup.claim(evidence, name)["effects"]:
             row = pd.Series({key: part[key] for key in INTERVAL}, dtype=float)
-            met = {None: "not computable", True: "yes", False: "no"}[part["met"]]
-            required = part["required"].replace(">=", "≥")
+            required, met = part["required"].replace(">=", "≥"), "yes" if part["met"] else "no"
             rows.append((name, in_words(part["name"]), interval(row, sign=True), required, met))
     return pd.DataFrame(rows, columns=["claim", "effect", "found", "required", "met"])
 
@@ -152,7 +150,7 @@ def ledger_table(evidence: dict, *names: str) -> pd.DataFrame:
     """A line a claim: the verdict, its reason, and how many of its requirements are met; `claim_table` lists them."""
     rows = []
     for found in (lookup.claim(evidence, name) for name in names):
-        met = [bool(part["met"]) for part in found["effects"]]
+        met = [part["met"] for part in found["effects"]]
         count = f"{sum(met)} of {len(met)}" if met else "–"
         rows.append((found["claim"], found["title"], found["verdict"], short_reason(found), count))
     return pd.DataFrame(rows, columns=["claim", "what it says", "verdict", "why", "met"])

@@ -1,5 +1,9 @@
-"""The chunks of a finished study as files that others read: predictions.npz, results.csv and provenance.json."""
+"""What a study writes: its chunks one by one, and at the end predictions.npz, results.csv and provenance.json.
 
+Chunks are what an interrupted study resumes from and what shards hand in.
+"""
+
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,14 +17,13 @@ from emo_ssl.core.metrics import OVERALL, Predictions, scores_of
 from emo_ssl.core.normalise import INDEPENDENT, under
 from emo_ssl.core.pretrain import named
 from emo_ssl.study.arms import Outcome
-from emo_ssl.study.checks import below_their_probe, check_fairness
-from emo_ssl.study.chunks import find, read_chunk
+from emo_ssl.study.checks import TrainedWith, below_their_probe, check_fairness
 from emo_ssl.study.grid import Chunk, StudyConfig
-from emo_ssl.study.predictions import Items, Key, StudyPredictions, write_predictions
-from emo_ssl.utils.io import OutputFolder, read_json, write_bytes, write_json
+from emo_ssl.study.predictions import Items, Key, StudyPredictions, opened, save, write_predictions
+from emo_ssl.utils.io import OutputFolder, UserError, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
 
-RESULTS, PROVENANCE = "results.csv", "provenance.json"
+CHUNKS, RESULTS, PROVENANCE = "chunks", "results.csv", "provenance.json"
 COLUMNS = (
     *("profile", "protocol", "backbone", "arm", "readout", "fold", "budget", "seed", "pretrain_seed"),
     *("emotion", "metric", "value"),
@@ -43,7 +46,7 @@ class Study:
         table = chosen.pivot_table("value", ["protocol", "arm"], "budget").to_string(float_format="%.3f")
         below = [
             f"{row['arm']} at {', '.join(map(str, row['budgets']))} labels ({row['protocol']})"
-            for row in read_json(self.folder / PROVENANCE).get("below_their_probe", [])
+            for row in read_json(self.folder / PROVENANCE)["below_their_probe"]
         ]
         return (
             f"{self.folder}: {rows['arm'].nunique()} arms, budgets {', '.join(map(str, meta['budgets']))}, "
@@ -53,6 +56,31 @@ class Study:
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>"
+
+
+def write_chunk(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:
+    (folder / CHUNKS).mkdir(exist_ok=True)  # not before: a study that is refused leaves nothing
+    meta = {"study": study_hash, "trained_with": asdict(outcome.trained_with)}
+    save(folder / CHUNKS / f"{chunk.name}.npz", meta, outcome.predictions.arrays())
+
+
+def read_chunk(path: Path, study_hash: str) -> Outcome:
+    with opened(path, "delete it and run the study again") as (meta, stored):
+        trained_with, study = TrainedWith(**meta["trained_with"]), meta["study"]
+        found = Predictions(**{name: stored[name] for name in stored.files if name != "meta"})
+    if study != study_hash:
+        raise UserError(f"{path}: belongs to a study of another configuration; delete it or choose another -o.")
+    return Outcome(found, trained_with)
+
+
+def find(folder: Path, chunk: Chunk, study_hash: str) -> Path | None:
+    """The chunk's file, here or in a shard's folder; one of another study is refused, not overwritten."""
+    file = f"{CHUNKS}/{chunk.name}.npz"
+    for path in (folder / file, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}.shard-*/{file}"))):
+        if path.exists():
+            read_chunk(path, study_hash)
+            return path
+    return None
 
 
 def collect(
@@ -143,9 +171,7 @@ Scores = dict[str, np.ndarray]  # {"mae", "acc4"} -> (E,)
 def best_constants(baselines: dict[str, Scores]) -> Scores:
     """Of the constants the best, for each emotion and measure by itself."""
     rows = baselines.values()
-    return {
-        name: best([row[name] for row in rows], axis=0) for name, best in (("mae", np.min), ("acc4", np.max)) if rows
-    }
+    return {name: best([row[name] for row in rows], axis=0) for name, best in (("mae", np.min), ("acc4", np.max))}
 
 
 def mean_best(best: Sequence[Scores], names: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -11,9 +11,8 @@ UNITS = ("segment", "recording")
 EXPOSURE = ("test frames met in training", "most alike is of the same recording")
 
 
-def covered(corpus: Corpus, chosen: np.ndarray | None = None) -> np.ndarray:
+def covered(corpus: Corpus, chosen: np.ndarray | slice = slice(None)) -> np.ndarray:
     """(frames,) bool: which frames of the store lie in at least one of the segments `chosen`, by default in any."""
-    chosen = slice(None) if chosen is None else chosen
     first, length = corpus.segments.first[chosen], corpus.segments.length[chosen]
     steps = np.zeros(len(corpus.frames) + 1, np.int32)
     np.add.at(steps, first, 1)
@@ -33,8 +32,7 @@ def random_split(
 
 def shared_frames(corpus: Corpus, train: np.ndarray, test: np.ndarray) -> float:
     """The share of the test segments' frames that lie in a training segment too."""
-    tested = covered(corpus, test)
-    return float(covered(corpus, train)[tested].mean()) if tested.any() else float("nan")
+    return float(covered(corpus, train)[covered(corpus, test)].mean())
 
 
 def nearest_in_time(corpus: Corpus, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -105,7 +103,7 @@ def own_recording_is_nearest(corpus: Corpus, sound: np.ndarray, train: np.ndarra
 
 
 def measure(
-    corpus: Corpus, sound: np.ndarray, repetitions: int = 20, seed: int = 0, share: float = 0.2
+    corpus: Corpus, sound: np.ndarray, repetitions: int = 20, seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Random splits by segment and by recording: what the test shares with training, and what copying scores.
 
@@ -115,7 +113,7 @@ def measure(
     for unit in UNITS:
         for repetition in range(repetitions):
             rng = np.random.default_rng([seed, repetition])
-            train, test = random_split(corpus.segments.recording, unit, share, rng)
+            train, test = random_split(corpus.segments.recording, unit, 0.2, rng)
             nearest = own_recording_is_nearest(corpus, sound, train, test)
             exposure.append((unit, shared_frames(corpus, train, test), nearest))
             for answer, of_metric in copying(corpus, sound, train, test).items():

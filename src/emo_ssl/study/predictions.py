@@ -22,8 +22,6 @@ from emo_ssl.core.metrics import Predictions
 from emo_ssl.utils.io import UserError, atomic_path
 
 PREDICTIONS = "predictions.npz"
-REQUIRED = ("target_names", "category_names", "headline", "budgets", "full_budget", "seeds", "corpus", "main")
-AGAIN = "run `emo-ssl study` again"
 
 
 def save(path: Path, meta: dict, arrays: Mapping[str, np.ndarray]) -> None:
@@ -34,7 +32,7 @@ def save(path: Path, meta: dict, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: Path, advice: str = AGAIN) -> Iterator[tuple[dict, np.lib.npyio.NpzFile]]:
+def opened(path: Path, advice: str = "run `emo-ssl study` again") -> Iterator[tuple[dict, np.lib.npyio.NpzFile]]:
     """What `save` wrote: the JSON object, and the archive that reads an array when it is asked for.
 
     Whatever turns out to be wrong with the file inside the `with` ends in one sentence.
@@ -64,8 +62,6 @@ class Key:
     @classmethod
     def parse(cls, text: str) -> "Key":
         *words, budget = text.split("/")
-        if len(words) != 4 or not budget.isdecimal():
-            raise ValueError(f"{text} is not protocol/backbone/arm/readout/budget")
         return cls(*words, int(budget))
 
 
@@ -98,9 +94,6 @@ class StudyPredictions:
         if not path.is_file():
             raise UserError(f"{path}: no such file; run `emo-ssl study` to its end first, or check the folder's name.")
         with opened(path) as (meta, stored):
-            lacking = [name for name in REQUIRED if name not in meta]
-            if lacking:
-                raise ValueError(f"meta lacks {', '.join(lacking)}")
             cells = [name.removeprefix("cell.") for name in stored.files if name.startswith("cell.")]
             keys = tuple(sorted({Key.parse(name.rsplit(".", 1)[0]) for name in cells}))
             return cls(path, meta, Items(**{f.name: stored[f"items.{f.name}"] for f in fields(Items)}), keys)
@@ -112,11 +105,9 @@ class StudyPredictions:
             return Predictions(**{name: stored[f"cell.{key}.{name}"] for name in names})
 
 
-def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Predictions]) -> Path:
+def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Predictions]) -> None:
     """Write DIR/predictions.npz, whole or not at all."""
     arrays = {f"items.{name}": values for name, values in vars(items).items()}
     for key, cell in sorted(cells.items()):
         arrays |= {f"cell.{key}.{name}": values for name, values in cell.arrays().items()}
-    path = Path(folder) / PREDICTIONS
-    save(path, meta, arrays)
-    return path
+    save(Path(folder) / PREDICTIONS, meta, arrays)

@@ -88,13 +88,6 @@ def questions(corpus: Corpus) -> list[Question]:
     return found
 
 
-def ridge(x: np.ndarray, y: np.ndarray, penalties: np.ndarray) -> list[np.ndarray]:
-    """x (n, I) and y (n, Q), both centred -> weights (I, Q) for each penalty."""
-    values, axes = np.linalg.eigh(x.T @ x)
-    turned = axes.T @ (x.T @ y)
-    return [axes @ (turned / (np.maximum(values, 0) + penalty)[:, None]) for penalty in penalties]
-
-
 def ridge_predictions(table: np.ndarray, question: Question, splits: Mapping[str, np.ndarray]) -> np.ndarray:
     """Predictions (N, Q): fitted on train, its one penalty chosen on valid."""
     train, y = splits["train"], question.answers
@@ -104,8 +97,10 @@ def ridge_predictions(table: np.ndarray, question: Question, splits: Mapping[str
     for q in range(y.shape[1]):
         known = train[np.isfinite(y[train, q])]
         level, middle = y[known, q].mean(), x[known].mean(0)
-        for k, w in enumerate(ridge(x[known] - middle, y[known, q : q + 1] - level, PENALTIES)):
-            predictions[k, :, q] = (x - middle) @ w[:, 0] + level
+        given = x[known] - middle
+        gram, right = given.T @ given, given.T @ (y[known, q] - level)
+        for k, penalty in enumerate(PENALTIES):
+            predictions[k, :, q] = (x - middle) @ np.linalg.solve(gram + penalty * np.eye(len(gram)), right) + level
     scores = [np.nan_to_num(question.score(p, splits["valid"]), nan=-np.inf) for p in predictions]
     return predictions[int(np.argmax(scores))]
 

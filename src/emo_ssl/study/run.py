@@ -26,8 +26,7 @@ from emo_ssl.core.pretrain import (
     refuse_shared,
 )
 from emo_ssl.study.arms import Fold, run_chunk
-from emo_ssl.study.chunks import find, shard_folder, write_chunk
-from emo_ssl.study.collect import Study, collect
+from emo_ssl.study.collect import Study, collect, find, write_chunk
 from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.progress import Progress
@@ -69,7 +68,9 @@ def run_study(
         "corpus": corpus.content_hash,
         "runs": [fingerprint(folder / MODEL) for folder in folders],
     }
-    output = shard_folder(Path(output), *shard) if shard else Path(output)
+    output = Path(output)
+    if shard:  # beside the study's own folder, so that shards can run at once, here or elsewhere
+        output = output.with_name(f"{output.name}.shard-{shard[0]}-of-{shard[1]}")
     with OutputFolder(output, "study", json.loads(json.dumps(setting))) as out:
         if not out.complete:
             run_grid(corpus, loaded, out, config, device_named(device), shard)
@@ -155,7 +156,7 @@ def open_fold(
     device: torch.device,
     protocol: str = INDEPENDENT,
 ) -> Fold:
-    """Everything that members of a fold share; `runs` may be used here."""
+    """Everything that members of a fold share."""
     split, normaliser = under(protocol, corpus.of_fold(number), config.enrolment)
     for part in ("train", "valid", "test"):
         if not len(split.where(part)):
