@@ -33,9 +33,7 @@ def test_a_fair_study_says_what_was_checked():
 @pytest.mark.parametrize(
     ("arm", "changes", "complaint"),
     [
-        ("pretrained", {"normaliser": "another"}, "normaliser of"),
         ("constants", {"normaliser": "another"}, "normaliser of"),
-        ("pretrained", {"settings": "another batch"}, "batch or optimiser of"),
         ("statistics", {"settings": "another batch"}, "batch or optimiser of"),
         ("pretrained", {"steps": 999}, "number of steps of"),
         ("frozen-random", {"subsets": {"8/1": "others"}}, "label subset of"),

@@ -23,20 +23,11 @@ def corpus(tmp_path):
     return write_segments(tmp_path, recordings, [Segment(*s, y) for s, y in zip(SPANS, labels, strict=True)])
 
 
-def test_covered_frames_are_counted_once(corpus):
-    everything = leaks.covered(corpus)
-    assert everything.shape == (260,) and everything.dtype == bool
-    assert everything.sum() == 70 + 10 + 80 + 20  # the first two overlap by ten
-    assert leaks.covered(corpus, np.array([3])).sum() == 50
-    assert leaks.covered(corpus, np.array([3]))[120:170].all()
-    assert not leaks.covered(corpus, np.array([], int)).any()
-
-
-def test_shared_frames(corpus):
-    assert leaks.shared_frames(corpus, np.array([0]), np.array([1])) == 10 / 40
+def test_frames_are_counted_once(corpus):
+    assert leaks.covered(corpus).sum() == 70 + 10 + 80 + 20  # the first two overlap by ten
+    assert np.flatnonzero(leaks.covered(corpus, np.array([3]))).tolist() == list(range(120, 170))
     assert leaks.shared_frames(corpus, np.array([0, 3, 4]), np.array([1, 5])) == 10 / 60
     assert leaks.shared_frames(corpus, np.array([3]), np.array([0])) == 0
-    assert np.isnan(leaks.shared_frames(corpus, np.array([3]), np.array([], int)))
 
 
 @pytest.mark.parametrize("unit", leaks.UNITS)
@@ -48,14 +39,7 @@ def test_random_split_is_a_partition_of_the_wanted_size(unit):
         assert not set(recording[train]) & set(recording[test]) and len(set(recording[test])) == 5
     else:
         assert len(test) == round(0.25 * len(recording)) and set(recording[train]) & set(recording[test])
-    again = leaks.random_split(recording, unit, 0.25, np.random.default_rng(3))
-    np.testing.assert_array_equal(again[1], test)
     assert len(leaks.random_split(recording[:3], unit, 0.01, np.random.default_rng(0))[1]) >= 1  # never empty
-
-
-def test_nearest_in_time_stays_in_the_video(corpus):
-    nearest = leaks.nearest_in_time(corpus, train=np.array([0, 2, 4]), test=np.array([1, 3, 5]))
-    assert nearest.tolist() == [0, 4, -1]  # middles 50 against 20 and 95; the only one of video 1; none
 
 
 def test_nearest_in_sound_is_what_a_plain_scan_finds():
@@ -67,6 +51,11 @@ def test_nearest_in_sound_is_what_a_plain_scan_finds():
         distance = ((sound[train] - sound[i]) ** 2).sum(1)
         assert set(row) == set(train[np.argsort(distance)[:3]])
     assert leaks.nearest_in_sound(sound, train[:2], test, 5).shape == (20, 2)  # fewer to choose from than wanted
+
+
+def test_nearest_in_time_stays_in_the_recording(corpus):
+    nearest = leaks.nearest_in_time(corpus, train=np.array([0, 2, 4]), test=np.array([1, 3, 5]))
+    assert nearest.tolist() == [0, 4, -1]  # middles 50 against 20 and 95; the only one of recording 1; none
 
 
 def plain(corpus) -> Normaliser:
@@ -92,7 +81,6 @@ def test_copying_scores_the_labels_that_were_copied(corpus):
     assert found["nearest in time"]["MAE"] == pytest.approx(np.abs(in_time - y[test]).mean())
     assert found["train median"]["MAE"] == pytest.approx(np.abs(median - y[test]).mean())
     assert found["train median"]["AUROC"] == 0.5
-    assert set(found) == {"train median", "nearest in time", "alike in sound"}
 
 
 def test_a_planted_leak_is_found_by_segment_and_gone_by_video():
@@ -110,11 +98,7 @@ def test_a_planted_leak_is_found_by_segment_and_gone_by_video():
     assert auroc("recording") < 0.65
 
 
-def test_measure_is_tidy_and_repeats(corpus):
-    sound = leaks.mean_sound(corpus, plain(corpus))
-    exposure, scores = leaks.measure(corpus, sound, repetitions=3, seed=5, share=0.4)
-    assert list(exposure.columns) == ["split", *leaks.EXPOSURE] and len(exposure) == 6
-    assert len(scores) == 2 * 3 * 3 * 3
+def test_measured_splits_by_recording_share_no_frame(corpus):
+    exposure, scores = leaks.measure(corpus, leaks.mean_sound(corpus, plain(corpus)), repetitions=3)
+    assert len(exposure) == 2 * 3 and len(scores) == 2 * 3 * 3 * 3  # splits, repetitions, answers, measures
     assert (exposure[exposure["split"] == "recording"][leaks.EXPOSURE[0]] == 0).all()
-    again = leaks.measure(corpus, sound, repetitions=3, seed=5, share=0.4)[1]
-    np.testing.assert_array_equal(scores["value"], again["value"])

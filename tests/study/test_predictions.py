@@ -13,8 +13,8 @@ def written(tmp_path):
     rng = np.random.default_rng(0)
     truth = simulated.items(3, 4, rng, categories=2)
     cells = {simulated.key("scratch", 28): simulated.cell(truth, rng, 2, 1.0, 2)}
-    path = write_predictions(tmp_path, simulated.meta(2, 2, (28,)), truth, cells)
-    return path, truth, cells
+    write_predictions(tmp_path, simulated.meta(2, 2, (28,)), truth, cells)
+    return tmp_path / PREDICTIONS, truth, cells
 
 
 def tamper(path, name, value):
@@ -35,12 +35,6 @@ def test_round_trip(written):
     assert all(np.array_equal(found[name], wanted[name]) for name in found)
 
 
-def test_no_items_and_no_cells(tmp_path):
-    write_predictions(tmp_path, simulated.meta(0), simulated.items(0, 0, np.random.default_rng(0)), {})
-    opened = StudyPredictions.open(tmp_path)
-    assert len(opened.items) == 0 and opened.keys == ()
-
-
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no such file; run `emo-ssl study`"):
         StudyPredictions.open(tmp_path)
@@ -53,31 +47,26 @@ def test_what_is_no_archive_is_refused(tmp_path, content):
         StudyPredictions.open(tmp_path)
 
 
-def test_a_bare_array_and_a_torn_archive_are_refused(tmp_path, written):
-    content = written[0].read_bytes()
-    written[0].write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="damaged"):
-        StudyPredictions.open(tmp_path)
-    with written[0].open("wb") as stream:
+def test_a_bare_array_is_refused(tmp_path):
+    with (tmp_path / PREDICTIONS).open("wb") as stream:
         np.save(stream, np.zeros(3))
     with pytest.raises(UserError, match="damaged"):
         StudyPredictions.open(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "complaint"),
+    ("name", "value"),
     [
-        ("meta", None, "meta"),
-        ("meta", np.frombuffer(b"{]", np.uint8), "damaged"),
-        ("meta", np.frombuffer(b'{"seeds": [0]}', np.uint8), "lacks target_names"),
-        ("items.fold", None, "items.fold"),
-        ("items.unit", np.array([{}] * 12, object), "damaged"),  # a pickle, which is never loaded
-        ("cell.strange.intensity", np.zeros(1), "protocol/backbone/arm/readout/budget"),
+        ("meta", None),
+        ("meta", np.frombuffer(b"{]", np.uint8)),
+        ("items.fold", None),
+        ("items.unit", np.array([{}] * 12, object)),  # a pickle, which is never loaded
+        ("cell.strange.intensity", np.zeros(1)),
     ],
 )
-def test_damage_is_named(written, name, value, complaint):
+def test_other_damage_is_refused(written, name, value):
     tamper(written[0], name, value)
-    with pytest.raises(UserError, match=complaint):
+    with pytest.raises(UserError, match="damaged"):
         StudyPredictions.open(written[0].parent)
 
 

@@ -17,7 +17,6 @@ from emo_ssl.study.collect import RESULTS
 from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.reconstruction import HeldOut
 from emo_ssl.study.run import run_study
-from emo_ssl.utils.io import UserError
 
 ENROLMENT = 3
 BOTH = replace(STUDY, arms=("scratch", "pretrained", "statistics", "constants"), adapted=(4,), enrolment=ENROLMENT)
@@ -84,9 +83,3 @@ def test_evidence_keeps_the_two_apart(both):
     gains = {(g["protocol"], g["budget"]) for g in found["gains"] if g["metric"] == "uar"}
     assert gains == {(INDEPENDENT, 4), (INDEPENDENT, 8), (INDEPENDENT, 12), (ADAPTED, 4), (ADAPTED, 12)}
     assert found["main"]["protocol"] == INDEPENDENT
-
-
-def test_runs_with_another_enrolment_do_not_count(acted, runs, tmp_path):
-    with pytest.raises(UserError, match=r"no speaker-adapted run .* enrolment = 4\)"):
-        run_study(acted[0], runs, tmp_path / "study", replace(BOTH, enrolment=4), "cpu")
-    assert not (tmp_path / "study").exists()

@@ -47,12 +47,6 @@ def test_a_guess_never_uses_what_is_masked(held_out):
                 np.testing.assert_allclose(new[part.hidden[i]], old[before.hidden[0]], atol=1e-5)
 
 
-def test_typical_is_a_window_with_gaps(held_out):
-    example = reconstruction.typical(held_out)
-    assert example.true.shape[0] == 1 and 0 < example.hidden.mean() < 1
-    assert set(example.guesses) == {"model", "mean frame", "previous frame", "linear interpolation"}
-
-
 def test_wider_gaps_mask_longer_runs(held_out):
     narrow, wide = (reconstruction.typical(held_out.with_mask(MaskConfig(span=n))).hidden[0] for n in (1, 6))
     edges = [np.diff(np.flatnonzero(np.diff(mask, prepend=False, append=False)))[::2].max() for mask in (narrow, wide)]
