@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from emo_ssl.core.normalise import INDEPENDENT
 from emo_ssl.core.pretrain import load, pretrain
 from emo_ssl.study import run as engine
 from emo_ssl.study.arms import run_chunk
-from emo_ssl.study.collect import PROVENANCE, RESULTS, read_chunk, write_chunk
-from emo_ssl.study.grid import ARMS, Chunk
-from emo_ssl.study.predictions import Key, StudyPredictions, opened, save
+from emo_ssl.study.collect import RESULTS, read_chunk, write_chunk
+from emo_ssl.study.grid import Chunk
+from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.run import LoadedRun, run_study, usable_runs
 from emo_ssl.utils.io import UserError, read_json, write_json
 
@@ -65,40 +64,29 @@ def audible(tmp_path_factory) -> tuple[Corpus, Path]:
 LONGER = replace(STUDY, finetune=replace(STUDY.finetune, steps=40), probe=replace(STUDY.probe, steps=60))
 
 
-def aurocs(folder: Path) -> Iterator[tuple[Key, float, float]]:
-    """(cell, AUROC, its standard error where scores know nothing), constants left out."""
+def above_chance(folder: Path) -> list[tuple[Key, float]]:
+    """(cell, AUROC - .5 in standard errors of scores that know nothing) of each seed and emotion, without constants."""
     predictions = StudyPredictions.open(folder)
     positive = predictions.items.targets > 0
+    found = []
     for key in predictions.keys:
-        for scores in predictions.cell(key).presence:
+        for scores in predictions.cell(key).presence if key.arm != "constants" else []:
             for e in range(2):
                 hits, misses = positive[:, e].sum(), (~positive[:, e]).sum()
                 error = np.sqrt((hits + misses + 1) / (12 * hits * misses))
-                if key.arm != "constants":
-                    yield key, metrics.auroc(scores[:, e], positive[:, e]), error
+                found.append((key, (metrics.auroc(scores[:, e], positive[:, e]) - 0.5) / error))
+    return found
 
 
-def test_every_arm_finds_what_is_there(audible, tmp_path):
-    corpus, run = audible
-    folder = run_study(corpus, [run], tmp_path / "study", LONGER, "cpu").folder
-    full = {key.arm: (value - 0.5) / error for key, value, error in aurocs(folder) if key.budget == 40}
-    assert set(full) == set(STUDY.arms) - {"constants"}
-    assert min(full.values()) > 4.5
-
-
-def test_shuffled_labels_beat_no_constant(audible, tmp_path):
+def test_every_arm_finds_what_is_there_and_nothing_where_labels_are_shuffled(audible, tmp_path):
     """Every bound is 4.5 standard errors: with some sixty comparisons one in 2,000 such tests would fail by chance."""
     corpus, run = audible
+    found = above_chance(run_study(corpus, [run], tmp_path / "study", LONGER, "cpu").folder)
+    assert {key.arm for key, _ in found} == set(STUDY.arms) - {"constants"}
+    assert [key for key, distance in found if key.budget == 40 and distance < 4.5] == []
     shuffled = replace(corpus, targets=corpus.targets[np.random.default_rng(1).permutation(160)])
-    folder = run_study(shuffled, [run], tmp_path / "study", LONGER, "cpu").folder
-    assert [key for key, value, error in aurocs(folder) if abs(value - 0.5) > 4.5 * error] == []
-    predictions = StudyPredictions.open(folder)
-    true = predictions.items.targets
-    assert (np.median(true, 0) == 0).all()  # so that no guess that knows nothing can expect less error than 0
-    for key in predictions.keys:
-        for intensity in predictions.cell(key).intensity:
-            gain = (true - np.abs(intensity - true)).mean(1)
-            assert gain.mean() <= 4.5 * gain.std() / np.sqrt(len(gain)), key
+    found = above_chance(run_study(shuffled, [run], tmp_path / "shuffled", LONGER, "cpu").folder)
+    assert [key for key, distance in found if abs(distance) > 4.5] == []
 
 
 def test_equal_starts_end_equal(corpus, tmp_path):
@@ -119,19 +107,6 @@ def test_equal_starts_end_equal(corpus, tmp_path):
         for other in ("permuted", "scratch-4x", "frozen-random"):
             assert not np.array_equal(presence("scratch", size), presence(other, size))
         assert not np.array_equal(presence("scratch", size)[0], presence("scratch", size)[1])
-
-
-@pytest.mark.slow
-def test_every_arm_runs_with_either_encoder_and_head(corpus, tmp_path):
-    pretrain([corpus], tmp_path / "run", replace(PRETRAIN, kind="gru"), device="cpu")
-    config = replace(STUDY, arms=tuple(ARMS), budgets=(4,), seeds=1, rates=(1e-3, 1e-2), tuning_seeds=1, head="l1")
-    folder = run_study(corpus, [tmp_path / "run"], tmp_path / "study", config, "cpu").folder
-    keys = StudyPredictions.open(folder).keys
-    assert {key.arm for key in keys} == set(ARMS)
-    assert {(key.backbone, key.readout) for key in keys} == {("gru", "l1")}
-    assert all(np.isfinite(values).all() for values in arrays(folder).values())
-    rates = read_json(folder / PROVENANCE)["tuned_rates"]
-    assert {rate for name, rate in rates.items() if "constants" not in name} <= {1e-3, 1e-2}
 
 
 # --- again, interrupted, in shards
@@ -194,13 +169,6 @@ def test_shards_are_one_study_and_a_missing_one_is_made_up_for(corpus, run, fini
     assert same(output, finished)
 
 
-def test_shards_of_another_study_are_not_taken(corpus, run, tmp_path):
-    other = replace(STUDY, arms=("statistics", "constants"))
-    run_study(corpus, [run], tmp_path / "study", replace(other, seeds=1), "cpu", shard=(1, 2))
-    with pytest.raises(UserError, match="belongs to a study of another configuration"):
-        run_study(corpus, [run], tmp_path / "study", other, "cpu")
-
-
 def unfinished(finished: Path, folder: Path) -> Path:
     """A copy of a study that was stopped just before its table."""
     shutil.copytree(finished, folder)
@@ -209,21 +177,10 @@ def unfinished(finished: Path, folder: Path) -> Path:
     return folder
 
 
-def with_another_note(path: Path) -> None:
-    with opened(path) as (meta, stored):
-        content = {name: stored[name] for name in stored.files if name != "meta"}
-    save(path, {**meta, "trained_with": {"no": "such thing"}}, content)
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda path: os.truncate(path, path.stat().st_size - 200), Path.touch, with_another_note]
-)
-def test_a_damaged_chunk_is_one_sentence(corpus, run, finished, tmp_path, damage):
+def test_a_damaged_chunk_is_one_sentence(corpus, run, finished, tmp_path):
     folder = unfinished(finished, tmp_path / "study")
     path = next((folder / "chunks").glob("*-pretrained-*"))
-    if damage is Path.touch:
-        path.unlink()
-    damage(path)
+    os.truncate(path, path.stat().st_size - 200)
     with pytest.raises(UserError, match=rf"{path.name}: damaged .* delete it and run the study again"):
         run_study(corpus, [run], folder, STUDY, "cpu")
     path.unlink()
@@ -235,7 +192,11 @@ def test_a_chunk_that_was_really_trained_longer_is_refused(corpus, run, finished
     other = run_study(corpus, [run], tmp_path / "other", more, "cpu").folder
     folder = unfinished(finished, tmp_path / "study")
     chunk = Chunk(0, "pretrained", (4, 8, 24), (0, 1))
-    theirs = read_chunk(other / "chunks" / f"{chunk.name}.npz", read_json(other / "folder.json")["hash"])
+    name = f"chunks/{chunk.name}.npz"
+    shutil.copy(other / name, folder / name)
+    with pytest.raises(UserError, match="belongs to a study of another configuration"):
+        run_study(corpus, [run], folder, STUDY, "cpu")
+    theirs = read_chunk(other / name, read_json(other / "folder.json")["hash"])
     write_chunk(folder, chunk, read_json(folder / "folder.json")["hash"], theirs)
     with pytest.raises(UserError, match="not fair: number of steps of pretrained and scratch differ in fold 0"):
         run_study(corpus, [run], folder, STUDY, "cpu")
@@ -331,7 +292,7 @@ def test_a_wrong_study_ends_with_2_and_one_sentence(corpus, run, tmp_path, capsy
         assert main([*words, *more]) == 2
         err = capsys.readouterr().err
         assert complaint in err and err.count("\n") == 1
-    for shard in ("0/2", "3/2", "a/b", "1/"):
+    for shard in ("3/2", "a/b"):
         with pytest.raises(SystemExit):
             main([*words, "--shard", shard])
         assert "is not a shard such as 2/4" in capsys.readouterr().err
