@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from emo_ssl.utils import endings
@@ -19,21 +18,12 @@ from tools import check_notebooks, check_site, notebooks, staging
 CONFIG, TOC = "_config.yml", check_notebooks.TOC
 RENDER, SITE, LOG = "build/render", "build/site", "build/logs/render.log"
 KEY = ".key"  # a file of the site: what it was rendered from
-NEEDED = ("papermill", "nbformat", "jupyter-book", "pyyaml", "sphinx-mathjax-offline", "beautifulsoup4")
-
-
-def require(root: Path) -> None:
-    if not (root / CONFIG).is_file() or not (root / TOC).is_file():
-        raise UserError(f"{root}: no {CONFIG} and {TOC} here; run this in the root of the repository.")
-    installed = {(found.metadata["Name"] or "").lower() for found in metadata.distributions()}
-    missing = [name for name in NEEDED if name not in installed]
-    if missing:
-        raise UserError(f"{', '.join(missing)} not installed; run `make book`, or: pip install 'emo-ssl[book]'.")
 
 
 def make(root: Path, only: str = "", profile: str = "demo") -> int:
     root = root.resolve()
-    require(root)
+    if not (root / CONFIG).is_file() or not (root / TOC).is_file():
+        raise UserError(f"{root}: no {CONFIG} and {TOC} here; run this in the root of the repository.")
     found = notebooks.find(root, profile)
     if refused(check_notebooks.problems(root), "nothing was executed"):
         return 1

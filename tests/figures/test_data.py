@@ -22,12 +22,6 @@ def test_missing_and_hidden_values_have_colours_of_their_own():
         assert [label.get_text() for label in holes.get_yticklabels()] == ["pitch (1)", "rest (2)"]
 
 
-def test_groups_stand_in_order_wherever_their_features_are():
-    values, groups = np.tile(np.arange(4.0), (5, 1)), [("a", np.array([3, 0])), ("b", np.array([1, 2]))]
-    image = figures.feature_pictures({"one": values}, groups, 10).axes[0].images[0]
-    np.testing.assert_array_equal(image.get_array()[:, 0], [3, 0, 1, 2])
-
-
 @pytest.mark.parametrize(
     ("places", "moved"),
     [([1.0, 1.5, 2.0, 70.0, 74.0], [1, 4, 7, 70, 74]), ([9.0, 73.0, 74.0], [9, 71, 74]), ([5.0], [5]), ([], [])],
@@ -93,8 +87,3 @@ def test_losses_by_fold_show_every_run_and_every_baseline(protocols, seeds):
     dots = [line.get_ydata().tolist() for line in panels[0].lines]
     assert dots == [list(range(seeds)), list(range(1, seeds + 1))]
     assert len(panels[0].collections) == 2 * len(BASELINES)
-
-
-def test_a_study_without_pretraining_has_an_empty_panel():
-    (axes,) = figures.losses_by_fold({"pretraining": []}).axes
-    assert not axes.lines and not axes.collections

@@ -57,13 +57,6 @@ def test_headline_curves_put_every_arm_into_its_panel_and_once_into_the_legend(e
     assert names == ["from scratch", "pretrained", "chance or best constant"]
 
 
-def test_what_was_not_run_is_left_out(evidence):
-    evidence["levels"] = [row for row in evidence["levels"] if row["arm"] == "scratch"]
-    figure = figures.budget_curves(evidence)
-    assert len(bars(figure.axes[0])) == 1
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from scratch", "chance or best constant"]
-
-
 def test_a_log_axis_names_budgets_that_do_not_touch():
     figure, axes = plt.subplots()
     study.budget_axis(axes, {"budgets": [28, 56, 112, 224, 448, 600]}, 0.12)

@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 
 from emo_ssl.utils.io import UserError, is_disk_full
@@ -54,10 +53,6 @@ def complain(sentence: str, status: int = MENDABLE) -> int:
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there may a signal be caught
-        yield
-        return
-
     def stop(number, frame):
         raise Terminated
 
