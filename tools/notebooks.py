@@ -1,14 +1,12 @@
 """The notebooks of the book: what their outputs depend on, and their execution by papermill.
 
 An executed copy lies in build/executed/PROFILE/ with the key of all that its outputs depend on: the code cells, the
-parameters, the rooms of src/emo_ssl that it imports and that these import, the data it reads, the locked versions. As
-long as the key is the same, the copy is. Prose is no part of the key: it is merged with the outputs when the book is
-staged, so a corrected sentence costs no execution.
+parameters, the package, the data it reads, the locked versions. As long as the key is the same, the copy is. Prose is
+no part of the key: it is merged with the outputs when the book is staged, so a corrected sentence costs no execution.
 """
 
 import ast
 import copy
-import functools
 import os
 import re
 import sys
@@ -25,7 +23,7 @@ FOLDER, PROFILES, PACKAGE, LOCK = "notebooks", "notebooks/profiles", "src/emo_ss
 EXECUTED, UNFINISHED = "build/executed", "build/logs"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"  # tags
 SET_UP = "setup"  # the tag of the cell that installs the project on Colab; elsewhere it does nothing
-PUBLIC = "__init__"  # of the package, which hands on names of its rooms
+NOT_READ = ("cli.py", "doctor.py", "__main__.py")  # of the package, by any notebook; the rest is read by each
 RECORD = "emo_ssl"  # in the metadata of an executed copy
 PROFILE = "profile"  # the parameter that takes the profile's name
 LIMIT, CELL_LIMIT = "cell_limit", 1800  # seconds; a cell that hangs has to end some day
@@ -113,48 +111,16 @@ def checked_parameters(path: Path, profile: str, given: dict) -> dict:
 def key_of(root: Path, content: Any, parameters: dict) -> str:
     cells = [cell for cell in code_cells(content) if SET_UP not in tags(cell)]
     sources = [cell.source for cell in cells]
+    package = [path for path in sorted((root / PACKAGE).rglob("*.py")) if path.name not in NOT_READ]
     return files.hash_of(
         {
             "cells": [[cell.source, sorted(tags(cell))] for cell in cells],
             "parameters": parameters,
-            "rooms": rooms_behind(root, sources),
+            "package": [[path.name, path.read_text(encoding="utf-8")] for path in package],
             "data": data_read(root, sources, parameters),
             "lock": (root / LOCK).read_text(encoding="utf-8"),
         }
     )
-
-
-def rooms_behind(root: Path, sources: list[str]) -> dict[str, str]:
-    """The hash of each room (a folder or a module of the package) that these sources import, or that a room imports."""
-    rooms: dict[str, dict[str, str]] = {}
-    for path in sorted((root / PACKAGE).rglob("*.py")):
-        inner = path.relative_to(root / PACKAGE)
-        rooms.setdefault(inner.parts[0].removesuffix(".py"), {})[inner.as_posix()] = path.read_text(encoding="utf-8")
-    found, ahead = set(), rooms_imported(sources, set(rooms))
-    while ahead:
-        found |= ahead
-        ahead = rooms_imported([text for room in ahead for text in rooms[room].values()], set(rooms)) - found
-    return {room: files.hash_of(rooms[room]) for room in sorted(found)}
-
-
-def rooms_imported(sources: list[str], rooms: set[str]) -> set[str]:
-    try:
-        names = set().union(*map(names_imported, sources))
-    except SyntaxError:  # a cell with `%magic` or `!command`, which may start anything
-        return rooms
-    own = {name.split(".")[1] for name in names if name.startswith("emo_ssl.")} - {"__version__"}
-    return {name if name in rooms else PUBLIC for name in own}
-
-
-@functools.cache
-def names_imported(source: str) -> frozenset[str]:
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {f"{alias.name}.{PUBLIC}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(found)
 
 
 def data_read(root: Path, sources: list[str], parameters: dict) -> dict[str, str]:

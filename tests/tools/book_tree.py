@@ -1,4 +1,4 @@
-"""A repository as small as the book's machinery allows: one notebook, one page, three rooms."""
+"""A repository as small as the book's machinery allows: one notebook, one page, one module."""
 
 import importlib.util
 from pathlib import Path
@@ -49,10 +49,7 @@ def write_tree(root: Path) -> Path:
         (root / folder).mkdir(parents=True)
     for name in ("_config.yml", "book/_static/custom.css", "book/_static/mend.js"):
         (root / name).write_bytes((ROOT / name).read_bytes())
-    write_room(root, "__init__.py", "if TYPE_CHECKING:\n    from emo_ssl.core.corpus import Corpus\n")
-    write_room(root, "core/corpus.py", "from emo_ssl.utils.io import x\n")
-    write_room(root, "utils/io.py", "x = 1\n")
-    write_room(root, "figures/style.py", "from emo_ssl import __version__\n")
+    write_room(root, "core/corpus.py", "x = 1\n")
     (root / "requirements.lock").write_text("a==1\n")
     (root / "book" / "references.bib").write_text("")
     (root / "book" / "index.md").write_text("# Front\n\nSee [](../notebooks/01-first.ipynb).\n")

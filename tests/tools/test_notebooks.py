@@ -80,7 +80,6 @@ def test_files_that_are_no_notebooks(tree, content):
 
 # The key
 
-IMPORTS = code("from emo_ssl.core.corpus import open_it")
 NAMES = code("read('results/study/table.csv')")
 
 
@@ -91,45 +90,28 @@ def add_results(tree):
 
 CHANGES = {
     "a parameter": lambda tree: write_profile(tree, "01-first: {videos: 8}\n"),
-    "code": lambda tree: write_notebook(tree, "01-first", TITLE, PARAMETERS, IMPORTS, code(SHOW.source + "\n")),
-    "a new file there": lambda tree: write_room(tree, "core/model.py", ""),
-    "a room behind that": lambda tree: write_room(tree, "utils/io.py", "x = 2\n"),
+    "code": lambda tree: write_notebook(tree, "01-first", TITLE, PARAMETERS, code(SHOW.source + "\n")),
+    "a module of the package": lambda tree: write_room(tree, "core/corpus.py", "x = 2\n"),
+    "a new one": lambda tree: write_room(tree, "core/model.py", ""),
     "the versions": lambda tree: (tree / "requirements.lock").write_text("a==2\n"),
     "recorded results": add_results,
     "data of a parameter": lambda tree: (tree / "prepared.bin").write_bytes(bytes(9_000_000)),
 }
 NO_CHANGES = {
-    "prose": lambda tree: write_notebook(
-        tree, "01-first", text("# 1. Renamed"), PARAMETERS, IMPORTS, text("More."), NAMES
-    ),
-    "a room out of reach": lambda tree: write_room(tree, "figures/style.py", "x = 2\n"),
+    "prose": lambda tree: write_notebook(tree, "01-first", text("# 1. Renamed"), PARAMETERS, text("More."), NAMES),
+    "the command line": lambda tree: write_room(tree, "cli.py", "x = 2\n"),
     "the time limit": lambda tree: write_profile(tree, "cell_limit: 5\n01-first: {corpus: prepared.bin}\n"),
-    "the set-up cell": lambda tree: write_notebook(tree, "01-first", code("!pip", "setup"), PARAMETERS, IMPORTS, NAMES),
+    "the set-up cell": lambda tree: write_notebook(tree, "01-first", code("!pip", "setup"), PARAMETERS, NAMES),
 }
 
 
 @pytest.mark.parametrize("change", [*CHANGES, *NO_CHANGES])
 def test_the_key_follows_what_outputs_depend_on_and_nothing_else(tree, change):
-    write_notebook(tree, "01-first", TITLE, PARAMETERS, IMPORTS, NAMES)
+    write_notebook(tree, "01-first", TITLE, PARAMETERS, NAMES)
     write_profile(tree, "01-first: {corpus: prepared.bin}\n")
     before = key(tree)
     {**CHANGES, **NO_CHANGES}[change](tree)
     assert (key(tree) != before) == (change in CHANGES)
-
-
-@pytest.mark.parametrize(
-    ("source", "rooms"),
-    [
-        ("import numpy", set()),
-        ("import emo_ssl.utils.io", {"utils"}),
-        ("from emo_ssl.core.corpus import Corpus", {"core", "utils"}),
-        ("from emo_ssl import Corpus", {"__init__", "core", "utils"}),
-        ("def later():\n    from emo_ssl import Corpus, figures", {"__init__", "core", "figures", "utils"}),
-        ("%time 1", {"__init__", "core", "figures", "utils"}),
-    ],
-)
-def test_rooms_behind_a_cell(tree, source, rooms):
-    assert set(notebooks.rooms_behind(tree, ["x = 1", source])) == rooms
 
 
 # Execution
