@@ -49,10 +49,11 @@ def run_corpus_synth(arguments: argparse.Namespace) -> None:
 
 
 def run_corpus_record(arguments: argparse.Namespace) -> None:
-    from emo_ssl.corpora.recordings import record, summary_in_words
+    from emo_ssl.corpora.recordings import record
+    from emo_ssl.corpora.report import describe
 
     given = (arguments.recipe, arguments.table, arguments.front_end, arguments.jobs, arguments.keep_silence)
-    print(summary_in_words(record(arguments.source, arguments.output, *given)))
+    print(describe(record(arguments.source, arguments.output, *given)))
 
 
 def run_corpus_fetch(arguments: argparse.Namespace) -> None:

@@ -48,7 +48,6 @@ def two_arrays(path):
 @pytest.mark.parametrize(
     ("name", "spoil", "words"),
     [
-        ("a.npy", lambda path: path.write_bytes(b""), r"a\.npy: not readable as frames"),
         ("a.npy", objects, r"a\.npy: not readable as frames \(Object arrays cannot be loaded"),
         ("a.npz", two_arrays, r"a\.npz: not readable as frames \(it holds 2 arrays, expected one\)"),
         ("a.npz", lambda path: path.write_bytes(b"PK\3\4"), r"a\.npz: not readable as frames"),
@@ -66,11 +65,11 @@ def test_one_sentence_for_each_fault(tmp_path, monkeypatch, name, spoil, words):
         read_arrays(tmp_path)
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "no such file"), (b"", "not readable"), (b"\xff,\n", "not rea")])
-def test_labels_that_cannot_be_read(tmp_path, content, words):
+@pytest.mark.parametrize("content", [None, b"", b"\xff,\n"])
+def test_labels_that_cannot_be_read(tmp_path, content):
     if content is not None:
         (tmp_path / "labels.csv").write_bytes(content)
-    with pytest.raises(UserError, match=f"labels.csv: {words}"):
+    with pytest.raises(UserError, match=r"labels\.csv: not readable as a CSV table"):
         read_labels(tmp_path / "labels.csv")
 
 

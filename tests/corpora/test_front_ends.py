@@ -14,6 +14,7 @@ from emo_ssl.utils.io import UserError
 
 pytest.importorskip("soundfile")
 WIDTH = {"acoustics": 43, "egemaps": 25, "compare": 65}
+COMPLETE = {"acoustics": 42, "egemaps": 10, "compare": 64}  # columns at least that have a value in every frame
 PITCH = {"acoustics": "pitch_semitones", "egemaps": "F0semitoneFrom27.5Hz_sma3nz", "compare": "F0final_sma"}
 
 
@@ -24,18 +25,13 @@ def maker(request, one_thread):
     return front_end(request.param)
 
 
-def test_names_and_licence(maker):
-    assert len(maker.feature_names) == len(set(maker.feature_names)) == WIDTH[maker.name]
-    assert maker.frame_rate == 100.0 and maker.version
-    assert ("no commercial use" in maker.licence) == (maker.name != "acoustics")
-
-
 def test_a_hum_between_two_silences(maker):
     """A voice of 150 Hz in the middle second: pitch there, missing elsewhere, and nowhere a marker."""
     signal = between_silences(hum(1.0, pitch=150.0), 1.0, 1.0).astype(np.float32)
     signal += 1e-5 * np.random.default_rng(0).normal(size=len(signal)).astype(np.float32)
     frames = maker.frames(signal, RATE)
-    assert frames.dtype == np.float32 and frames.shape[1] == len(maker.feature_names)
+    assert ("no commercial use" in maker.licence) == (maker.name != "acoustics")
+    assert frames.dtype == np.float32 and frames.shape[1] == len(maker.feature_names) == WIDTH[maker.name]
     assert 290 <= len(frames) <= 300
     pitch = frames[:, maker.feature_names.index(PITCH[maker.name])]
     pitch = 12 * np.log2(pitch / 27.5) if maker.name == "compare" else pitch
@@ -43,8 +39,7 @@ def test_a_hum_between_two_silences(maker):
     assert np.isfinite(pitch[110:190]).mean() > 0.9
     # the pitch of the hum is 150 Hz * (1 + 0.1 pi sin(2 pi t)), in the mean over a second 150 Hz
     assert np.nanmedian(pitch[110:190]) == pytest.approx(12 * np.log2(150 / 27.5), abs=1.5)
-    complete = [i for i, name in enumerate(maker.feature_names) if not np.isnan(frames[:, i]).any()]
-    assert len(complete) >= {"acoustics": 42, "egemaps": 10, "compare": 64}[maker.name]
+    assert (~np.isnan(frames).any(0)).sum() >= COMPLETE[maker.name]
 
 
 def test_neither_format_nor_process_shows(maker, tmp_path):
@@ -114,7 +109,6 @@ def refuses(signal: np.ndarray, rate: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("frames", "reason"),
     [
-        (lambda signal, rate: np.empty((0, 2), np.float32), "the front end stub finds nothing in it"),
         (lambda signal, rate: np.full((5, 2), np.nan, np.float32), "the front end stub finds nothing in it"),
         (lambda signal, rate: 1 / 0, r"the front end stub failed \(ZeroDivisionError: division by zero\)"),
         (refuses, "too loud"),

@@ -57,10 +57,8 @@ NAMES = (
 
 def frames(signal: np.ndarray, rate: int) -> np.ndarray:
     """Mono sound (n,) in [-1, 1] at any rate -> (T, len(NAMES)) float32; NaN = missing."""
-    if signal.ndim != 1:
-        raise UserError(f"the signal has shape {signal.shape}; one channel is wanted, average the channels first")
-    if not np.issubdtype(signal.dtype, np.floating) or not np.abs(signal).max(initial=0) <= LOUDEST:
-        raise UserError("the signal is not a sequence of numbers in [-1, 1]; read it as floating point, full scale = 1")
+    if not np.abs(signal).max(initial=0) <= LOUDEST:
+        raise UserError("the samples go far beyond full scale; save the recording with samples in [-1, 1]")
     signal = resampled(signal, rate, SAMPLE_RATE)
     count = max(0, 1 + (len(signal) - WINDOW) // HOP)
     if not count:

@@ -16,8 +16,7 @@ def read_arrays(folder: Path | str) -> tuple[dict[str, np.ndarray], list[str] | 
 
     A .npz holds one array; a .parquet holds a column for each feature.
     """
-    folder = Path(folder)
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS] if folder.is_dir() else []
+    paths = sorted(path for path in Path(folder).glob("*") if path.suffix in KINDS)
     if not paths:
         raise UserError(f"{folder}: no file {', '.join(KINDS)} here; give the folder that holds one a recording.")
     frames: dict[str, np.ndarray] = {}
@@ -55,8 +54,6 @@ def read_labels(path: Path | str) -> pd.DataFrame:
     """CSV with a row a segment; `Corpus.write` says which columns it may have. Names stay text, "007" too."""
     try:
         return pd.read_csv(path, dtype={"recording": str, "speaker": str, "category": str})
-    except FileNotFoundError as problem:
-        raise UserError(f"{path}: no such file; check the path of the labels.") from problem
     except (OSError, ValueError) as problem:  # pandas' own errors of parsing are ValueErrors
         reason = str(problem).splitlines()[0]
         raise UserError(f"{path}: not readable as a CSV table ({reason}); mend it and run again.") from problem

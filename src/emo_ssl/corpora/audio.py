@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.utils.io import UserError
+from emo_ssl.utils.io import UserError, failed_download
 
 FORMATS = (".wav", ".flac", ".mp3", ".ogg")
 SHORTEST = 0.3  # seconds
@@ -56,7 +56,9 @@ def pieces(recording: Path | str | bytes, seconds: int) -> Iterator[tuple[np.nda
     """
     soundfile = soundfile_module()
     try:
-        refuse_what_is_no_audio(recording)
+        with io.BytesIO(recording) if isinstance(recording, bytes) else Path(recording).open("rb") as stream:
+            if what := failed_download(stream.read(512)):
+                raise BadRecording(what)
         with soundfile.SoundFile(io.BytesIO(recording) if isinstance(recording, bytes) else recording) as sound:
             rate, count, peak, ended = sound.samplerate, 0, 0.0, False
             if not RATES[0] <= rate <= RATES[1]:
@@ -69,9 +71,7 @@ def pieces(recording: Path | str | bytes, seconds: int) -> Iterator[tuple[np.nda
                 ended = len(samples) < seconds * rate
                 yield samples, rate
             refuse_what_is_cut_off(count, sound.frames, sound.extra_info)
-    except TypeError as problem:  # a format without a header, such as .raw: soundfile asks what it holds
-        raise BadRecording("a format without a header", str(problem)) from problem
-    except soundfile.SoundFileError as problem:
+    except (TypeError, soundfile.SoundFileError) as problem:  # the former of a format without a header, such as .raw
         raise BadRecording("corrupt or not audio", str(problem).rpartition(": ")[2].strip(" .")) from problem
     except OSError as problem:
         raise BadRecording("the file cannot be read", problem.strerror or str(problem)) from problem
@@ -89,22 +89,6 @@ def mono(sound, most: int) -> np.ndarray:
             blocks.append(block.mean(1, dtype=np.float32))
         most -= len(block)
     return np.concatenate(blocks)
-
-
-def refuse_what_is_no_audio(recording: Path | str | bytes) -> None:
-    """What a failed download leaves under the name of a recording."""
-    if isinstance(recording, bytes):
-        head = recording[:512]
-    else:
-        with Path(recording).open("rb") as stream:
-            head = stream.read(512)
-    text = head.lstrip().lower()
-    if not head:
-        raise BadRecording("an empty file")
-    if text.startswith(b"version https://git-lfs"):
-        raise BadRecording("a Git-LFS pointer, not audio: fetch the file itself, for instance by git lfs pull")
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
-        raise BadRecording("a web page saved under the name of a recording: download the file again")
 
 
 def refuse_what_is_cut_off(read: int, promised: int, header: str) -> None:

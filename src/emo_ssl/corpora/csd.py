@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from emo_ssl.utils.io import UserError, atomic_path
+from emo_ssl.utils.io import UserError, atomic_path, failed_download
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 LABEL_NAMES = ("sentiment", *EMOTIONS)
@@ -22,21 +22,17 @@ HDF5_PROBLEMS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
 def refuse_if_not_hdf5(path: Path) -> None:
-    """Say what the file is instead; the commonest cases are downloads that saved something else under its name."""
+    """Say what the file is instead."""
     if not path.exists():
         raise UserError(f"{path}: no such file; check the path.")
     if path.is_dir():
         raise UserError(f"{path}: this is a folder; name the .csd file in it.")
     with path.open("rb") as stream:
-        head = stream.read(512)
-    if not head:
-        raise UserError(f"{path}: the file is empty; download it again.")
-    if head.startswith(b"version https://git-lfs"):
-        raise UserError(f"{path}: this is a Git-LFS pointer, not the data; run `git lfs pull` where it came from.")
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise UserError(f"{path}: this is a web page saved under a .csd name; download the file itself.")
-    if not h5py.is_hdf5(path):
-        raise UserError(f"{path}: not an HDF5 file, so not a computational sequence; download it again.")
+        found = failed_download(stream.read(512))
+    if not found and not h5py.is_hdf5(path):
+        found = "not an HDF5 file, so not a computational sequence"
+    if found:
+        raise UserError(f"{path}: {found}; download it again.")
 
 
 def decode_metadata(value: object) -> object:
@@ -55,14 +51,10 @@ class Csd:
         self.path = Path(path)
         self._layouts: dict[str, tuple[tuple[int, int], np.dtype]] = {}
         refuse_if_not_hdf5(self.path)
-        with self._damage():
-            self._file = h5py.File(self.path, "r")
-        try:
-            with self._damage():
-                self._open_root()
-        except BaseException:
-            self.close()
-            raise
+        with contextlib.ExitStack() as stack, self._damage():
+            self._file = stack.enter_context(h5py.File(self.path, "r"))
+            self._open_root()
+            stack.pop_all()
 
     def _open_root(self) -> None:
         roots = list(self._file.keys())
@@ -133,14 +125,11 @@ class Csd:
                 dataset.read_direct(values)
         return values.reshape(len(values), -1) if values.size else np.empty((0, 2 if part == "intervals" else 0), dtype)
 
-    def close(self) -> None:
-        self._file.close()
-
     def __enter__(self) -> "Csd":
         return self
 
     def __exit__(self, kind, problem, trace) -> None:
-        self.close()
+        self._file.close()
 
 
 class Stream(io.FileIO):

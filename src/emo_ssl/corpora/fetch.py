@@ -1,12 +1,10 @@
-"""A public corpus from its archive: the terms first, then a verified download, then a careful unpacking.
+"""A public corpus from its archive: the terms first, then a verified download, which is unpacked.
 
 Where the file lies and what its checksum is come from the archive's own record, read by pooch; neither stands here. A
 folder that was not filled to the end is marked as unfinished, and the next run begins again.
 """
 
-import re
 import shutil
-import stat
 import sys
 import zipfile
 import zlib
@@ -14,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from emo_ssl.utils.io import LOCK, STATE, OutputFolder, UserError, require_space, write_json
-from emo_ssl.utils.progress import Progress
 
 KIND, SOURCE = "download", "source.json"
 CHUNK = 1 << 16
@@ -27,7 +24,7 @@ class PublicCorpus:
     name: str
     doi: str
     file: str  # a zip, by its name in the archive's record
-    megabytes: int  # of the file, about
+    megabytes: int  # of the file and of what is in it, about
     terms: str  # shown before anything is asked of the archive
 
     @property
@@ -39,7 +36,7 @@ RAVDESS = PublicCorpus(
     name="ravdess",
     doi="10.5281/zenodo.1188976",
     file="Audio_Speech_Actors_01-24.zip",
-    megabytes=208,
+    megabytes=800,
     terms="""\
 RAVDESS, Ryerson Audio-Visual Database of Emotional Speech and Song: the speech of 24 actors, audio only
   by           Steven R. Livingstone and Frank A. Russo, 2018
@@ -95,18 +92,7 @@ def empty(folder: Path) -> None:
 
 
 def fill(folder: Path, corpus: PublicCorpus) -> None:
-    require_space(folder, int(corpus.megabytes * MEGABYTE))
-    archive, checksum = download(corpus, folder)
-    write_json(folder / SOURCE, {**asdict(corpus), "checksum": checksum})
-    try:
-        unpack(archive, folder, corpus)
-    except (*UNREADABLE, FileExistsError, NotADirectoryError, IsADirectoryError) as problem:
-        raise refusal(corpus, f"it cannot be unpacked ({problem})") from problem
-    archive.unlink()
-
-
-def download(corpus: PublicCorpus, folder: Path) -> tuple[Path, str]:
-    """The archive as its record describes it, and the checksum that it was verified by."""
+    """Download the zip as the archive's record describes it, verify it by the checksum that stands there, unpack it."""
     try:
         import pooch
         import requests
@@ -114,49 +100,18 @@ def download(corpus: PublicCorpus, folder: Path) -> tuple[Path, str]:
         raise UserError(
             'pooch, which downloads public corpora, is not installed; pip install "emo-ssl[audio]" and run again.'
         ) from problem
+    require_space(folder, int(corpus.megabytes * MEGABYTE))
     pooch.get_logger().setLevel("WARNING")
     record = pooch.create(folder, f"doi:{corpus.doi}")
     try:
         record.load_registry_from_doi()
-        checksum = str(record.registry.get(corpus.file))
-        if not re.fullmatch(r"(md5|sha1|sha256|sha512):[0-9a-fA-F]{32,}", checksum):
-            raise ValueError(f"the archive's record names no file {corpus.file} with a checksum")
-        downloader = pooch.DOIDownloader(sys.stderr.isatty(), CHUNK)
-        return Path(record.fetch(corpus.file, downloader=downloader)), checksum
-    except (requests.RequestException, AttributeError, KeyError, TypeError, ValueError) as problem:
+        checksum = record.registry[corpus.file]
+        unpack = pooch.Unzip(extract_dir=".")
+        record.fetch(corpus.file, processor=unpack, downloader=pooch.DOIDownloader(sys.stderr.isatty(), CHUNK))
+    except (requests.RequestException, AttributeError, KeyError, TypeError, ValueError, *UNREADABLE) as problem:
         raise UserError(
             f"{corpus.page}: the download failed, nothing was kept ({type(problem).__name__}: {problem}); try again "
             f"later, or download {corpus.file} by hand from there and give the zip to `emo-ssl corpus record`."
         ) from problem
-
-
-# Unpacking
-
-
-def unpack(archive: Path, folder: Path, corpus: PublicCorpus) -> None:
-    """Every member is looked at before the first is written. The sizes that a zip declares bind it when it is read."""
-    with zipfile.ZipFile(archive) as bundle:
-        members = bundle.infolist()
-        taken = {path.name.lower() for path in folder.iterdir()}
-        for member in members:
-            name = member.orig_filename
-            # A part that is empty or only dots stands for "/x", "x//y" or "../x". Windows drops dots and spaces at the
-            # end of a name, and takes \ for a slash and : for a drive.
-            parts = name.removesuffix("/").split("/")
-            if re.search(r"[\\:\x00-\x1f]", name) or not all(part.strip(". ") for part in parts):
-                raise refusal(corpus, f"its member {name!r} has a name that could lead out of the folder")
-            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise refusal(corpus, f"its member {name!r} is a link or a device")
-            if name.lower() in taken:
-                raise refusal(corpus, f"its member {name!r} would overwrite another")
-            taken.add(name.lower())
-        size = sum(member.file_size for member in members)
-        require_space(folder, size)
-        with Progress("unpacking", size / MEGABYTE, "MB") as bar:
-            for member in members:
-                bundle.extract(member, folder)
-                bar.advance(member.file_size / MEGABYTE)
-
-
-def refusal(corpus: PublicCorpus, what: str) -> UserError:
-    return UserError(f"{corpus.file}: {what}, nothing was kept; compare it with {corpus.page}.")
+    write_json(folder / SOURCE, {**asdict(corpus), "checksum": checksum})
+    (folder / corpus.file).unlink()

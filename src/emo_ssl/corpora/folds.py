@@ -4,17 +4,13 @@ import ast
 import csv
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.utils.io import UserError
 
 NOT_STANDARD = "by-video hash split, not the standard folds"
-WORDS = {
-    **{"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid"},
-    **{"test": "test", "testing": "test"},
-}
+WORDS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
 HASH_SHARES = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
 LEAST_KNOWN_SHARE = 0.5
 
@@ -29,14 +25,11 @@ def read_folds(path: Path | str) -> dict[str, int]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path of the folds.")
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    if not text.strip():
-        raise UserError(f"{path}: the file is empty; expected lists of video ids for train, valid and test.")
     readers = {".json": pairs_in_json, ".csv": pairs_in_csv, ".py": pairs_in_python}
     if path.suffix.lower() not in readers:
         raise UserError(f"{path}: folds are read from .json, .csv or .py files; save it as one of these.")
     try:
-        pairs = readers[path.suffix.lower()](text)
+        pairs = readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig", errors="replace"))
     except (ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError, csv.Error) as problem:
         raise UserError(
             f"{path}: no lists of video ids for train, valid and test found ({problem or 'wrong shape'})."
@@ -57,23 +50,19 @@ Pairs = list[tuple[str, str]]  # (video, split)
 
 
 def pairs_in_json(text: str) -> Pairs:
-    return pairs_in_lists(json.loads(text).items())
+    return pairs_in_lists(json.loads(text))
 
 
 def pairs_in_python(text: str) -> Pairs:
     """Assignments of list literals, read as data: the file is parsed, never run."""
-    found = []
-    for statement in ast.parse(text).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            name = statement.targets[0].id
-            if split_of_word(name):
-                found.append((name, ast.literal_eval(statement.value)))
-    return pairs_in_lists(found)
+    statements = [one for one in ast.parse(text).body if isinstance(one, ast.Assign)]
+    names = [(getattr(one.targets[0], "id", ""), one.value) for one in statements]
+    return pairs_in_lists({name: ast.literal_eval(value) for name, value in names if split_of_word(name)})
 
 
-def pairs_in_lists(lists: Iterable[tuple[str, object]]) -> Pairs:
+def pairs_in_lists(lists: dict[str, object]) -> Pairs:
     pairs = []
-    for name, videos in lists:
+    for name, videos in lists.items():
         if not isinstance(videos, list | tuple) or not all(isinstance(v, str | int) for v in videos):
             raise ValueError(f"`{name}` is not a list of video ids")
         pairs += [(str(video), known_split(name)) for video in videos]
@@ -82,12 +71,9 @@ def pairs_in_lists(lists: Iterable[tuple[str, object]]) -> Pairs:
 
 def pairs_in_csv(text: str) -> Pairs:
     rows = list(csv.DictReader(text.splitlines()))
-    columns = {name.strip().lower(): name for name in (rows[0] if rows else {}) if name}
-    video = next((columns[name] for name in ("video", "id", "file") if name in columns), None)
-    split = next((columns[name] for name in ("split", "fold", "set") if name in columns), None)
-    if video is None or split is None:
+    if rows and not {"video", "split"} <= rows[0].keys():
         raise ValueError("expected the columns video and split")
-    return [(row[video].strip(), known_split(row[split].strip())) for row in rows]
+    return [(row["video"], known_split(row["split"])) for row in rows]
 
 
 def known_split(name: str) -> str:
@@ -98,6 +84,7 @@ def known_split(name: str) -> str:
 
 
 def refuse_foreign_folds(path: Path | str, split_of: dict[str, int], known: set[str]) -> None:
+    """Where most of the videos are unknown, the folds are another corpus's."""
     unknown = [video for video in split_of if video not in known]
     if len(unknown) > (1 - LEAST_KNOWN_SHARE) * len(split_of):
         raise UserError(

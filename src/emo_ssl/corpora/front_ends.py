@@ -18,8 +18,8 @@ from emo_ssl.corpora import audio
 from emo_ssl.corpora.audio import BadRecording, resampled
 from emo_ssl.utils.io import UserError
 
-FRONT_ENDS = ("acoustics", "egemaps", "compare")
 OPENSMILE_SETS = {"egemaps": "eGeMAPSv02", "compare": "ComParE_2016"}
+FRONT_ENDS = ("acoustics", *OPENSMILE_SETS)
 OPENSMILE_LICENCE = "openSMILE, for private, research and educational use only: no commercial use"
 OPENSMILE_RATE = 16_000  # one rate for all recordings, or the same voice would have other spectra at another rate
 FRAME_RATE = 100.0

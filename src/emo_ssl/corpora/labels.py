@@ -18,9 +18,7 @@ SYNONYMS = {
     **{"disgusted": "disgust", "fearful": "fear"},
 }
 MOST_OUT_OF_RANGE = 0.01
-ALIGNED = re.compile(r"\[\d+\]$")
-
-KEPT = ""
+ALIGNED = re.compile(r"\[(\d+)\]$")
 
 
 @dataclass
@@ -33,19 +31,18 @@ class LabelRows:
     end: np.ndarray  # (N,)
     values: np.ndarray  # (N, 6) float64, the emotions in the order of EMOTIONS
     fate: np.ndarray  # (N,) str
-    unused: list[str]  # the file's columns that are no emotion of ours
     mended: dict[str, np.ndarray] = field(default_factory=dict)  # repair -> (N,) bool
 
     def __len__(self) -> int:
         return len(self.video)
 
-    def drop(self, which: np.ndarray, reason: str) -> None:
-        """The first reason that fits is the one that counts, so that the reasons add up to the rows dropped."""
-        self.fate[which & (self.fate == KEPT)] = reason
-
     @property
     def kept(self) -> np.ndarray:
-        return self.fate == KEPT
+        return self.fate == ""
+
+    def drop(self, which: np.ndarray, reason: str) -> None:
+        """The first reason that fits is the one that counts, so that the reasons add up to the rows dropped."""
+        self.fate[which & self.kept] = reason
 
 
 def base_of(key: str) -> str:
@@ -55,23 +52,11 @@ def base_of(key: str) -> str:
 
 def in_order(keys: Iterable[str]) -> list[str]:
     """The pieces of a video in the order of their numbers; HDF5 sorts them as text, `id[10]` before `id[2]`."""
-    return sorted(keys, key=lambda key: (base_of(key), int(piece[0][1:-1]) if (piece := ALIGNED.search(key)) else -1))
+    return sorted(keys, key=lambda key: (base_of(key), *map(int, ALIGNED.findall(key))))
 
 
 def plain(name: str) -> str:
     return SYNONYMS.get(name.strip().lower(), name.strip().lower())
-
-
-def emotion_columns(path: Path, names: Sequence[str]) -> list[int]:
-    """Where each emotion stands among the columns."""
-    found = [plain(name) for name in names]
-    missing = [emotion for emotion in EMOTIONS if emotion not in found]
-    if missing:
-        raise UserError(
-            f"{path}: no column named {', '.join(missing)} among {', '.join(found)}; "
-            "give the names of its columns in order with --label-names."
-        )
-    return [found.index(emotion) for emotion in EMOTIONS]
 
 
 def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
@@ -82,7 +67,13 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
             f"{labels.path}: the file does not name its columns, and older releases order them differently; "
             "give the names with --label-names sentiment,happy,sad,anger,surprise,disgust,fear in the file's order."
         )
-    columns = emotion_columns(labels.path, names)
+    found = [plain(name) for name in names]
+    if missing := [emotion for emotion in EMOTIONS if emotion not in found]:
+        raise UserError(
+            f"{labels.path}: no column named {', '.join(missing)} among {', '.join(found)}; "
+            "give the names of its columns in order with --label-names."
+        )
+    columns = [found.index(emotion) for emotion in EMOTIONS]
     videos, rows, intervals, values, count = [], [], [], [], Counter()
     for key in in_order(labels.keys):
         table, times = labels.read(key)
@@ -101,9 +92,8 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
     if not videos:
         raise UserError(f"{labels.path}: holds no labelled segment; is it the label file?")
     start, end = np.concatenate(intervals).T
-    fate = np.full(len(videos), KEPT, dtype="U40")
-    unused = [name for name in names if plain(name) not in EMOTIONS]
-    return LabelRows(np.array(videos), np.array(rows), start, end, np.concatenate(values), fate, unused)
+    fate = np.full(len(videos), "", dtype="U40")
+    return LabelRows(np.array(videos), np.array(rows), start, end, np.concatenate(values), fate)
 
 
 def clean(labels: LabelRows, path: Path) -> None:
@@ -113,7 +103,10 @@ def clean(labels: LabelRows, path: Path) -> None:
     labels.drop(~(np.isfinite(labels.start) & np.isfinite(labels.end)), "interval is not a number")
     labels.drop(labels.end == labels.start, "interval of no length")
     labels.drop(labels.end < labels.start, "interval reversed")
-    labels.drop(duplicates(labels), "duplicate of an earlier row")
+    kept = np.flatnonzero(labels.kept)  # only what is kept may make a later row a duplicate, to the millisecond
+    milliseconds = {"start": np.rint(labels.start[kept] * 1000), "end": np.rint(labels.end[kept] * 1000)}
+    again = pd.DataFrame({"video": labels.video[kept], **milliseconds}).duplicated()
+    labels.fate[kept[again]] = "duplicate of an earlier row"
     outside = labels.kept & ((labels.values < 0) | (labels.values > CEILING)).any(1)
     if outside.sum() > max(1, MOST_OUT_OF_RANGE * labels.kept.sum()):
         worst = labels.values[outside]
@@ -123,11 +116,3 @@ def clean(labels: LabelRows, path: Path) -> None:
         )
     labels.mended["value outside [0, 3] clamped"] = outside
     labels.values = np.clip(labels.values, 0, CEILING)
-
-
-def duplicates(labels: LabelRows) -> np.ndarray:
-    """True where a kept earlier row of the same video has the same interval to the millisecond, (N,)."""
-    again, kept = np.zeros(len(labels), bool), labels.kept
-    milliseconds = {"start": np.rint(labels.start[kept] * 1000), "end": np.rint(labels.end[kept] * 1000)}
-    again[kept] = pd.DataFrame({"video": labels.video[kept], **milliseconds}).duplicated()
-    return again

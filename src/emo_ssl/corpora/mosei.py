@@ -13,6 +13,7 @@ import pandas as pd
 
 from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
 from emo_ssl.core.writer import CorpusWriter
+from emo_ssl.corpora.audio import SHORTEST
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
@@ -20,7 +21,6 @@ from emo_ssl.corpora.labels import LabelRows, base_of, clean, in_order, read_lab
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, require_space
 from emo_ssl.utils.progress import Progress
 
-SHORTEST = 0.3  # seconds of frames
 EDGE = 1e-5  # seconds by which an interval's ends reach out, against rounding in the files
 USUAL_ROOTS = ("COVAREP", "Labels", "All Labels", "Emotion Labels")
 
@@ -132,10 +132,9 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
                 offset_of[video] = writer.add_recording(video, frames, sources.split(video))
         compare_files(sources, offset_of, tally)
         drop_by_frames(rows, length, video_end, rate)
-        index = {video: i for i, video in enumerate(offset_of)}
         kept = np.flatnonzero(rows.kept)
-        kept = kept[np.lexsort((rows.row[kept], [index[video] for video in rows.video[kept].tolist()]))]
-        videos = rows.video[kept].tolist()
+        kept = kept[np.lexsort((rows.row[kept], rows.video[kept]))]
+        videos, index = rows.video[kept].tolist(), {video: i for i, video in enumerate(offset_of)}
         segments = SegmentTable(
             recording=np.array([index[video] for video in videos], np.int32),
             row=rows.row[kept].astype(np.int32),
@@ -253,7 +252,6 @@ def drop_by_frames(rows: LabelRows, length: np.ndarray, video_end: np.ndarray, r
 def make_report(sources: Sources, tally: Tally, recordings: int, frames: int) -> dict:
     """Every number a reader needs to check that nothing vanished: in = kept + dropped, for segments and for frames."""
     rows = sources.rows
-    split = np.array([sources.split(video) for video in rows.video.tolist()], np.int8)
     dropped = Counter(rows.fate[~rows.kept].tolist())
     examples = {
         reason: [f"{rows.video[i]} row {rows.row[i]}" for i in np.flatnonzero(rows.fate == reason)[:5]]
@@ -262,15 +260,10 @@ def make_report(sources: Sources, tally: Tally, recordings: int, frames: int) ->
     csds = (sources.sound, sources.table)
     return {
         "segments": {"in": len(rows), "kept": int(rows.kept.sum()), "dropped": dict(sorted(dropped.items()))},
-        "by_split": {
-            name: {"in": int((split == code).sum()), "kept": int((rows.kept & (split == code)).sum())}
-            for code, name in enumerate(SPLITS)
-        },
         "mended": {repair: int((which & rows.kept).sum()) for repair, which in sorted(rows.mended.items())},
         "videos": {"kept": recordings, **dict(sorted(tally.recordings.items()))},
         "frames": {**tally.frames, "kept": frames},
         "missing_values": dict(tally.missing.most_common()),
         "files": {f"unusual root group `{csd.root}`": csd.path.name for csd in csds if csd.root not in USUAL_ROOTS},
-        "label_columns_not_used": rows.unused,
         "examples": {**examples, **tally.named},
     }

@@ -1,7 +1,6 @@
 """What a folder of recordings contains: who speaks in each clip, which emotions, and in which fold it is tested."""
 
 import csv
-import re
 import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,6 @@ from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain
 from emo_ssl.utils.io import UserError
 
-RECIPES = ("ravdess", "folder")
 MOST_CATEGORIES = 100
 FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained on
 
@@ -50,31 +48,23 @@ class Listing:
 
 
 def read_recipe(recipe: str, source: Path | str, table: Path | str | None) -> Listing:
-    if recipe not in RECIPES:
-        raise UserError(f"{recipe}: no such recipe; choose one of {', '.join(RECIPES)}.")
-    if recipe == "ravdess":
-        if table is not None:
-            raise UserError(f"{table}: the recipe ravdess reads file names, not a table; leave --table out.")
+    if recipe == "ravdess" and table is None:
         return ravdess(source)
-    if table is None:
-        raise UserError(f"{source}: the recipe folder needs a table of what is in it; give one with --table.")
-    return folder(source, table)
+    if recipe == "folder" and table is not None:
+        return folder(source, table)
+    raise UserError(f"{source}: give the recipe ravdess, without a table, or the recipe folder, with --table.")
 
 
 # RAVDESS
 
-RAVDESS_CATEGORIES = ("neutral", *EMOTIONS)
 RAVDESS_EMOTIONS = dict(enumerate(("neutral", "neutral", "happy", "sad", "anger", "fear", "disgust", "surprise"), 1))
 RAVDESS_INTENSITY = {1: 2.0, 2: 3.0}  # normal, strong
 RAVDESS_ACTORS, RAVDESS_FOLDS = 24, 5
-RAVDESS_SOURCE = "RAVDESS, speech only (Livingstone & Russo 2018, doi 10.5281/zenodo.1188976, CC BY-NC-SA 4.0)"
 RAVDESS_CONVENTION = (
     "an emotion acted at normal intensity is 2, a strong one 3, all others 0; neutral and calm are 0 throughout and "
     "one category. This is emo-ssl's convention: the corpus itself gives no scale from 0 to 3."
 )
-RAVDESS_FOLDS_IN_WORDS = "by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5"
-ODD_NAME, DUPLICATE = "name is not one of the corpus, left out", "the same clip again, left out"
-NOT_SPEECH = "not audio-only speech but video or song, left out"
+ODD_NAME, DUPLICATE = "name is not one of the corpus's speech, left out", "the same clip again, left out"
 
 
 def ravdess(source: Path | str) -> Listing:
@@ -85,28 +75,26 @@ def ravdess(source: Path | str) -> Listing:
         name = PurePosixPath(path).stem
         if name in clips:
             notes[DUPLICATE].append(path)
-        elif name in names and is_below(path):
+        elif name in names:
             clips[name] = ravdess_clip(path, name)
         else:
-            speech = name.startswith("03-01-") or not re.fullmatch(r"\d\d(-\d\d){6}", name)
-            notes[ODD_NAME if speech else NOT_SPEECH].append(path)
+            notes[ODD_NAME].append(path)
     if not clips:
         raise UserError(
             f"{root}: holds no speech clip of RAVDESS (such as 03-01-05-01-02-01-12.wav); give the zip of its "
             "audio-only speech, or the folder it was unpacked into."
         )
-    actors = {actor_name(actor) for actor in range(1, RAVDESS_ACTORS + 1)}
-    notes["of the corpus, but not in the source"] = sorted(names - set(clips))
-    notes["actors without any clip"] = sorted(actors - {clip.speaker for clip in clips.values()})
+    if missing := sorted(names - set(clips)):
+        notes["of the corpus, but not in the source"] = missing
     return Listing(
         root,
         "ravdess",
-        RAVDESS_SOURCE,
-        tuple(clips[name] for name in sorted(clips)),
-        RAVDESS_CATEGORIES,
-        RAVDESS_FOLDS_IN_WORDS,
-        RAVDESS_CONVENTION,
-        {what: paths for what, paths in notes.items() if paths},
+        source="RAVDESS, speech only (Livingstone & Russo 2018, doi 10.5281/zenodo.1188976, CC BY-NC-SA 4.0)",
+        clips=tuple(clips[name] for name in sorted(clips)),
+        category_names=("neutral", *EMOTIONS),
+        folds="by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5",
+        convention=RAVDESS_CONVENTION,
+        notes=dict(notes),
     )
 
 
@@ -119,15 +107,11 @@ def ravdess_names() -> list[str]:
     ]
 
 
-def actor_name(actor: int) -> str:
-    return f"actor-{actor:02d}"
-
-
 def ravdess_clip(path: str, name: str) -> Clip:
     _, _, emotion, intensity, _, _, actor = map(int, name.split("-"))
     category = RAVDESS_EMOTIONS[emotion]
     targets = tuple(RAVDESS_INTENSITY[intensity] * (other == category) for other in EMOTIONS)
-    return Clip(path, name, actor_name(actor), targets, category, fold=(actor - 1) // 2 % RAVDESS_FOLDS)
+    return Clip(path, name, f"actor-{actor:02d}", targets, category, fold=(actor - 1) // 2 % RAVDESS_FOLDS)
 
 
 def audio_members(root: Path) -> list[str]:
@@ -151,17 +135,9 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         ) from problem
 
 
-def is_below(path: str) -> bool:
-    """Whether it is the name of a file that lies in the folder it is relative to."""
-    parsed = PurePosixPath(path)
-    return bool(parsed.name) and not parsed.is_absolute() and ".." not in parsed.parts
-
-
 # Any folder, described by a table
 
 NEEDED, OPTIONAL = ("path", "speaker"), ("category", "start", "end", "fold", "split")
-TABLE_CONVENTION = "intensities from 0 to 3 as the table gives them; an emotion without a column is 0"
-GIVEN = "given by the table"
 
 
 def folder(source: Path | str, table: Path | str) -> Listing:
@@ -170,31 +146,31 @@ def folder(source: Path | str, table: Path | str) -> Listing:
     if not root.is_dir():
         raise UserError(f"{root}: not a folder; give the folder to which the paths of {table} are relative.")
     rows = read_rows(table)
-    columns = set(rows[0][1])
-    clips = [table_clip(f"{table}, line {line}", row) for line, row in rows]
-    refuse_contradictions(table, [line for line, _ in rows], clips)
-    folds = GIVEN
-    if not columns & {"fold", "split"}:
-        fold_of = deal_speakers(table, clips)
-        clips = [replace(clip, fold=fold_of[clip.speaker]) for clip in clips]
+    clips = {line: table_clip(f"{table}, line {line}", row) for line, row in rows.items()}
+    refuse_contradictions(table, clips)
+    listed, folds = sorted(clips.values(), key=lambda clip: clip.path), "given by the table"
+    columns = set(next(iter(rows.values())))
+    if "fold" in columns:
+        check_folds(table, {clip.fold for clip in listed})
+    elif "split" not in columns:
+        fold_of = deal_speakers(table, {clip.speaker for clip in listed})
+        listed = [replace(clip, fold=fold_of[clip.speaker]) for clip in listed]
         folds = f"by speaker: the sorted speakers dealt over {max(fold_of.values()) + 1} folds"
-    elif "fold" in columns:
-        check_folds(table, {clip.fold for clip in clips})
-    clips.sort(key=lambda clip: clip.path)  # stable: the rows of one file stay in the order of the table
-    categories = tuple(sorted({clip.category for clip in clips} - {""}))
+    categories = tuple(sorted({clip.category for clip in listed} - {""}))
     if len(categories) > MOST_CATEGORIES:
         raise UserError(f"{table}: {len(categories)} categories; a category is one of a few kinds, mend that column.")
+    convention = "intensities from 0 to 3 as the table gives them; an emotion without a column is 0"
     source = f"recordings described by {table.name}"
-    return Listing(root, "folder", source, tuple(clips), categories, folds, TABLE_CONVENTION)
+    return Listing(root, "folder", source, tuple(listed), categories, folds, convention)
 
 
-def read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line of the file, column -> value) for each row, with the names of columns checked."""
+def read_rows(table: Path) -> dict[int, dict[str, str]]:
+    """Line of the file -> column -> value, with the names of columns checked."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            names = [plain(name) for name in next(reader, [])]
-            rows = [(reader.line_num, [value.strip() for value in row]) for row in reader]
+            reader = csv.DictReader(stream, strict=True, restval="")
+            reader.fieldnames = names = [plain(name) for name in reader.fieldnames or []]
+            rows = [(reader.line_num, row) for row in reader if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise UserError(
             f"{table}: not readable as a CSV table ({problem}); save it as UTF-8, with commas."
@@ -202,21 +178,17 @@ def read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     faults = ["semicolons between its columns instead of commas"] if len(names) == 1 and ";" in names[0] else []
     faults += [f"no column {name}" for name in NEEDED if name not in names]
     faults += [f"an unknown column {name!r}" for name in names if name not in {*NEEDED, *EMOTIONS, *OPTIONAL}]
-    faults += [f"two columns {name}" for name in names if names.count(name) > 1]
     if not {*EMOTIONS, "category"} & set(names):
         faults.append("no emotion and no category")
     if {"fold", "split"} <= set(names):
         faults.append("both fold and split, of which only one can decide")
+    faults += [f"more values than columns in line {line}" for line, row in rows if None in row]
+    if not rows:
+        faults.append("no row below the names of the columns")
     if faults:
         columns = f"it needs {', '.join(NEEDED)}, any of {', '.join(EMOTIONS)}, and may have {', '.join(OPTIONAL)}"
         raise UserError(f"{table}: {faults[0]}; {columns}.")
-    rows = [(line, row) for line, row in rows if any(row)]
-    for line, row in rows:
-        if len(row) != len(names):
-            raise UserError(f"{table}, line {line}: {len(row)} values under {len(names)} columns; mend this line.")
-    if not rows:
-        raise UserError(f"{table}: no row below the names of the columns; write one for each clip.")
-    return [(line, dict(zip(names, row, strict=True))) for line, row in rows]
+    return {line: {name: value.strip() for name, value in row.items()} for line, row in rows}
 
 
 def is_number(text: str, most: float) -> bool:
@@ -228,10 +200,12 @@ def is_number(text: str, most: float) -> bool:
 
 A_DAY = 86_400.0  # seconds
 EXPECTED = {  # column -> what its values are, in code and in words
-    "path": (is_below, "the name of a file below the source"),
+    "path": (bool, "the name of a file"),
+    "speaker": (lambda text: True, "a name"),
     "category": (bool, "a name; without categories leave the whole column out"),
-    "start": (lambda text: not text or is_number(text, A_DAY), "a number of seconds from 0 on, or nothing"),
-    "end": (lambda text: not text or is_number(text, A_DAY), "a number of seconds from 0 on, or nothing"),
+    **dict.fromkeys(
+        ("start", "end"), (lambda text: not text or is_number(text, A_DAY), "a number of seconds from 0 on, or nothing")
+    ),
     "fold": (str.isdecimal, "a whole number from 0 on"),
     "split": (SPLITS.__contains__, f"one of {', '.join(SPLITS)}"),
     **dict.fromkeys(EMOTIONS, (lambda text: is_number(text, CEILING), f"a number from 0 to {CEILING:g}")),
@@ -241,7 +215,7 @@ EXPECTED = {  # column -> what its values are, in code and in words
 def table_clip(place: str, row: dict[str, str]) -> Clip:
     """One row as a clip; `place` names it, for what has to be mended."""
     for name, text in row.items():
-        fits, wanted = EXPECTED.get(name, (lambda _: True, ""))
+        fits, wanted = EXPECTED[name]
         if not fits(text):
             raise UserError(f"{place}: {name} is {text!r}, expected {wanted}; mend this line.")
     if not row["speaker"] and "fold" not in row and "split" not in row:
@@ -255,22 +229,19 @@ def table_clip(place: str, row: dict[str, str]) -> Clip:
     return Clip(path, path, row["speaker"], targets, row.get("category", ""), start, end, fold, split)
 
 
-def refuse_contradictions(table: Path, lines: list[int], clips: list[Clip]) -> None:
+def refuse_contradictions(table: Path, clips: dict[int, Clip]) -> None:
     """A part labelled twice, a file of two speakers, a speaker (or file) on both sides of a split."""
     seen: dict[tuple, tuple[int, object]] = {}
-    for line, clip in zip(lines, clips, strict=True):
-        part, side = (clip.path, clip.start, clip.end), (clip.fold, clip.split)
+    for line, clip in clips.items():
         facts = [
-            ("part of a recording again", part, line),
-            (f"speaker for {clip.path}", clip.path, clip.speaker),
-            (f"fold or split for {clip.path}", clip.path, side),
-            *[(f"fold or split for the speaker {clip.speaker}", clip.speaker, side)] * bool(clip.speaker),
+            (("the same part of a recording again", clip.path, clip.start, clip.end), line),
+            ((f"another speaker for {clip.path}",), clip.speaker),
+            ((f"another fold or split for {clip.speaker or clip.path}",), (clip.fold, clip.split)),
         ]
-        for what, key, value in facts:
-            earlier, known = seen.setdefault((what, key), (line, value))
+        for key, value in facts:
+            earlier, known = seen.setdefault(key, (line, value))
             if known != value:
-                again = "the same" if value == line else "another"
-                raise UserError(f"{table}, line {line}: {again} {what}, after line {earlier}; mend one of them.")
+                raise UserError(f"{table}, line {line}: {key[0]}, after line {earlier}; mend one of them.")
 
 
 def check_folds(table: Path, folds: set[int]) -> None:
@@ -281,12 +252,11 @@ def check_folds(table: Path, folds: set[int]) -> None:
         )
 
 
-def deal_speakers(table: Path, clips: list[Clip]) -> dict[str, int]:
+def deal_speakers(table: Path, speakers: set[str]) -> dict[str, int]:
     """speaker -> fold: the sorted speakers dealt like cards over as many folds as there are speakers, five at most."""
-    names = sorted({clip.speaker for clip in clips})
-    if len(names) < FEWEST_FOLDS:
+    if len(speakers) < FEWEST_FOLDS:
         raise UserError(
-            f"{table}: too few speakers ({len(names)}) for folds that keep them apart; record at least {FEWEST_FOLDS}, "
-            "or give in a column split which clips are train, valid and test, naming no speaker."
+            f"{table}: too few speakers ({len(speakers)}) for folds that keep them apart; record at least "
+            f"{FEWEST_FOLDS}, or give in a column split which clips are train, valid and test, naming no speaker."
         )
-    return {name: i % min(MOST_FOLDS, len(names)) for i, name in enumerate(names)}
+    return {name: i % min(MOST_FOLDS, len(speakers)) for i, name in enumerate(sorted(speakers))}

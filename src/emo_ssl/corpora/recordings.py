@@ -28,11 +28,9 @@ from emo_ssl.corpora.fetch import UNREADABLE
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
 from emo_ssl.corpora.recipes import Clip, Listing, open_archive, read_recipe
-from emo_ssl.corpora.report import describe
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.progress import Progress
 
-LARGEST_MEMBER = 100_000_000  # bytes; a clip of RAVDESS is below one million
 AHEAD = 3  # files a process that are read before their turn, so that memory does not grow with the corpus
 CLIPPED = "end beyond the recording clipped"
 SILENCE = "dropped: silence before and after the voice"
@@ -54,9 +52,7 @@ def record(
 
     maker = front_ends.front_end(front_end) if isinstance(front_end, str) else front_end
     listing = read_recipe(recipe, source, table)
-    jobs = joblib.cpu_count() if jobs is None else jobs
-    if jobs < 1:
-        raise UserError(f"{jobs} jobs: at least one process has to do the work; leave --jobs out to use every core.")
+    jobs = max(1, joblib.cpu_count() if jobs is None else jobs)
     config = {
         "recipe": recipe,
         "source": fingerprint_of(listing),
@@ -106,13 +102,23 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
         refuse_too_little(listing.root, len(files), skipped, fates, len(kept))
-        kept_clips = [clip for clip, *_ in kept]
-        report = make_report(listing, tally, fates, kept_clips, recordings)
-        report["frames"] = {"in": writer.frame_count + silent, "kept": writer.frame_count, SILENCE: silent}
-        report |= {"skipped": skipped, "convention": listing.convention}
+        for what, paths in listing.notes.items():
+            tally.recordings[what], tally.named[what] = len(paths), paths[:10]
+        clipped = fates.pop(CLIPPED, 0)
+        report = {
+            "segments": {"in": len(listing.clips), "kept": len(kept), "dropped": dict(sorted(fates.items()))},
+            "mended": {CLIPPED: clipped},
+            "videos": {"kept": recordings, **dict(sorted(tally.recordings.items()))},
+            "frames": {"in": writer.frame_count + silent, "kept": writer.frame_count, SILENCE: silent},
+            "missing_values": dict(tally.missing.most_common()),
+            "files": {},
+            "examples": tally.named,
+            "skipped": skipped,
+            "convention": listing.convention,
+        }
         writer.seal(
             segment_table(kept, folds, listing.category_names),
-            np.array([clip.targets for clip in kept_clips], np.float32),
+            np.array([clip.targets for clip, *_ in kept], np.float32),
             EMOTIONS,
             report,
             source=f"{listing.source}; front end {maker.name}",
@@ -125,6 +131,17 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
             front_end_licence=maker.licence,
             keep_silence=keep_silence,
         )
+
+
+def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counter, kept: int) -> None:
+    if 2 * len(skipped) > files:
+        first = skipped[0]
+        raise UserError(
+            f"{root}: {len(skipped)} of {files} recordings cannot be used, the first of them, {first['path']}, "
+            f"because: {first['reason']}; mend the recordings or what describes them."
+        )
+    if not kept:
+        raise UserError(f"{root}: no clip can be used ({', '.join(fates)}); mend start and end in the table.")
 
 
 # Files
@@ -166,9 +183,6 @@ def content_of(path: str, root: Path, archive: zipfile.ZipFile | None) -> Path |
     """A file as its path, or as the bytes of a member of the archive, of which nothing is written to the disk."""
     if archive is None:
         return root / path
-    size = archive.getinfo(path).file_size
-    if size > LARGEST_MEMBER:
-        return BadRecording("too large for a clip", f"{size} bytes")
     try:
         return archive.read(path)
     except UNREADABLE as problem:
@@ -230,43 +244,3 @@ def segment_table(kept: list[tuple], folds: int, category_names: tuple[str, ...]
         fold=np.array([clip.fold for clip in clips], np.int8),
         category=np.array([code[clip.category] for clip in clips], np.int8),
     )
-
-
-# What became of everything
-
-
-def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counter, kept: int) -> None:
-    if 2 * len(skipped) > files:
-        first = skipped[0]
-        raise UserError(
-            f"{root}: {len(skipped)} of {files} recordings cannot be used, the first of them, {first['path']}, "
-            f"because: {first['reason']}; mend the recordings or what describes them."
-        )
-    if not kept:
-        raise UserError(f"{root}: no clip can be used ({', '.join(fates)}); mend start and end in the table.")
-
-
-def make_report(listing: Listing, tally: Tally, fates: Counter, kept: list[Clip], recordings: int) -> dict:
-    """Every number a reader needs to check that nothing vanished: in = kept + dropped."""
-    notes = {what: len(names) for what, names in listing.notes.items()}
-    idle = {clip.fold for clip in listing.clips} - {clip.fold for clip in kept}
-    notes |= {"folds left without a clip": len(idle)} if idle else {}
-    dropped = {fate: n for fate, n in sorted(fates.items()) if fate != CLIPPED}
-    return {
-        "segments": {"in": len(listing.clips), "kept": len(kept), "dropped": dropped},
-        "mended": {CLIPPED: fates[CLIPPED]},
-        "videos": {"kept": recordings, **dict(sorted(tally.recordings.items())), **notes},
-        "missing_values": dict(tally.missing.most_common()),
-        "files": {},
-        "examples": {**tally.named, **{what: names[:10] for what, names in listing.notes.items()}},
-    }
-
-
-def summary_in_words(prepared: Corpus, most: int = 10) -> str:
-    """As `emo-ssl corpus show` prints it, and the first of the recordings that were left out, each with its reason."""
-    skipped = prepared.report["skipped"]
-    lines = [f"  {one['path']}: {one['reason']}" for one in skipped[:most]]
-    if skipped:
-        more = f", the first {most}" if len(skipped) > most else ""
-        lines = ["", f"recordings left out: {len(skipped)}{more} (all of them: report.json)", *lines]
-    return describe(prepared) + "\n".join(lines)

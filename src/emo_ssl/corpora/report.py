@@ -5,6 +5,8 @@ import numpy as np
 from emo_ssl.core import metrics
 from emo_ssl.core.corpus import SPLITS, Corpus
 
+MOST_SPEAKERS, MOST_EXAMPLES = 8, 10  # named on a terminal
+
 
 def parts(corpus: Corpus) -> list[dict]:
     """Who is in each split, or in each cross-validation fold where the corpus has some."""
@@ -28,8 +30,8 @@ def parts(corpus: Corpus) -> list[dict]:
     ]
 
 
-def describe(corpus: Corpus, most: int = 8) -> str:
-    """A short table: how much there is, who is in which part, and every fault that was met."""
+def describe(corpus: Corpus) -> str:
+    """A short table: how much there is, who is in which part, every fault, and recordings that were left out."""
     header, report, frame_count = corpus.header, corpus.report, corpus.header["frames"]
     lines = [
         f"{corpus.folder}: {header['source']}",
@@ -42,17 +44,18 @@ def describe(corpus: Corpus, most: int = 8) -> str:
     ]
     for part in parts(corpus):
         speakers = part["speakers"]
-        names = f"  {', '.join(speakers)}" if 0 < len(speakers) <= most else ""
+        names = f"  {', '.join(speakers)}" if 0 < len(speakers) <= MOST_SPEAKERS else ""
         counts = f"{part['recordings']:>9,}{len(speakers) or '?':>10}{part['segments']:>10,}"
         lines.append(f"{part['part']:<10}{counts}{names}")
-    lines += ["", *sums(report), *(f"{n:>8,}  {of}, {fate}: {what}" for of, fate, what, n in faults(report))]
+    lines.append("")
+    for what in ("segments", "frames"):
+        inside, kept = report[what]["in"], report[what]["kept"]
+        lines.append(f"{what}: {inside:,} in = {kept:,} kept + {inside - kept:,} dropped")
+    lines += [f"{n:>8,}  {of}, {fate}: {what}" for of, fate, what, n in faults(report)]
+    if skipped := report.get("skipped"):
+        lines += ["", f"recordings left out: {len(skipped)} (all of them: report.json), such as"]
+        lines += [f"  {one['path']}: {one['reason']}" for one in skipped[:MOST_EXAMPLES]]
     return "\n".join(lines) + "\n"
-
-
-def sums(report: dict) -> list[str]:
-    """in = kept + dropped, for segments and for frames."""
-    counts = {"segments": report["segments"], "frames": report["frames"]}
-    return [f"{w}: {n['in']:,} in = {n['kept']:,} kept + {n['in'] - n['kept']:,} dropped" for w, n in counts.items()]
 
 
 def faults(report: dict) -> list[tuple[str, str, str, int]]:

@@ -76,6 +76,18 @@ def write_json(path: Path, value: object) -> None:
     write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def failed_download(head: bytes) -> str:
+    """What the first bytes of a file show it to be instead, in words, or nothing: what failed downloads leave."""
+    text = head.lstrip().lower()
+    if not head:
+        return "an empty file"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git-LFS pointer instead of the file, which `git lfs pull` fetches"
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
+        return "a web page saved under the name of the file"
+    return ""
+
+
 def read_json(path: Path) -> object:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
