@@ -11,25 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from emo_ssl.utils import io as files
-from emo_ssl.utils.io import UserError
 from tools import notebooks
 from tools.notebooks import Notebook
 
 STAGE = "build/stage"
 MADE = "book/_static/made"  # figures of notebooks that prose pages show
-MATHJAX = "tex-svg.js"
+MATHJAX = "mathjax/tex-svg.js"
 STAMPED = ("emo-ssl", "torch", "numpy")
 FOR_JUPYTERLAB = "emo_ssl_aside"  # in the metadata of an output that the book leaves out
-
-
-def mathjax() -> Path:
-    """The formula renderer, out of the package that carries it: an offline page must not ask the network for it."""
-    for entry in metadata.files("sphinx-mathjax-offline") or []:
-        if entry.name == MATHJAX:
-            return Path(entry.locate())
-    raise UserError(
-        f"sphinx-mathjax-offline has no {MATHJAX}; run: pip install --force-reinstall sphinx-mathjax-offline"
-    )
 
 
 def stage(root: Path, found: list[Notebook]) -> Path:
@@ -47,7 +36,9 @@ def stage(root: Path, found: list[Notebook]) -> Path:
         for name, picture in pictures_of(page).items():
             if f"{name}.png" in prose:
                 (target / MADE / f"{name}.png").write_bytes(picture)
-    shutil.copyfile(mathjax(), target / "book/_static/mathjax" / MATHJAX)
+    # formulas are rendered out of a package: an offline page must not ask the network for it
+    mathjax = metadata.distribution("sphinx-mathjax-offline").locate_file(f"sphinx-mathjax-offline/static/{MATHJAX}")
+    shutil.copyfile(mathjax, target / "book/_static" / MATHJAX)
     for path in root.glob("CHANGELOG.md"):  # a page includes it
         shutil.copyfile(path, target / path.name)
     return target
