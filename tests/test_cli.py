@@ -23,10 +23,7 @@ def test_version_of_the_module_run_as_a_program():
     ("arguments", "words"),
     [
         ([], "required: COMMAND"),
-        (["corpus"], "required: ACTION"),
-        (["nonsense"], "invalid choice: 'nonsense'"),
         (["corpus", "synth"], "required: -o/--output"),
-        (["pretrain", "c", "-o", "r", "--fold", "-1"], "argument --fold"),
         (["pretrain", "c", "-o", "r", "--fold", "one"], "'one' is neither the number of a fold nor all"),
         (["study", "c", "--pretrained", "r", "-o", "s", "--shard", "3/2"], "'3/2' is not a shard such as 2/4"),
     ],

@@ -149,23 +149,17 @@ def test_memory_does_not_grow_with_the_recording(tmp_path, monkeypatch):
     assert max(sizes) <= (3 + 2) * RATE
 
 
-def fails(signal: np.ndarray, rate: int) -> np.ndarray:
-    raise ZeroDivisionError("by nothing")
-
-
 @pytest.mark.parametrize(
-    ("sound", "rate", "maker", "share", "reason"),
+    ("sound", "maker", "share", "reason"),
     [
-        (np.zeros(10 * RATE), RATE, stub(), 1, "silent"),
-        (np.full(10 * RATE, np.nan), RATE, stub(), 1, "not finite"),
-        (hum(20), RATE, stub(), 0.4, "cut off before its end"),
-        (hum(3, 2000), 2000, stub(), 1, "outside 4 kHz"),
-        (hum(3), RATE, stub(fails), 1, r"the front end stub failed \(ZeroDivisionError: by nothing\)"),
+        (np.zeros(10 * RATE), stub(), 1, "silent"),
+        (hum(20), stub(), 0.4, "cut off before its end"),
+        (hum(3), stub(lambda signal, rate: 1 / 0), 1, r"the front end stub failed \(ZeroDivisionError"),
     ],
 )
-def test_long_recordings_that_cannot_be_used(tmp_path, monkeypatch, sound, rate, maker, share, reason):
+def test_long_recordings_that_cannot_be_used(tmp_path, monkeypatch, sound, maker, share, reason):
     monkeypatch.setattr(front_ends, "STRETCH", 1)
-    path = write(tmp_path / "a.wav", sound, rate, subtype="FLOAT")
+    path = write(tmp_path / "a.wav", sound, subtype="FLOAT")
     path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
     with pytest.raises(BadRecording, match=reason):
         list(stretches(path, maker))

@@ -48,15 +48,6 @@ def test_curves_show_every_arm_every_budget_and_every_interval(evidence):
         assert axes.lines[-1].get_ydata() == pytest.approx([floor, floor])
 
 
-def test_headline_curves_put_every_arm_into_its_panel_and_once_into_the_legend(evidence):
-    figure = figures.headline_curves({"one": (evidence, ["scratch", "pretrained"]), "two": (evidence, ["scratch"])})
-    left, right = figure.axes
-    assert (len(bars(left)), len(bars(right))) == (2, 1) and left.get_title(loc="left") == "one"
-    assert left.get_ylim() == right.get_ylim()
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["from scratch", "pretrained", "chance or best constant"]
-
-
 def test_a_log_axis_names_budgets_that_do_not_touch():
     figure, axes = plt.subplots()
     study.budget_axis(axes, {"budgets": [28, 56, 112, 224, 448, 600]}, 0.12)

@@ -26,17 +26,6 @@ def test_small_multiples_name_the_axes_at_the_left_and_below(count, columns, row
     assert [i for i, axes in enumerate(panels) if axes.get_ylabel()] == list(range(0, count, columns))
 
 
-def test_a_legend_names_everything_once_and_lines_last():
-    figure, panels = plt.subplots(1, 2)
-    for axes in panels:
-        axes.axhline(0, label="line")
-        axes.errorbar([0], [0], yerr=[1], label="interval")
-    panels[1].bar([0], [1], label="bar")
-    style.legend(figure, 2)
-    plt.close(figure)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["interval", "bar", "line"]
-
-
 def test_whiskers_reach_from_the_estimate_to_both_ends():
     found = pd.DataFrame({"estimate": [0.5, 0.5, np.nan], "low": [0.4, np.nan, np.nan], "high": [0.7, np.nan, np.nan]})
     np.testing.assert_allclose(style.whiskers(found), [[0.1, 0, 0], [0.2, 0, 0]])

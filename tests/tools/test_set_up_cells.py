@@ -35,13 +35,3 @@ def test_it_installs_only_where_nothing_is_there(there, monkeypatch):
     exec(compile(set_up.source(ROOT), "cell", "exec"), {"get_ipython": lambda: shell})
     commands = [command.split(" ")[0] for command in shell.commands]
     assert commands == ([] if there else ["git", "%cd"])
-
-
-def test_it_is_put_in_once_and_replaced():
-    title, code = nbformat.v4.new_markdown_cell("# T", id="t"), nbformat.v4.new_code_cell("1", id="c")
-    bare = nbformat.writes(nbformat.v4.new_notebook(cells=[title, code]))
-    once = set_up.with_set_up(bare, "old")
-    again = set_up.with_set_up(once, "new")
-    assert [cell.source for cell in nbformat.reads(once, 4).cells] == ["# T", "old", "1"]
-    assert [cell.source for cell in nbformat.reads(again, 4).cells] == ["# T", "new", "1"]
-    assert set_up.with_set_up(again, "new") == again

