@@ -47,11 +47,11 @@ def test_label_efficiency_covers_the_shift_of_the_curve(tmp_path):
     for scenario in range(40):
         simulated.study(tmp_path, strengths, each=10, seeds=6, budgets=budgets, seed=scenario)
         rows = label_efficiency(compute(StudyPredictions.open(tmp_path), 200, scenario), MAIN)
-        covered += [row.low <= 2 * row.budget <= row.high for row in rows[:2]]
+        covered += [row["low"] <= 2 * row["budget"] <= row["high"] for row in rows[:2]]
         last.append(rows[3])
     assert np.mean(covered) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / len(covered))
     # above the full budget nobody knows
-    assert all(row.labels == ABOVE and str(row).startswith("more than 224") for row in last)
+    assert all(row["labels_beyond"] == "more" and row["text"].startswith("more than 224") for row in last)
 
 
 def test_one_budget_gives_no_label_efficiency(tmp_path):

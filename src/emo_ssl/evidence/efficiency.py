@@ -1,33 +1,12 @@
 """How many labels training from scratch needs to reach what the pretrained arm reaches with n."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from emo_ssl.evidence.bootstrap import widened_level
 from emo_ssl.evidence.effects import Effects, Group
 
 BELOW, ABOVE = 0.0, np.inf  # fewer than the smallest budget; more than the largest
-
-
-@dataclass(frozen=True)
-class Needed:
-    budget: int  # what the pretrained arm had
-    labels: float  # what scratch needs for the same; BELOW or ABOVE outside the budgets of the study
-    low: float  # nan with too few replicates
-    high: float
-    smallest: int
-    largest: int
-
-    def say(self, labels: float) -> str:
-        if np.isnan(labels):
-            return "unknown"
-        if labels == ABOVE:
-            return f"more than {self.largest}"
-        return f"less than {self.smallest}" if labels == BELOW else f"{labels:.0f}"
-
-    def __str__(self) -> str:
-        return f"{self.say(self.labels)} ({self.say(self.low)} to {self.say(self.high)})"
+BEYOND = {BELOW: "less", ABOVE: "more"}
 
 
 def isotonic(curves: np.ndarray) -> np.ndarray:
@@ -69,8 +48,11 @@ def labels_needed(curve: np.ndarray, target: np.ndarray, budgets: np.ndarray, ha
     return np.where(np.isfinite(curve).all(1) & np.isfinite(target), labels, np.nan)
 
 
-def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> list[Needed]:
-    """A row for each budget of the pretrained arm; both curves are made monotone in every draw."""
+def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> list[dict]:
+    """A row for each budget of the pretrained arm; both curves are made monotone in every draw.
+
+    `labels`, `low` and `high` are clipped to the study's budgets; `…_beyond` and `text` say where they lie outside.
+    """
     budgets = effects.budgets(group, "pretrained", "scratch")
     if len(budgets) < 2:
         return []
@@ -86,5 +68,16 @@ def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> lis
         if np.isfinite(tail):  # rounded outwards: between a number and "more than N" nothing can be interpolated
             low = np.nanquantile(labels[1:], tail, method="lower")
             high = np.nanquantile(labels[1:], 1 - tail, method="higher")
-        rows.append(Needed(budget, float(labels[0]), float(low), float(high), budgets[0], budgets[-1]))
+        found = {"labels": float(labels[0]), "low": float(low), "high": float(high)}
+        text = "{labels} ({low} to {high})".format(**{name: in_words(n, budgets) for name, n in found.items()})
+        row = {"budget": budget, "text": text}
+        for name, value in found.items():
+            row |= {name: float(np.clip(value, budgets[0], budgets[-1])), f"{name}_beyond": BEYOND.get(value)}
+        rows.append(row)
     return rows
+
+
+def in_words(labels: float, budgets: list[int]) -> str:
+    if labels in BEYOND:
+        return f"{BEYOND[labels]} than {budgets[0] if labels == BELOW else budgets[-1]}"
+    return "unknown" if np.isnan(labels) else f"{labels:.0f}"

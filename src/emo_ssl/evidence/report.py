@@ -25,7 +25,7 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     config = config or EvidenceConfig()
     predictions = StudyPredictions.open(folder)
     meta, items = predictions.meta, predictions.items
-    effects, group = compute(predictions, config.draws, config.seed), main_group(meta)
+    effects, main = compute(predictions, config.draws, config.seed), main_group(meta)
     prevalence = dict(zip(meta["target_names"], (items.targets > 0).mean(0).tolist(), strict=True))
     small = small_budgets(meta["budgets"], config)
     evidence = {
@@ -40,10 +40,14 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
         "prevalence": prevalence,
         "floors": meta["floors"],
         "ledger": [claim.row() for claim in Ledger(effects, meta, prevalence, config).claims()],
-        "gains": gain_rows(effects, group, small, config),
-        "levels": level_rows(effects, group, meta["floors"], config),
+        "gains": gain_rows(effects, main, small, config),
+        "levels": level_rows(effects, main, meta["floors"], config),
         "controls": control_rows(effects, small, config),
-        "label_efficiency": efficiency_rows(effects, config),
+        "label_efficiency": [
+            {**asdict(group), **needed}
+            for group in effects.groups()
+            for needed in label_efficiency(effects, group, config.level)
+        ],
         "confusion": confusion_rows(predictions),
         "ceiling_reading": ceiling_rows(predictions),
     }
@@ -133,20 +137,6 @@ def control_rows(effects: Effects, small: list[int], config: EvidenceConfig) -> 
                 family.append(row(group, effect, sample, config))
         adjust(family)
         rows += family
-    return rows
-
-
-def efficiency_rows(effects: Effects, config: EvidenceConfig) -> list[dict]:
-    """`labels`, `low`, `high` are clipped to the study's budgets; `…_beyond` and `text` say where they lie outside."""
-    rows = []
-    for group in effects.groups():
-        for needed in label_efficiency(effects, group, config.level):
-            found = {**asdict(group), "budget": needed.budget, "text": str(needed)}
-            for name in ("labels", "low", "high"):
-                value = getattr(needed, name)
-                found[name] = float(np.clip(value, needed.smallest, needed.largest))
-                found[f"{name}_beyond"] = {0.0: "less", math.inf: "more"}.get(value)
-            rows.append(found)
     return rows
 
 

@@ -66,12 +66,7 @@ class Question:
             else:  # unlike explained variance, it forgives an offset: what is asked is whether the order is known
                 moves = known.any() and np.ptp(y[known]) > 0 and np.ptp(p[known]) > 0
                 each.append(np.corrcoef(y[known], p[known])[0, 1] if moves else np.nan)
-        return mean_of_known(np.array(each))
-
-
-def mean_of_known(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+        return metrics.mean_of_known(np.array(each))
 
 
 def questions(corpus: Corpus) -> list[Question]:
@@ -156,7 +151,7 @@ def knowledge(
             rows.append((question.name, question.measure, name, *interval(scores, recording, draws, seed), chance))
     for name, versions in tables.items():
         found = [same_recording(table, corpus, test) for table in versions]
-        scores = [lambda items, hit=hit: mean_of_known(hit[items]) for hit, _ in found]
-        chance = mean_of_known(found[0][1])
+        scores = [lambda items, hit=hit: metrics.mean_of_known(hit[items]) for hit, _ in found]
+        chance = metrics.mean_of_known(found[0][1])
         rows.append(("the same recording", SHARE, name, *interval(scores, recording, draws, seed), chance))
     return pd.DataFrame(rows, columns=["question", "measure", "representation", "value", "low", "high", "chance"])
