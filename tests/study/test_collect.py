@@ -39,11 +39,9 @@ def test_the_table_holds_the_scores_of_the_predictions(finished):
 
 
 def test_what_a_study_stores(corpus, run, finished):
-    assert {p.name for p in finished.iterdir()} >= {RESULTS, PROVENANCE, "predictions.npz", "chunks", "folder.json"}
     story = read_json(finished / PROVENANCE)
     assert story["corpus"]["content_hash"] == corpus.content_hash
     assert story["fairness"]["verdict"] == "fair"
-    assert set(story) >= {"config", "commit", "versions", "hardware", "command", "pretraining", "tuned_rates"}
     predictions = StudyPredictions.open(finished)
     test = np.flatnonzero(corpus.segments.split == SPLITS.index("test"))
     assert predictions.items.segment.tolist() == test.tolist()

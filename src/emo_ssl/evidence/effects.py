@@ -96,15 +96,6 @@ def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
     return [(a, b) for a, b in wanted if a in present and b in present]
 
 
-def cells_of(keys: Iterable[Key]) -> dict[tuple[Group, int], dict[str, Key]]:
-    """(group, budget) -> arm -> where its predictions are."""
-    found: dict[tuple[Group, int], dict[str, Key]] = {}
-    for key in sorted(keys):
-        group = Group(key.protocol, key.backbone, key.readout)
-        found.setdefault((group, key.budget), {})[key.arm] = key
-    return found
-
-
 def compute(predictions: StudyPredictions, draws: int, seed: int) -> Effects:
     """Score every arm in every draw, seed by seed."""
     meta, items = predictions.meta, predictions.items
@@ -115,8 +106,11 @@ def compute(predictions: StudyPredictions, draws: int, seed: int) -> Effects:
     drawn = Draws.make(len(names), len(meta["seeds"]), draws, seed)
     columns = {name: m for m, name in enumerate(scorer.columns)}
     effects = Effects(columns, emotions, meta["headline"], {}, {})
-    for (group, budget), keys in sorted(cells_of(predictions.keys).items()):
-        arms = {arm: predictions.cell(key).take(order) for arm, key in keys.items()}
+    cells: dict[tuple[Group, int], list[Key]] = {}
+    for key in predictions.keys:
+        cells.setdefault((Group(key.protocol, key.backbone, key.readout), key.budget), []).append(key)
+    for (group, budget), keys in cells.items():
+        arms = {key.arm: predictions.cell(key).take(order) for key in keys}
         for (arm, other), result in of_one_budget(arms, scorer, drawn).items():
             if other is None:
                 effects.levels[group, arm, budget] = result

@@ -11,7 +11,7 @@ from emo_ssl.core.metrics import OVERALL
 from emo_ssl.evidence import lookup, tables
 from emo_ssl.evidence.bootstrap import Sample, holm, interval
 from emo_ssl.evidence.claims import SMALL, EvidenceConfig, Ledger, main_group, small_budgets
-from emo_ssl.evidence.effects import MAIN, Effects, Group, cells_of, compute
+from emo_ssl.evidence.effects import MAIN, Effects, Group, compute
 from emo_ssl.evidence.efficiency import label_efficiency
 from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.utils.io import write_json
@@ -28,6 +28,7 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
     effects, main = compute(predictions, config.draws, config.seed), main_group(meta)
     prevalence = dict(zip(meta["target_names"], (items.targets > 0).mean(0).tolist(), strict=True))
     small = small_budgets(meta["budgets"], config)
+    confusion, ceiling = class_rows(predictions)
     evidence = {
         "config": asdict(config),
         **{name: meta[name] for name in ("corpus", "main", "headline", "target_names", "category_names")},
@@ -48,8 +49,8 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
             for group in effects.groups()
             for needed in label_efficiency(effects, group, config.level)
         ],
-        "confusion": confusion_rows(predictions),
-        "ceiling_reading": ceiling_rows(predictions),
+        "confusion": confusion,
+        "ceiling_reading": ceiling,
     }
     evidence = plain(evidence)
     write_json(Path(folder) / EVIDENCE, evidence)
@@ -140,43 +141,29 @@ def control_rows(effects: Effects, small: list[int], config: EvidenceConfig) -> 
     return rows
 
 
-def main_cells(predictions: StudyPredictions) -> list[tuple[str, int, object]]:
-    """arm, budget and predictions of the main group, by budget."""
-    main, found = main_group(predictions.meta), sorted(cells_of(predictions.keys).items())
-    return [
-        (arm, budget, predictions.cell(key))
-        for (group, budget), arms in found
-        if group == main
-        for arm, key in arms.items()
-    ]
+def class_rows(predictions: StudyPredictions) -> tuple[list[dict], list[dict]]:
+    """Of the main protocol, in which every item is scored, over all seeds:
 
-
-def confusion_rows(predictions: StudyPredictions) -> list[dict]:
-    """Counts over all seeds, rows true: the four classes of each emotion (E, 4, 4), and the categories (C, C)."""
+    what pretrained and scratch confuse, counts with a row for each true class: the four classes of each emotion
+    (E, 4, 4), and the categories (C, C); and the 4-class accuracy of every arm when every fraction rounds up.
+    """
     meta, items = predictions.meta, predictions.items
-    true, categories = metrics.to_class(items.targets), len(meta["category_names"])
-    rows = []
-    for arm, budget, cell in main_cells(predictions):
-        if arm not in MAIN:
+    seeds, categories = len(meta["seeds"]), len(meta["category_names"])
+    true, rounded_up = np.tile(metrics.to_class(items.targets), (seeds, 1)), metrics.to_class_ceiling(items.targets)
+    confusion, ceiling = [], []
+    for key in sorted(predictions.keys, key=lambda key: (key.budget, key.arm)):
+        if key.protocol != meta["main"]["protocol"]:
             continue
-        four = np.zeros((len(meta["target_names"]), 4, 4), np.int64)
-        chosen = np.zeros((categories, categories), np.int64)
-        for s, mask in enumerate(cell.scored()):
-            four += metrics.four_class_confusion(cell.klass[s, mask], true[mask])
+        cell, which = predictions.cell(key), {"arm": key.arm, "budget": key.budget}
+        ceiling.append({**which, "acc4": float((metrics.to_class_ceiling(cell.intensity) == rounded_up).mean())})
+        if key.arm in MAIN:
+            four = metrics.four_class_confusion(cell.klass.reshape(true.shape), true).tolist()
+            chosen = []
             if categories:
-                chosen += metrics.confusion(cell.category[s, mask].argmax(-1), items.category[mask], categories)
-        rows.append({"arm": arm, "budget": budget, "four_classes": four.tolist(), "categories": chosen.tolist()})
-    return rows
-
-
-def ceiling_rows(predictions: StudyPredictions) -> list[dict]:
-    """4-class accuracy of the intensities when every fraction rounds up, mean over seeds."""
-    rows, targets = [], predictions.items.targets
-    for arm, budget, cell in main_cells(predictions):
-        scored = [(cell.intensity[s, mask], targets[mask]) for s, mask in enumerate(cell.scored())]
-        each = [metrics.four_class_accuracy(*pair, metrics.to_class_ceiling).mean() for pair in scored]
-        rows.append({"arm": arm, "budget": budget, "acc4": float(np.mean(each))})
-    return rows
+                named = np.tile(items.category, seeds)
+                chosen = metrics.confusion(cell.category.argmax(-1).ravel(), named, categories).tolist()
+            confusion.append({**which, "four_classes": four, "categories": chosen})
+    return confusion, ceiling
 
 
 def table(evidence: dict) -> str:

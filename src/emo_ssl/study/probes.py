@@ -14,11 +14,9 @@ import torch
 
 from emo_ssl.core import metrics, pretrain
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import LabelledSegments
-from emo_ssl.core.model import Classifier, EncoderConfig, initialise, load_members, shuffled
-from emo_ssl.core.normalise import under
-from emo_ssl.core.predictor import embed
-from emo_ssl.study.vectors import segment_statistics
+from emo_ssl.study.arms import ArmTrainer
+from emo_ssl.study.grid import StudyConfig
+from emo_ssl.study.run import LoadedRun, open_fold
 
 PENALTIES = 10.0 ** np.arange(0, 6)
 RANDOM = 5  # draws of random weights: one alone may be lucky
@@ -28,24 +26,15 @@ Score = Callable[[np.ndarray], float]  # of the items (n,) that a draw holds, so
 
 def representations(corpus: Corpus, folder: Path | str) -> dict[str, list[np.ndarray]]:
     """name -> tables (N, I), several where weights are drawn: a vector a segment, untouched by any label."""
-    result, weights = pretrain.load(folder)
-    config = pretrain.PretrainConfig.of(result["config"])
-    corpus, normaliser = under(config.protocol, corpus.of_fold(result["fold"]), config.enrolment)
-    data = LabelledSegments.build(corpus, normaliser, torch.device("cpu"))
-
-    def fresh() -> Classifier:
-        return Classifier(EncoderConfig(**result["encoder"]), data.head)
-
-    def table(network: Classifier) -> np.ndarray:
-        return embed(network, data, np.arange(len(corpus)))[0].numpy()
-
-    trained = {name: value for name, value in weights.items() if name.startswith("encoder.")}
-    return {
-        "pretrained": [table(load_members(fresh(), [trained]))],
-        "frozen-permuted": [table(load_members(fresh(), [shuffled(trained, s)])) for s in range(RANDOM)],
-        "frozen-random": [table(initialise(fresh(), [s])) for s in range(RANDOM)],
-        "statistics": [segment_statistics(corpus, normaliser)],
+    run = LoadedRun(Path(folder), *pretrain.load(folder))
+    protocol, config = run.result["config"]["protocol"], StudyConfig(enrolment=run.result["config"]["enrolment"])
+    fold = open_fold(corpus, run.result["fold"], [run], config, torch.device("cpu"), protocol)
+    counts = {"frozen-pretrained": 1, "frozen-permuted": RANDOM, "frozen-random": RANDOM, "statistics": 1}
+    tables = {
+        arm: [ArmTrainer(fold, arm, config).table(seed)[1].numpy() for seed in range(count)]
+        for arm, count in counts.items()
     }
+    return {"pretrained": tables.pop("frozen-pretrained"), **tables}
 
 
 @dataclass(frozen=True)
