@@ -166,9 +166,6 @@ class Ledger:
         fewest = self.small[:2]
         if self.lacks(claim, "pretrained", "scratch", [*fewest, self.full]):
             return claim
-        if self.full in fewest:
-            claim.missing.append("a full budget beyond the two smallest")
-            return claim
         few, full = self.gain(fewest, self.headline), self.gain([self.full], self.headline)
         claim.equivalent = self.within_margin("", few - full, self.headline)["met"]
         claim.parts = [

@@ -11,7 +11,7 @@ from torch import Tensor
 from emo_ssl.core.batches import budget, label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, Probe, random_crops, standardise, train
-from emo_ssl.core.metrics import Predictions, concatenate, headline, to_class
+from emo_ssl.core.metrics import Predictions, concatenate, headline, predictions_of, to_class
 from emo_ssl.core.model import (
     Classifier,
     EncoderConfig,
@@ -74,12 +74,8 @@ def constant_predictions(fold: Fold, members: int) -> Predictions:
     classes = to_class(targets)
     mode = [np.bincount(classes[:, e], minlength=4).argmax() for e in range(targets.shape[1])]
     shares = np.bincount(category[category >= 0], minlength=len(corpus.category_names)) / len(train)
-    one = Predictions(
-        np.median(targets, 0).astype(np.float32),
-        (targets > 0).mean(0).astype(np.float32),
-        np.array(mode, np.int8),
-        shares.astype(np.float32) if corpus.category_names else None,
-    )
+    known = shares if corpus.category_names else None
+    one = predictions_of(np.median(targets, 0), (targets > 0).mean(0), np.array(mode), known)
     return one.map(lambda row: np.tile(row, (members, len(corpus.where("test")), 1)))
 
 
