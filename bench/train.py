@@ -117,7 +117,7 @@ def bench_pretraining(prepared: Corpus, steps: int, repeats: int) -> list[dict]:
     even = windows(prepared, recordings, round(config.window * prepared.frame_rate))
     segments = {
         "plain, uneven pieces": uneven_pieces(prepared, recordings, np.random.default_rng(0)),
-        "plain, our windows": (even.recording, even.first, even.length),
+        "plain, our windows": even,
     }
     rows: dict[str, list[dict]] = {"ours": [], **{name: [] for name in segments}}
     for seed in range(repeats):

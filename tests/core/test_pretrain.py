@@ -76,7 +76,7 @@ def by_hand(frames: list[float], length: int, masked: list[int]) -> tuple[float,
     mask = torch.zeros(1, -(-length // 2), dtype=torch.bool)
     mask[0, masked] = True
     place, tokens = torch.tensor(masked).long(), mask.shape[1]
-    batch = MaskedBatch(torch.tensor([0]), torch.tensor([length]), mask, place, None, 2 * tokens, tokens)
+    batch = MaskedBatch(2 * tokens, tokens, torch.tensor([0]), torch.tensor([length]), mask, place)
     network = constant(PRETRAIN, 1, [0.5, -1.0])
     loss, total, count = reconstruction_loss(network, torch.tensor(frames)[:, None], batch)
     return loss.item(), total.item(), count.item()

@@ -19,59 +19,54 @@ ORDERS = ("usual", "random", "whole")
 
 
 @dataclass(frozen=True)
-class FrameStore:
-    """The normalised frames of some recordings of a corpus, end to end on the device; NaN = missing."""
+class Runs:
+    """Runs of normalised frames on the device, one a window, a segment or a recording."""
 
-    frames: Tensor  # (F, D)
-    offset: np.ndarray  # (R,) where each recording of the corpus begins here, -1 if it was left out
-    source_offset: np.ndarray  # (R,) where it begins in Corpus.frames
+    frames: Tensor  # (F, D), NaN = missing
+    first: Tensor  # (N,)
+    length: Tensor  # (N,) frames
 
-    @classmethod
-    def build(
-        cls, corpus: Corpus, normaliser: Normaliser, recordings: np.ndarray, device: torch.device
-    ) -> "FrameStore":
-        lengths = corpus.recordings.length[recordings]
-        total, width = int(lengths.sum()), len(corpus.feature_names)
-        half = device.type == "cuda" or total * width * 4 > MOST_BYTES_AS_FLOAT32
-        frames = torch.empty((total, width), dtype=torch.float16 if half else torch.float32, device=device)
-        offset = np.full(len(corpus.recordings), -1, np.int64)
-        offset[recordings] = np.cumsum(lengths) - lengths
-        for r in recordings:
-            scaled = normaliser.with_gaps(np.asarray(corpus.recording(r), np.float32), int(r))
-            frames[offset[r] : offset[r] + len(scaled)] = torch.from_numpy(scaled)
-        return cls(frames, offset, corpus.recordings.offset)
+    @property
+    def device(self) -> torch.device:
+        return self.frames.device
 
-    def locate(self, recording: np.ndarray, first: np.ndarray) -> np.ndarray:
-        """Where runs of frames that begin at `first` in the corpus begin here: (N,), (N,) -> (N,)."""
-        if (self.offset[recording] < 0).any():
-            raise ValueError("a run of a recording that is not in this store")
-        return self.offset[recording] + first - self.source_offset[recording]
+
+def normalised_frames(
+    corpus: Corpus, normaliser: Normaliser, recordings: np.ndarray, device: torch.device
+) -> tuple[Tensor, np.ndarray]:
+    """The frames of some recordings end to end on the device, (F, D), NaN = missing.
+
+    Also what to add, for each recording of the corpus (R,), to a place in Corpus.frames to find it here.
+    """
+    lengths = corpus.recordings.length[recordings]
+    total, width = int(lengths.sum()), len(corpus.feature_names)
+    half = device.type == "cuda" or total * width * 4 > MOST_BYTES_AS_FLOAT32
+    frames = torch.empty((total, width), dtype=torch.float16 if half else torch.float32, device=device)
+    begin, shift = np.cumsum(lengths) - lengths, np.zeros(len(corpus.recordings), np.int64)
+    shift[recordings] = begin - corpus.recordings.offset[recordings]
+    for r, b in zip(recordings, begin, strict=True):
+        scaled = normaliser.with_gaps(np.asarray(corpus.recording(r), np.float32), int(r))
+        frames[b : b + len(scaled)] = torch.from_numpy(scaled)
+    return frames, shift
 
 
 def gather(frames: Tensor, first: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Runs of frames (F, D): first, length (...) -> (..., steps, D), NaN = missing, and valid (..., steps)."""
     step = torch.arange(steps, device=frames.device)
     valid = step < length[..., None]
-    return frames[torch.where(valid, first[..., None] + step, 0)].float(), valid
+    index = torch.where(valid, first[..., None] + step, 0)
+    return frames.index_select(0, index.flatten()).float().view(*index.shape, frames.shape[1]), valid
 
 
 # --- windows of recordings, for pretraining -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Windows:
-    """Runs of frames that cover whole recordings, labelled or not."""
-
-    recording: np.ndarray  # (W,) index into Corpus.recordings
-    first: np.ndarray  # (W,) first frame in Corpus.frames
-    length: np.ndarray  # (W,) frames
-
-
-def windows(corpus: Corpus, recordings: np.ndarray, length: int) -> Windows:
-    """Cut `recordings` (R',) into as few equal-stride windows of `length` frames as cover them.
+def windows(corpus: Corpus, recordings: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As few equal-stride windows of `length` frames as cover `recordings` (R',), labelled or not.
 
     The last window ends with its recording, so neighbours overlap a little instead of leaving a short rest; a
-    recording shorter than `length` is one short window, an empty one is none.
+    recording shorter than `length` is one short window, an empty one is none. Of each window (W,) its recording, its
+    first frame in Corpus.frames and its length.
     """
     total = corpus.recordings.length[recordings]
     count = np.where(total > 0, np.maximum(1, -(-total // length)), 0)
@@ -79,16 +74,14 @@ def windows(corpus: Corpus, recordings: np.ndarray, length: int) -> Windows:
     number = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
     room = np.maximum(total - length, 0)[which]
     start = np.rint(number * room / np.maximum(count[which] - 1, 1)).astype(np.int64)
-    return Windows(
-        recordings[which], corpus.recordings.offset[recordings][which] + start, np.minimum(total, length)[which]
-    )
+    first = corpus.recordings.offset[recordings][which] + start
+    return recordings[which], first, np.minimum(total, length)[which]
 
 
 @dataclass(frozen=True)
-class WindowPool:
-    """Windows of one corpus or several, their frames on the device."""
+class WindowPool(Runs):
+    """Windows of one corpus or several, their frames on the device; places and lengths on the host, which draws."""
 
-    frames: Tensor  # (F, D), NaN = missing
     first: np.ndarray  # (W,)
     length: np.ndarray  # (W,)
 
@@ -104,16 +97,15 @@ class WindowPool:
         device: torch.device,
     ) -> "WindowPool":
         """All windows of the recordings in `splits`."""
-        stores, firsts, lengths, begin = [], [], [], 0
+        parts, begin = [], 0
         for corpus, normaliser in corpora:
             chosen = corpus.recordings_of(*splits)
-            store = FrameStore.build(corpus, normaliser, chosen, device)
-            cut = windows(corpus, chosen, round(seconds * corpus.frame_rate))
-            firsts.append(store.locate(cut.recording, cut.first) + begin)
-            lengths.append(cut.length)
-            stores.append(store.frames)
-            begin += len(store.frames)
-        return cls(torch.cat(stores), np.concatenate(firsts), np.concatenate(lengths))
+            frames, shift = normalised_frames(corpus, normaliser, chosen, device)
+            recording, first, length = windows(corpus, chosen, round(seconds * corpus.frame_rate))
+            parts.append((frames, first + shift[recording] + begin, length))
+            begin += len(frames)
+        frames, first, length = zip(*parts, strict=True)
+        return cls(torch.cat(frames), np.concatenate(first), np.concatenate(length))
 
 
 def drawn(seed: int, step: int, batch: int, total: int) -> np.ndarray:
@@ -186,13 +178,13 @@ def channel_mask(rng: np.random.Generator, rows: int, features: int, config: Mas
 class MaskedBatch:
     """What one pretraining step needs, chosen on the host and sent to the device at once."""
 
+    steps: int  # frames of the longest window
+    tokens: int  # valid ones in the batch
     first: Tensor  # (B,)
     length: Tensor  # (B,) frames
     masked: Tensor  # (B, L) bool
     place: Tensor  # (n,) the masked tokens' positions in (B * L)
-    channels: Tensor | None  # (B, S) bool, features masked over the whole window
-    steps: int  # frames of the longest window
-    tokens: int  # valid ones in the batch
+    channels: Tensor | None = None  # (B, S) bool, features masked over the whole window
 
 
 def masked_batch(
@@ -201,16 +193,13 @@ def masked_batch(
     length = pool.length[chosen]
     token_length = -(-length // stack)
     masked = span_mask(rng, token_length, mask)
-    parts = [torch.from_numpy(x) for x in (pool.first[chosen], length, masked, np.flatnonzero(masked))]
+    parts = [pool.first[chosen], length, masked, np.flatnonzero(masked)]
     if mask.channel_share:
-        blocks = channel_mask(rng, len(chosen), pool.frames.shape[1], mask)
-        parts.append(torch.from_numpy(np.tile(blocks, (1, stack))))
-    device = pool.frames.device
-    if device.type == "cuda":
-        parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
-    return MaskedBatch(
-        *parts[:4], parts[4] if mask.channel_share else None, int(token_length.max()) * stack, int(token_length.sum())
-    )
+        parts.append(np.tile(channel_mask(rng, len(chosen), pool.frames.shape[1], mask), (1, stack)))
+    tensors = [torch.from_numpy(part) for part in parts]
+    if pool.device.type == "cuda":
+        tensors = [tensor.pin_memory().to(pool.device, non_blocking=True) for tensor in tensors]
+    return MaskedBatch(int(token_length.max()) * stack, int(token_length.sum()), *tensors)
 
 
 # --- label budgets --------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emo_ssl.core.batches import FrameStore, budget, label_order
+from emo_ssl.core.batches import Runs, budget, gather, label_order, normalised_frames
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.core.model import (
@@ -27,10 +27,11 @@ from emo_ssl.core.model import (
     initialise,
     load_members,
     member_state,
+    to_tokens,
 )
 from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
-from emo_ssl.core.predictor import EmotionModel, Runs, embed, load_model, tokens_at, with_padding
+from emo_ssl.core.predictor import EmotionModel, embed, load_model
 from emo_ssl.core.pretrain import MODEL as PRETRAINED
 from emo_ssl.core.pretrain import PretrainedRun, device_named, leak_in, named, refuse_other_features, refuse_shared
 from emo_ssl.core.pretrain import load as load_run
@@ -81,18 +82,13 @@ class LabelledSegments(Runs):
     def build(
         cls, corpus: Corpus, normaliser: Normaliser, device: torch.device, kind: str = "ordinal"
     ) -> "LabelledSegments":
-        store = FrameStore.build(corpus, normaliser, np.unique(corpus.segments.recording), device)
+        segments = corpus.segments
+        frames, shift = normalised_frames(corpus, normaliser, np.unique(segments.recording), device)
         levels = levels_of(corpus.targets)
         head = HeadConfig(thresholds_between(levels), len(corpus.target_names), len(corpus.category_names), kind)
-        return cls(
-            with_padding(store.frames),
-            torch.from_numpy(store.locate(corpus.segments.recording, corpus.segments.first)).to(device),
-            torch.from_numpy(corpus.segments.length.astype(np.int64)).to(device),
-            torch.from_numpy(corpus.targets).to(device),
-            torch.from_numpy(corpus.segments.category.astype(np.int64)).to(device),
-            levels,
-            head,
-        )
+        first = segments.first + shift[segments.recording]
+        parts = (first, segments.length.astype(np.int64), corpus.targets, segments.category.astype(np.int64))
+        return cls(frames, *(torch.from_numpy(part).to(device) for part in parts), levels, head)
 
     @cached_property
     def thresholds(self) -> Tensor:
@@ -134,7 +130,7 @@ def random_crops(data: LabelledSegments, stack: int, config: FinetuneConfig) -> 
         crop = length.clamp(max=longest * stack)
         # a place next to 1 may round to the position after the last
         first = data.first[picked] + torch.minimum(((length - crop + 1) * place).long(), length - crop)
-        return tokens_at(data.frames, first, crop, stack, longest)
+        return to_tokens(*gather(data.frames, first, crop, longest * stack), stack)
 
     return inputs
 

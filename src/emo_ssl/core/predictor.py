@@ -10,42 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from emo_ssl.core.batches import Runs, gather
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import OVERALL, Predictions, l1_predictions, ordinal_predictions, scores_of
-from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig
+from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, to_tokens
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_json
 
 SCORED_TOKENS = 65_536  # of all members, padding included, in one go
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 REPORTED = ("mae", "acc4", "auroc", "uar")
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Runs of normalised frames on the device, one a segment or recording."""
-
-    frames: Tensor  # (F + 1, D), missing = 0 and a last frame of zeros, which stands for padding
-    first: Tensor  # (N,)
-    length: Tensor  # (N,)
-
-    @property
-    def device(self) -> torch.device:
-        return self.frames.device
-
-
-def with_padding(frames: Tensor) -> Tensor:
-    """(F, D), NaN = missing -> (F + 1, D) without a gap, so that a step has nothing left to fill."""
-    return torch.cat((frames.nan_to_num(nan=0.0), frames.new_zeros(1, frames.shape[1])))
-
-
-def tokens_at(frames: Tensor, first: Tensor, length: Tensor, stack: int, tokens: int) -> tuple[Tensor, Tensor]:
-    """Padded frames (F + 1, D), first and length (...) -> tokens (..., L, S) and which of them are valid (..., L)."""
-    place = torch.arange(tokens * stack, device=frames.device)
-    valid = place < length[..., None]
-    index = torch.where(valid, first[..., None] + place, len(frames) - 1)
-    rows = frames.index_select(0, index.flatten()).float()
-    return rows.view(*length.shape, tokens, stack * frames.shape[1]), valid[..., ::stack]
 
 
 @torch.no_grad()
@@ -65,7 +39,7 @@ def embed(network: Classifier, runs: Runs, chosen: np.ndarray, precision: str = 
         begin += len(part)
         index = torch.from_numpy(chosen[part]).to(runs.device)
         longest = -(-int(lengths[part[-1]]) // stack)
-        tokens, valid = tokens_at(runs.frames, runs.first[index], runs.length[index], stack, longest)
+        tokens, valid = to_tokens(*gather(runs.frames, runs.first[index], runs.length[index], longest * stack), stack)
         with amp:
             both = (x.expand(members, *x.shape) for x in (tokens, valid))
             out[:, torch.from_numpy(part).to(runs.device)] = network.pooled(*both).float()
@@ -97,7 +71,7 @@ class EmotionModel:
     def tokens(self, recordings: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Raw frames (T_i, D) of n recordings -> what the network is called with: tokens (n, L, S), valid (n, L)."""
         runs, stack = self.runs(recordings), self.network.encoder.config.stack
-        return tokens_at(runs.frames, runs.first, runs.length, stack, -(-int(runs.length.max()) // stack))
+        return to_tokens(*gather(runs.frames, runs.first, runs.length, int(runs.length.max())), stack)
 
     def predict(self, recordings: Sequence[np.ndarray]) -> Predictions:
         """Raw frames (T_i, D) of n recordings -> intensities, presences and classes, each (1, n, …)."""
@@ -119,9 +93,8 @@ class EmotionModel:
         if not len(length) or not length.all():
             raise UserError("a recording without a single frame cannot be predicted; leave it out.")
         frames = self.normaliser.with_gaps(np.asarray(np.concatenate(recordings), np.float32), 0)
-        parts = (with_padding(torch.from_numpy(frames)), torch.from_numpy(np.cumsum(length) - length), length)
         device = self.network.head.linear.weight.device
-        return Runs(*(torch.as_tensor(part).to(device) for part in parts))
+        return Runs(*(torch.from_numpy(part).to(device) for part in (frames, np.cumsum(length) - length, length)))
 
     def save(self, folder: Path | str) -> None:
         folder = Path(folder)

@@ -12,7 +12,7 @@ import torch
 
 from emo_ssl.core import metrics, pretrain
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, gather, windows
-from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
 from emo_ssl.core.pretrain import PretrainConfig, refuse_other_features
@@ -39,13 +39,12 @@ class HeldOut:
         refuse_other_features(folder, result, corpus)
         config = PretrainConfig.of(result["config"])
         corpus, normaliser = under(config.protocol, corpus.of_fold(result["fold"]), config.enrolment)
-        valid = np.flatnonzero(corpus.recordings.split == SPLITS.index("valid"))
         pool = WindowPool.build([(corpus, normaliser)], ("valid",), config.window, CPU)
-        cut = windows(corpus, valid, round(config.window * corpus.frame_rate))
+        recording, _, _ = windows(corpus, corpus.recordings_of("valid"), round(config.window * corpus.frame_rate))
         mean = typical_frame(corpus, normaliser)
         network = MaskedAutoencoder(EncoderConfig(**result["encoder"]))
         network.load_state_dict(weights)
-        return cls(config, network, pool, cut.recording, mean, result["seed"], corpus.feature_names)
+        return cls(config, network, pool, recording, mean, result["seed"], corpus.feature_names)
 
     def with_mask(self, mask: MaskConfig) -> "HeldOut":
         """The same model before another kind of gaps."""

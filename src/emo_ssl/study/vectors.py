@@ -42,7 +42,7 @@ def components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
 def principal_components(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
     """Statistics of segments, on components found in all that pretraining may read, labelled or not."""
     cut = windows(corpus, corpus.recordings_of("train", "none"), round(WINDOW * corpus.frame_rate))
-    unlabelled = statistics_table(corpus, normaliser, cut.recording, cut.first, cut.length)
+    unlabelled = statistics_table(corpus, normaliser, *cut)
     return components(segment_statistics(corpus, normaliser), unlabelled)
 
 
