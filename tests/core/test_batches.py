@@ -23,6 +23,7 @@ from emo_ssl.core.batches import (
     span_counts,
     span_mask,
     windows,
+    without_gaps,
 )
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.utils.io import UserError
@@ -68,6 +69,7 @@ def test_gathering_by_hand():
     found, valid = gather(frames, torch.tensor([7, 0, 9]), torch.tensor([3, 0, 1]), 4)
     assert valid.tolist() == [[True] * 3 + [False], [False] * 4, [True] + [False] * 3]
     assert found[..., 0][valid].tolist() == [7, 8, 9, 9] and found.shape == (3, 4, 1)
+    assert without_gaps(torch.tensor([[1.0, float("nan")]])).tolist() == [[1, 0], [0, 0]]
     none = torch.zeros(2, 0, dtype=torch.long)
     assert gather(frames, none, none, 3)[0].shape == (2, 0, 3, 1)
 

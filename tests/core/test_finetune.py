@@ -10,6 +10,7 @@ from builders import Segment, Video, noise, write_segments
 from training import FINETUNE, SHAPE, close, draw, member, write_acted
 
 from emo_ssl.core import predictor
+from emo_ssl.core.batches import without_gaps
 from emo_ssl.core.finetune import (
     CHECKS,
     STANDARDISED_BY,
@@ -149,7 +150,7 @@ def test_a_crop_is_a_stretch_of_its_segment(data, tokens, place):
     """Also where the place was rounded up to 1, and at the very end of the store."""
     last = int((data.first + data.length).argmax())
     store = data.frames[: int(data.first[last] + data.length[last])]  # nothing else lies behind it
-    inputs = random_crops(replace(data, frames=store), 2, FinetuneConfig(tokens=tokens))
+    inputs = random_crops(replace(data, frames=without_gaps(store)), 2, FinetuneConfig(tokens=tokens))
     found, real = inputs(torch.tensor([[last]]), torch.tensor([[place]]))
     frames = frames_of(data, last)
     crop = min(len(frames), 2 * tokens)

@@ -22,7 +22,7 @@ ORDERS = ("usual", "random", "whole")
 class Runs:
     """Runs of normalised frames on the device, one a window, a segment or a recording."""
 
-    frames: Tensor  # (F, D), NaN = missing
+    frames: Tensor  # (F, D), NaN = missing; or without gaps
     first: Tensor  # (N,)
     length: Tensor  # (N,) frames
 
@@ -51,11 +51,25 @@ def normalised_frames(
 
 
 def gather(frames: Tensor, first: Tensor, length: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Runs of frames (F, D): first, length (...) -> (..., steps, D), NaN = missing, and valid (..., steps)."""
+    """Runs of frames (F, D): first, length (...) -> (..., steps, D) and valid (..., steps).
+
+    Beyond its length a run reads the last frame of all.
+    """
     step = torch.arange(steps, device=frames.device)
     valid = step < length[..., None]
-    index = torch.where(valid, first[..., None] + step, 0)
+    index = torch.where(valid, first[..., None] + step, len(frames) - 1)
     return frames.index_select(0, index.flatten()).float().view(*index.shape, frames.shape[1]), valid
+
+
+def without_gaps(frames: Tensor) -> Tensor:
+    """(F, D), NaN = missing -> (F + 1, D), missing = 0 and a last frame of zeros: a step has nothing left to fill."""
+    return torch.cat((frames.nan_to_num(nan=0.0), frames.new_zeros(1, frames.shape[1])))
+
+
+def gather_tokens(frames: Tensor, first: Tensor, length: Tensor, stack: int, tokens: int) -> tuple[Tensor, Tensor]:
+    """Runs of frames without gaps: first, length (...) -> tokens (..., L, S) and valid (..., L)."""
+    rows, valid = gather(frames, first, length, tokens * stack)
+    return rows.view(*length.shape, tokens, stack * frames.shape[1]), valid[..., ::stack]
 
 
 # --- windows of recordings, for pretraining -------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emo_ssl.core.batches import Runs, budget, gather, label_order, normalised_frames
+from emo_ssl.core.batches import Runs, budget, gather_tokens, label_order, normalised_frames, without_gaps
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.core.model import (
@@ -27,7 +27,6 @@ from emo_ssl.core.model import (
     initialise,
     load_members,
     member_state,
-    to_tokens,
 )
 from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
@@ -88,7 +87,7 @@ class LabelledSegments(Runs):
         head = HeadConfig(thresholds_between(levels), len(corpus.target_names), len(corpus.category_names), kind)
         first = segments.first + shift[segments.recording]
         parts = (first, segments.length.astype(np.int64), corpus.targets, segments.category.astype(np.int64))
-        return cls(frames, *(torch.from_numpy(part).to(device) for part in parts), levels, head)
+        return cls(without_gaps(frames), *(torch.from_numpy(part).to(device) for part in parts), levels, head)
 
     @cached_property
     def thresholds(self) -> Tensor:
@@ -130,7 +129,7 @@ def random_crops(data: LabelledSegments, stack: int, config: FinetuneConfig) -> 
         crop = length.clamp(max=longest * stack)
         # a place next to 1 may round to the position after the last
         first = data.first[picked] + torch.minimum(((length - crop + 1) * place).long(), length - crop)
-        return to_tokens(*gather(data.frames, first, crop, longest * stack), stack)
+        return gather_tokens(data.frames, first, crop, stack, longest)
 
     return inputs
 

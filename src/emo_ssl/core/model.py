@@ -34,7 +34,7 @@ class EncoderConfig:
         if self.kind not in ENCODERS:
             raise ValueError(f"encoder {self.kind!r} is none of {', '.join(ENCODERS)}")
         if min(self.features, self.stack, self.width, self.heads, self.feedforward) < 1 or self.layers < 0:
-            raise ValueError("features, stack, width, heads and feedforward are at least 1")
+            raise ValueError("features, stack, width, heads and feedforward are at least 1, layers at least 0")
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} must be a multiple of twice the {self.heads} heads")
 
@@ -59,17 +59,12 @@ def to_tokens(frames: Tensor, valid: Tensor, stack: int) -> tuple[Tensor, Tensor
     short = -frames.shape[-2] % stack
     if short:
         frames, valid = F.pad(frames, (0, 0, 0, short)), F.pad(valid, (0, short))
-    frames = torch.where(valid[..., None], frames, 0.0).nan_to_num(nan=0.0)
+    frames = torch.where(valid[..., None], frames, 0.0).nan_to_num_(nan=0.0)  # in place: half of the time
     shape = (*frames.shape[:-2], frames.shape[-2] // stack, stack * frames.shape[-1])
     return frames.reshape(shape), valid.reshape(*shape[:-1], stack).any(-1)
 
 
 # --- layers with a member axis --------------------------------------------------------------------------------------
-
-
-def over_members(parameter: Tensor, like: Tensor) -> Tensor:
-    """(M, n) shaped to multiply (M, ..., n)."""
-    return parameter.view(len(parameter), *[1] * (like.dim() - 2), parameter.shape[-1])
 
 
 class Linear(nn.Module):
@@ -86,14 +81,14 @@ class Linear(nn.Module):
 
 
 class MaskToken(nn.Module):
-    """What stands in for a masked token."""
+    """What stands in for a masked token: x (M, B, L, W), masked (M, B, L)."""
 
     def __init__(self, width: int, members: int = 1):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(members, width))
 
     def forward(self, x: Tensor, masked: Tensor) -> Tensor:
-        return torch.where(masked[..., None], over_members(self.weight, x).to(x.dtype), x)
+        return torch.where(masked[..., None], self.weight[:, None, None].to(x.dtype), x)
 
 
 def layer_norm(width: int) -> nn.LayerNorm:
@@ -346,40 +341,8 @@ def units_of(states: Tensor) -> tuple[Tensor, Tensor]:
 RECURRENT = re.compile(r"layers\.(\d+)\.(?:weight|bias)_")  # a GRU's, which has a module a member and no member axis
 
 
-@torch.no_grad()
-def initialise(module: nn.Module, seeds: Sequence[int]) -> nn.Module:
-    """Draw each member's weights on the CPU from its own seed, so that every device starts from the same numbers."""
-    for m, seed in enumerate(seeds):
-        generator = torch.Generator().manual_seed(seed)
-        for name, parameter in module.named_parameters():
-            recurrent = RECURRENT.search(name)
-            if "weight" not in name or (recurrent and int(recurrent[1]) != m):
-                continue
-            one = parameter if recurrent else parameter[m]
-            scale = 0.02 if "mask" in name else one.shape[-1 if recurrent else 0] ** -0.5
-            one.copy_(torch.randn(one.shape, generator=generator) * scale)
-            if name.endswith(("attention.out.weight", "feedforward.down.weight")):
-                one *= 0.5  # residual branches start small
-            elif name.endswith("linear.weight"):
-                one *= 0.1  # a head's first predictions come from its cut points alone
-    return module
-
-
-@torch.no_grad()
-def load_members(module: nn.Module, states: Sequence[State]) -> nn.Module:
-    """Copy state m, that of a module with one member, into member m; names that the module lacks are passed over."""
-    own = module.state_dict()
-    for m, state in enumerate(states):
-        for name, value in state.items():
-            recurrent = RECURRENT.search(name)
-            target = own.get(name.replace("layers.0.", f"layers.{m}.") if recurrent else name)
-            if target is not None:
-                (target if recurrent else target[m]).copy_(value if recurrent else value[0])
-    return module
-
-
 def member_state(module: nn.Module, m: int = 0) -> dict[str, Tensor]:
-    """The state of member m, as a module with one member loads it."""
+    """The state of member m, as a module with one member has it; the tensors are the module's own."""
     state = {}
     for name, value in module.state_dict().items():
         recurrent = RECURRENT.search(name)
@@ -388,6 +351,33 @@ def member_state(module: nn.Module, m: int = 0) -> dict[str, Tensor]:
         elif int(recurrent[1]) == m:
             state[name.replace(f"layers.{m}.", "layers.0.")] = value
     return state
+
+
+@torch.no_grad()
+def load_members(module: nn.Module, states: Sequence[State]) -> nn.Module:
+    """Copy state m, that of a module with one member, into member m; names that the module lacks are passed over."""
+    for m, state in enumerate(states):
+        own = member_state(module, m)
+        for name in own.keys() & state.keys():
+            own[name].copy_(state[name])
+    return module
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, seeds: Sequence[int]) -> nn.Module:
+    """Draw each member's weights on the CPU from its own seed, so that every device starts from the same numbers."""
+    for m, seed in enumerate(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        for name, weight in member_state(module, m).items():
+            if "weight" not in name:
+                continue
+            scale = 0.02 if "mask" in name else weight.shape[1] ** -0.5
+            weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
+            if name.endswith(("attention.out.weight", "feedforward.down.weight")):
+                weight *= 0.5  # residual branches start small
+            elif name.endswith("linear.weight"):
+                weight *= 0.1  # a head's first predictions come from its cut points alone
+    return module
 
 
 def shuffled(state: State, seed: int) -> dict[str, Tensor]:

@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from emo_ssl.core.batches import Runs, gather
+from emo_ssl.core.batches import Runs, gather_tokens, without_gaps
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import OVERALL, Predictions, l1_predictions, ordinal_predictions, scores_of
-from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, to_tokens
+from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_json
 
@@ -39,7 +39,7 @@ def embed(network: Classifier, runs: Runs, chosen: np.ndarray, precision: str = 
         begin += len(part)
         index = torch.from_numpy(chosen[part]).to(runs.device)
         longest = -(-int(lengths[part[-1]]) // stack)
-        tokens, valid = to_tokens(*gather(runs.frames, runs.first[index], runs.length[index], longest * stack), stack)
+        tokens, valid = gather_tokens(runs.frames, runs.first[index], runs.length[index], stack, longest)
         with amp:
             both = (x.expand(members, *x.shape) for x in (tokens, valid))
             out[:, torch.from_numpy(part).to(runs.device)] = network.pooled(*both).float()
@@ -71,7 +71,7 @@ class EmotionModel:
     def tokens(self, recordings: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Raw frames (T_i, D) of n recordings -> what the network is called with: tokens (n, L, S), valid (n, L)."""
         runs, stack = self.runs(recordings), self.network.encoder.config.stack
-        return to_tokens(*gather(runs.frames, runs.first, runs.length, int(runs.length.max())), stack)
+        return gather_tokens(runs.frames, runs.first, runs.length, stack, -(-int(runs.length.max()) // stack))
 
     def predict(self, recordings: Sequence[np.ndarray]) -> Predictions:
         """Raw frames (T_i, D) of n recordings -> intensities, presences and classes, each (1, n, …)."""
@@ -94,7 +94,8 @@ class EmotionModel:
             raise UserError("a recording without a single frame cannot be predicted; leave it out.")
         frames = self.normaliser.with_gaps(np.asarray(np.concatenate(recordings), np.float32), 0)
         device = self.network.head.linear.weight.device
-        return Runs(*(torch.from_numpy(part).to(device) for part in (frames, np.cumsum(length) - length, length)))
+        parts = (torch.from_numpy(part).to(device) for part in (frames, np.cumsum(length) - length, length))
+        return Runs(without_gaps(next(parts)), *parts)
 
     def save(self, folder: Path | str) -> None:
         folder = Path(folder)

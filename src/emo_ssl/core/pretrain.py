@@ -117,9 +117,10 @@ def held_out_batches(held_out: WindowPool, config: PretrainConfig, seed: int) ->
 
 @torch.no_grad()
 def held_out_loss(network: MaskedAutoencoder, held_out: WindowPool, config: PretrainConfig, seed: int) -> float:
+    """The mean over all held-out values behind the masks."""
     parts = [reconstruction_loss(network, held_out.frames, b)[1:] for b in held_out_batches(held_out, config, seed)]
-    sums, counts = zip(*parts, strict=True)
-    return float(torch.stack(sums).sum().double() / torch.stack(counts).sum())
+    sums, counts = map(torch.stack, zip(*parts, strict=True))
+    return float(sums.sum().double() / counts.sum())
 
 
 def baseline_losses(held_out: WindowPool, mean: np.ndarray, config: PretrainConfig, seed: int) -> dict[str, float]:
@@ -205,7 +206,12 @@ def pretrain(
     """
     config = config or PretrainConfig()
     corpora = [c.of_fold(fold) for c in ([corpora] if isinstance(corpora, Corpus) else corpora)]
-    refuse_unequal(corpora)
+    for other in corpora[1:]:
+        if (other.feature_names, other.frame_rate) != (corpora[0].feature_names, corpora[0].frame_rate):
+            raise UserError(
+                f"{other.folder}: its features or frame rate differ from those of {corpora[0].folder}; "
+                "only corpora with equal features can be pretrained on together."
+            )
     setting = {**asdict(config), "seed": seed, "fold": fold, "corpora": [c.content_hash for c in corpora]}
     setting["splits"] = [hash_of(c.recordings.split.tolist()) for c in corpora]
     with OutputFolder(output, "pretraining run", setting) as out:
@@ -213,16 +219,6 @@ def pretrain(
             run(corpora, out.path, config, seed, fold, device_named(device))
             out.finish()
     return PretrainedRun(Path(output), read_json(Path(output) / RESULT))
-
-
-def refuse_unequal(corpora: Sequence[Corpus]) -> None:
-    first = corpora[0]
-    for other in corpora[1:]:
-        if other.feature_names != first.feature_names or other.frame_rate != first.frame_rate:
-            raise UserError(
-                f"{other.folder}: its features or frame rate differ from those of {first.folder}; "
-                "only corpora with equal features can be pretrained on together."
-            )
 
 
 def device_named(name: str | None) -> torch.device:
@@ -289,25 +285,21 @@ def save_checkpoint(
         save_file({n: v.cpu().contiguous() for n, v in state.items()}, temporary, metadata={"step": str(number)})
 
 
+@torch.no_grad()
 def resume(folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Optimizer) -> tuple[int, list[dict]]:
     """The step to go on from and the log up to there; 0 and nothing for a new run."""
     if not (folder / CHECKPOINT).exists():
         return 0, []
     try:
-        with safe_open(folder / CHECKPOINT, "pt") as stored:
+        with safe_open(folder / CHECKPOINT, "pt", str(next(network.parameters()).device)) as stored:
             number = int(stored.metadata()["step"])
-            names = {parameter: name for name, parameter in network.named_parameters()}
-            order = [names[p] for group in optimiser.param_groups for p in group["params"]]
-            network.load_state_dict({name: stored.get_tensor(f"weight.{name}") for name in order})
-            moments = {
-                i: {
-                    "step": torch.tensor(float(number)),
+            for name, parameter in network.named_parameters():
+                parameter.copy_(stored.get_tensor(f"weight.{name}"))
+                optimiser.state[parameter] = {
+                    "step": torch.tensor(float(number), device=parameter.device),
                     "exp_avg": stored.get_tensor(f"first.{name}"),
                     "exp_avg_sq": stored.get_tensor(f"second.{name}"),
                 }
-                for i, name in enumerate(order)
-            }
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
         lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
         raise UserError(f"{folder / CHECKPOINT}: damaged ({problem}); delete it to begin anew.") from problem
