@@ -96,14 +96,6 @@ def test_windows_cover_every_frame_of_their_recordings_and_no_other(tmp_path, le
         assert len(own) < 2 or np.ptp(np.diff(start)) <= 1
 
 
-def test_windows_by_hand(tmp_path):
-    corpus = write_segments(tmp_path, [Video("a", noise(4)), Video("b", noise(10)), Video("c", noise(0))])
-    cut = windows(corpus, np.array([1]), 4)
-    assert [column.tolist() for column in cut] == [[1, 1, 1], [4, 7, 10], [4, 4, 4]]
-    for recordings in ([], [2, 2]):
-        assert len(windows(corpus, np.array(recordings, np.int64), 4)[0]) == 0
-
-
 def test_a_pool_covers_the_asked_splits_of_each_corpus_and_no_others(tmp_path):
     corpora = []
     for i, splits in enumerate((("train", "test", "none"), ("test", "train"))):

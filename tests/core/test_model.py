@@ -2,9 +2,6 @@
 
 import copy
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -113,19 +110,6 @@ def test_rotation_is_a_complex_product():
     turn = torch.polar(torch.ones(L, 4), torch.arange(L)[:, None] * rates)
     expected = torch.view_as_real(torch.complex(x[..., :4], x[..., 4:]) * turn)
     assert close(rotate(x, cos, sin), torch.cat((expected[..., 0], expected[..., 1]), -1))
-
-
-def test_only_distances_matter():
-    q, k = draw(8), draw(8, seed=1)
-    cos, sin = rotary(50, 8, torch.device("cpu"))
-
-    def score(i: int, j: int) -> float:
-        return float(rotate(q, cos[i], sin[i]) @ rotate(k, cos[j], sin[j]))
-
-    assert score(3, 5) == pytest.approx(score(40, 42), abs=1e-4)
-    assert abs(score(3, 5) - score(3, 9)) > 1e-3
-    tokens, net = draw(B, L, S), encoder(layers=1)
-    assert not close(net(tokens), net(tokens.flip(1)).flip(1), 1e-2)
 
 
 @pytest.mark.parametrize("lengths", [[9, 9, 9], [9, 4, 1]])
@@ -297,27 +281,6 @@ def test_initialise_is_a_function_of_each_members_seed(kind):
     assert all(torch.equal(v, both.encoder.state_dict()[n][:1]) for n, v in short.state_dict().items() if n[0] != "l")
 
 
-def test_first_weights_keep_the_scale_of_what_goes_in():
-    """1/sqrt(fan in); residual branches start at half of that, a head at a tenth, the mask token at .02."""
-    net = initialise(Classifier(config(features=200, width=400), HEAD), [0])
-    recurrent = initialise(Encoder(config("gru", width=400)), [0]).layers[0]
-    block = net.encoder.layers[0]
-    for weight, scale in (
-        (net.encoder.token.weight, 400**-0.5),
-        (block.attention.qkv.weight, 400**-0.5),
-        (block.attention.out.weight, 0.5 * 400**-0.5),
-        (block.feedforward.down.weight, 0.5 * 1600**-0.5),
-        (net.head.linear.weight, 0.1 * 800**-0.5),
-        (net.encoder.mask.weight, 0.02),
-        (recurrent.weight_hh_l0, 200**-0.5),
-    ):
-        # within 4.5 standard errors of a deviation of as many draws
-        assert float(weight.detach().std()) == pytest.approx(scale, rel=4.5 / math.sqrt(2 * weight.numel()))
-    for name, parameter in [*net.named_parameters(), *recurrent.named_parameters()]:
-        if "bias" in name:
-            assert not parameter.any(), name
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_members_are_loaded_and_taken_out(kind):
     pretrained = [busy(MaskedAutoencoder(config(kind)), seed) for seed in range(3)]
@@ -333,15 +296,11 @@ def test_members_are_loaded_and_taken_out(kind):
 
 def test_shuffled_weights_keep_their_values_and_lose_their_places():
     state = encoder().state_dict()
-    mixed = shuffled(state, 1)
-    assert list(mixed) == list(state)
+    mixed, again, other = (shuffled(state, seed) for seed in (1, 1, 2))
     for name, value in state.items():
-        assert mixed[name].shape == value.shape
         assert torch.equal(mixed[name].flatten().sort().values, value.flatten().sort().values)
-    weight = state["token.weight"]
-    assert not torch.equal(mixed["token.weight"], weight)
-    assert torch.equal(mixed["token.weight"], shuffled(state, 1)["token.weight"])
-    assert not torch.equal(mixed["token.weight"], shuffled(state, 2)["token.weight"])
+        assert mixed[name].shape == value.shape and torch.equal(mixed[name], again[name])
+    assert not any(torch.equal(mixed["token.weight"], one["token.weight"]) for one in (state, other))
 
 
 def test_depth_counts_from_the_head_down():
@@ -355,20 +314,6 @@ def test_depth_counts_from_the_head_down():
 
 
 # --- ordinary modules
-
-
-def test_parameters_are_those_of_torch():
-    edges = [nn.Linear(S, W), nn.Embedding(1, W)]  # the last is the mask token
-    for kind, layers in (
-        (
-            "transformer",
-            nn.TransformerEncoder(nn.TransformerEncoderLayer(W, HEADS, 4 * W), 2, enable_nested_tensor=False),
-        ),
-        ("gru", nn.GRU(W, W // 2, 2, bidirectional=True)),
-    ):
-        named = [item for part in (layers, *edges) for item in part.named_parameters()]
-        expected = sum(p.numel() for name, p in named if "norm" not in name)  # our norms have no weights
-        assert sum(p.numel() for p in Encoder(config(kind), M).parameters()) == M * expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -429,43 +374,6 @@ def test_data_parallel_gradients_are_those_of_the_module(alone_in_a_group, kind,
     assert all(close(p.grad, g) for p, g in zip(trained.values(), expected, strict=True))
     frozen = {name for name, _ in net.named_parameters()} - trained.keys()
     assert frozen == (set() if made is MaskedAutoencoder else {"encoder.mask.weight"})  # a classifier masks nothing
-
-
-TWO = """
-import sys
-sys.path[:0] = sys.argv[1:3]
-import torch
-from test_model import *
-rank = int(sys.argv[4])
-torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
-given = draw(4, L, S), everything(4, L), draw(4, L) > 0.5
-for made in (MaskedAutoencoder, lambda shape: Classifier(shape, HEAD)):
-    net = busy(made(config()), seed=9 * rank)  # of which the first process's weights win
-    parallel = DistributedDataParallel(net)
-    for _ in range(2):
-        net.zero_grad()
-        loss_of(net, parallel, *(x[2 * rank : 2 * rank + 2] for x in given)).backward()
-    trained = [p for p in net.parameters() if p.requires_grad]
-    expected = torch.autograd.grad(loss_of(net, net, *given), trained)
-    assert all(close(p.grad, g) for p, g in zip(trained, expected, strict=True))
-    weights = busy(made(config())).state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in net.state_dict().items())
-torch.distributed.destroy_process_group()
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_share_a_batch(tmp_path):
-    """Each sees one half, and both have the gradients of the whole."""
-    here = Path(__file__).parent
-    words = [sys.executable, "-c", TWO, here, here.parent, tmp_path / "store"]
-    processes = [
-        subprocess.Popen([*map(str, words), str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)
-    ]
-    for process in processes:
-        _, problem = process.communicate(timeout=120)
-        assert process.returncode == 0, problem
 
 
 @pytest.mark.parametrize("stack", [1, 2])

@@ -19,9 +19,8 @@ from training import PRETRAIN, waves, write_acted, write_mosei_like
 from emo_ssl.core import pretrain as engine
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, masked_batch
 from emo_ssl.core.metrics import BASELINES
-from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, to_tokens
+from emo_ssl.core.model import MaskedAutoencoder, initialise, to_tokens
 from emo_ssl.core.normalise import speaker_independent
-from emo_ssl.core.optim import adamw, clip_members, schedule, step
 from emo_ssl.core.pretrain import (
     CHECKPOINT,
     METRICS,
@@ -131,20 +130,6 @@ def test_a_constant_guess_of_the_mean_reaches_the_baseline_of_the_mean(corpus):
 # --- what is learned
 
 
-def test_a_tiny_model_learns_a_few_windows_by_heart():
-    """Noise cannot be recovered but by heart; guessing its mean costs about .36."""
-    network = initialise(MaskedAutoencoder(EncoderConfig(2, "transformer", 2, 32, 1, 2)), [0])
-    pool = WindowPool(torch.from_numpy(noise(60)), np.array([0, 20, 40]), np.array([20, 20, 20]))
-    batch = masked_batch(pool, np.arange(3), np.random.default_rng(0), MaskConfig(span=3), 2)
-    optimiser = adamw(network, PRETRAIN.adam, 1e-2)
-    for number in range(300):
-        loss, total, count = reconstruction_loss(network, pool.frames, batch)
-        loss.backward()
-        clip_members(network, 1, 1.0)
-        step(optimiser, schedule(number, 300, PRETRAIN.adam))
-    assert float(total / count) < 0.02
-
-
 @pytest.mark.parametrize(
     ("kind", "device", "precision"),
     [
@@ -251,8 +236,6 @@ engine.pretrain([Corpus.open(corpus)], folder, replace(PRETRAIN, kind=kind), see
     [
         ("reconstruction_loss", 8, 3, "transformer"),
         ("atomic_path", 2, 3, "gru"),
-        ("save_checkpoint", 3, 6, "transformer"),
-        ("trained_on", 1, 10, "transformer"),
         ("write_json", 1, 10, "transformer"),
     ],
 )
@@ -362,25 +345,6 @@ def test_a_fold_of_a_corpus_keeps_its_speakers_out(tmp_path):
 # --- loading
 
 
-LOADS = """
-import sys, torch
-from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder
-from emo_ssl.core.pretrain import load
-result, weights = load(sys.argv[1])
-network = MaskedAutoencoder(EncoderConfig(**result["encoder"]))
-network.load_state_dict(weights)
-states = network.encoder(torch.ones(1, 6, 2))
-print(states.shape, bool(states.isfinite().all()), sorted(m for m in sys.modules if m in ("pandas", "IPython", "h5py")))
-"""
-
-
-@pytest.mark.slow
-def test_weights_load_with_the_library_alone(finished):
-    command = [sys.executable, "-W", "error", "-c", LOADS, str(finished)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("torch.Size([1, 3, 16]) True []\n", "")
-
-
 def test_folders_that_are_no_run_are_refused(finished, tmp_path):
     with pytest.raises(UserError, match="no finished pretraining run"):
         load(tmp_path)
@@ -429,38 +393,23 @@ def four_parts(folder, speakers=("a", "b", "c", "d"), seed=0):
     return replace(corpus, recordings=replace(corpus.recordings, speaker=np.array(speakers)))
 
 
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def test_a_run_notes_hashes_of_what_it_may_read(tmp_path):
     first, second = four_parts(tmp_path / "1"), four_parts(tmp_path / "2", ("", "a", "c", "d"), seed=9)
     noted = trained_on([first, second])
-    assert noted["speakers"] == sorted(digest(name) for name in (b"a", b"b"))
-    frames = [corpus.recording(i) for corpus in (first, second) for i in (0, 1)]
-    assert noted["recordings"] == sorted(digest(x.tobytes()) for x in frames)
-    assert trained_on([]) == {"recordings": [], "speakers": []}
+    frames = [corpus.recording(i).tobytes() for corpus in (first, second) for i in (0, 1)]
+    for kind, given in (("speakers", (b"a", b"b")), ("recordings", frames)):
+        assert noted[kind] == sorted(hashlib.sha256(content).hexdigest() for content in given)
 
 
 def test_a_recording_or_a_speaker_that_is_scored_is_a_leak(tmp_path):
     corpus, elsewhere = four_parts(tmp_path / "1"), four_parts(tmp_path / "2", ("e", "f", "g", "h"), seed=9)
+    refuse_shared(corpus)
     assert leak_in(trained_on([corpus]), corpus) == leak_in(trained_on([elsewhere]), corpus) == ""
     same_voice = four_parts(tmp_path / "3", ("d", "", "", ""), seed=9)
     assert leak_in(trained_on([same_voice]), corpus).startswith("1 speakers that are for validation")
     copied = replace(corpus, recordings=replace(corpus.recordings, split=np.array([2, 2, 0, 3], np.int8)))
     assert leak_in(trained_on([copied]), corpus).endswith("(such as test)")
-
-
-def test_empty_recordings_are_not_copies_of_each_other(tmp_path):
-    corpus = write_segments(tmp_path, [Video(s, noise(0), s) for s in PARTS])
-    assert trained_on([corpus])["recordings"] == [] and leak_in(trained_on([corpus]), corpus) == ""
-    refuse_shared(corpus)
-
-
-def test_a_corpus_that_trains_on_what_it_scores_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"training part holds 1 speakers .*\(such as b\)"):
-        refuse_shared(four_parts(tmp_path / "1", ("a", "b", "b", "d")))
-    frames = noise(20)
-    twice = write_segments(tmp_path / "2", [Video("x", frames, "train"), Video("y", frames, "test")])
-    with pytest.raises(UserError, match=r"training part holds 1 recordings .*\(such as y\)"):
-        refuse_shared(twice)
+        refuse_shared(four_parts(tmp_path / "4", ("a", "b", "b", "d")))
+    empty = write_segments(tmp_path / "5", [Video(s, noise(0), s) for s in PARTS])  # no copies of each other
+    refuse_shared(empty)
