@@ -57,20 +57,19 @@ def test_folds_may_differ_where_arms_may_not():
 
 
 def test_a_fine_tuned_arm_below_its_own_probe_is_named_with_its_budgets():
-    def rows(protocol: str, **of_arms: list[float]) -> list[tuple]:
-        return [
-            (protocol, arm.replace("_", "-"), budget, "overall", "uar", value + wobble)
-            for arm, values in of_arms.items()
-            for budget, value in zip((28, 56), values, strict=True)
-            for wobble in (-0.3, 0.3)  # two seeds, of which the mean counts
-        ]
-
-    found = rows("speaker-independent", pretrained=[0.4, 0.6], frozen_pretrained=[0.5, 0.5])
-    found += rows("speaker-independent", scratch=[0.4, 0.5], frozen_random=[0.3, 0.5])  # an equal one is not below
-    found += rows("speaker-adapted", scratch=[0.4, 0.5], frozen_pretrained=[0.9, 0.9])  # its own probe was not run
-    found += [("speaker-independent", "scratch", 28, "happy", "uar", 0.0)]
     columns = ["protocol", "arm", "budget", "emotion", "metric", "value"]
-    assert below_their_probe(pd.DataFrame(found, columns=columns), "uar") == [
-        {"protocol": "speaker-independent", "arm": "pretrained", "probe": "frozen-pretrained", "budgets": [28]}
+    rows = [
+        ("speaker-independent", arm, budget, "overall", "uar", value + wobble)
+        for arm, values in {
+            "pretrained": (0.4, 0.6),
+            "frozen-pretrained": (0.5, 0.5),
+            "scratch": (0.4, 0.5),
+            "frozen-random": (0.3, 0.5),  # an equal one is not below
+        }.items()
+        for budget, value in zip((28, 56), values, strict=True)
+        for wobble in (-0.3, 0.3)  # two seeds, of which the mean counts
     ]
-    assert below_their_probe(pd.DataFrame(columns=columns), "uar") == []
+    found = {"protocol": "speaker-independent", "arm": "pretrained", "probe": "frozen-pretrained", "budgets": [28]}
+    assert below_their_probe(pd.DataFrame(rows, columns=columns), "uar") == [found]
+    alone = pd.DataFrame(rows[:4], columns=columns)  # its probe was not run
+    assert below_their_probe(alone, "uar") == []

@@ -9,7 +9,6 @@ from emo_ssl.core import pretrain
 from emo_ssl.core.batches import MaskConfig
 from emo_ssl.study import reconstruction
 from emo_ssl.study.reconstruction import INTERPOLATION, MODEL, Errors, HeldOut
-from emo_ssl.utils.io import UserError
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +59,3 @@ def test_below_is_a_paired_share_over_recordings():
     assert found.below() == pytest.approx((0.1, 0.1, 0.1))
     one = Errors(("x",), np.zeros(6, int), sums, count).below()
     assert one[0] == pytest.approx(0.1) and np.isnan(one[1:]).all()
-
-
-def test_a_run_on_other_features_is_refused(corpus, run):
-    with pytest.raises(UserError, match="other features"):
-        HeldOut.open(replace(corpus, header={**corpus.header, "feature_names": ["other"]}), run)
