@@ -238,11 +238,6 @@ def test_the_warning_gives_the_numbers_of_the_test(model):
     assert "were never tested" in predict.warning(description | {"test": {}})
 
 
-def test_many_windows_are_counted_on_the_terminal(model, tmp_path):
-    words = predict.in_words(predict.predict(model, [write(tmp_path / "a.wav", hum(20), subtype="FLOAT")]))
-    assert words.count("window ") == predict.SHOWN and f"… and {18 - predict.SHOWN} more windows" in words
-
-
 def test_one_wav_needs_few_modules(model, tmp_path):
     program = (
         "import sys; from emo_ssl.predict import predict; predict(*sys.argv[1:2], sys.argv[2:]);"

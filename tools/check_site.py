@@ -71,8 +71,6 @@ def problems_of_pictures(article: Any) -> Iterator[str]:
 
 
 def problems_of_text(root: Path, article: Any) -> Iterator[str]:
-    for tag in article.select(".output.stderr, .output.traceback"):
-        yield f"it shows stderr or a traceback (“{tag.get_text().strip()[:60]}”); mend what the cell complains of."
     ours = "|".join(re.escape(str(path)) for path in (root.resolve(), Path.home(), tempfile.gettempdir()))
     for path in re.findall(rf"(?<![\w./~])(?:{ABSOLUTE}|(?:{ours})(?![\w-]))", str(article)):
         yield f"{path} is a path of one computer; show it relative to the repository."

@@ -110,7 +110,11 @@ def run_predict(arguments: argparse.Namespace) -> None:
         endings.complain(f"{one['file']}: left out: {one['reason']}")
     if found.table.empty:
         raise UserError("none of the recordings could be used; mend them, or name others.")
-    print(as_json(predict.as_json(found)) if arguments.json else predict.in_words(found))
+    if arguments.json:
+        rows = found.table.to_dict("records")
+        print(as_json({"warning": found.warning, "left_out": found.left_out, "rows": rows}))
+    else:
+        print(predict.in_words(found))
 
 
 def run_study(arguments: argparse.Namespace) -> None:

@@ -43,9 +43,6 @@ class Prediction:
     def emotions(self) -> list[str]:
         return [name.removesuffix(PRESENCE) for name in self.table.columns if name.endswith(PRESENCE)]
 
-    def recordings(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        yield from self.table.groupby("file", sort=False)
-
 
 def predict(model: Path | str, files: Sequence[Path | str]) -> Prediction:
     """Read each file once, in the order given."""
@@ -158,7 +155,7 @@ def warning(description: dict) -> str:
 def in_words(found: Prediction) -> str:
     """For a terminal: a table for each recording, and the warning."""
     parts = []
-    for file, rows in found.recordings():
+    for file, rows in found.table.groupby("file", sort=False):
         shown = rows.drop(columns=["file", *(name + INTENSITY for name in found.emotions)])
         shown = shown.rename(columns=lambda name: name.removesuffix(PRESENCE)).head(1 + SHOWN)
         parts.append(f"{file}\n{shown.to_string(index=False, float_format='{:.2f}'.format)}")
@@ -166,7 +163,3 @@ def in_words(found: Prediction) -> str:
             parts[-1] += f"\n… and {len(rows) - len(shown):,} more windows, which -o DIR writes down or --json prints"
     legend = "How likely each emotion is present; -o DIR and --json give its intensity, from 0 to 3, too."
     return "\n\n".join([*parts, legend, fill(found.warning, WIDE)])
-
-
-def as_json(found: Prediction) -> dict:
-    return {"warning": found.warning, "left_out": found.left_out, "rows": found.table.to_dict("records")}

@@ -55,7 +55,6 @@ FAULTS = [
     (ALT, "gain.png", "its alt text is “gain.png”"),
     (WORDS, '<svg role="img"><title>Chart</title></svg>', "its alt text is “Chart”"),
     # what leaked
-    ("output stream", "output stderr", "it shows stderr or a traceback (“videos 7”)"),
     ("videos 7", "in /home/me/x.csv", "/home/me/x.csv is a path of one computer"),
     ("videos 7", '<i>"</i><i>/home/</i><i>x</i>"', "/home/ is a path of one computer"),
     ("videos 7", r"C:\Users\me\x.csv", r"C:\Users\me\x.csv is a path of one computer"),

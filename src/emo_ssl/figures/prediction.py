@@ -56,7 +56,8 @@ def predict_into(model: Path | str, files: Sequence[Path | str], output: Path | 
 
 
 def write(found: Prediction, folder: Path) -> None:
-    for number, (file, rows) in enumerate(found.recordings()):  # names of files may repeat, numbers do not
+    recordings = found.table.groupby("file", sort=False)
+    for number, (file, rows) in enumerate(recordings):  # names of files may repeat, numbers do not
         with atomic_path(folder / f"{number}-{Path(file).stem}.png") as temporary:
             presence_over_time(rows, found.emotions).savefig(temporary, format="png")
     write_bytes(folder / WORDS, f"{in_words(found)}\n".encode())
