@@ -24,7 +24,6 @@ from emo_ssl.core.finetune import (
     member_losses,
     random_crops,
     standardise,
-    thresholds_between,
     train,
 )
 from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, initialise, pool, to_tokens
@@ -80,11 +79,10 @@ def test_segments_lie_where_their_frames_and_labels_are(corpus, data):
         assert data.targets[i].tolist() == corpus.targets[i].tolist()
 
 
-def test_levels_and_the_thresholds_between_them():
+def test_levels_and_the_thresholds_between_them(data):
     assert levels_of(np.array([[0.0, 3.0]])) == WHOLE == (0, 1, 2, 3)
     assert levels_of(np.array([[0.0, 1 / 3]], np.float32)) == THIRDS
-    assert thresholds_between(WHOLE) == (0.5, 1.5, 2.5)
-    assert thresholds_between(THIRDS) == pytest.approx([(2 * k + 1) / 6 for k in range(9)])
+    assert data.levels == THIRDS and data.head.thresholds == pytest.approx([(2 * k + 1) / 6 for k in range(9)])
 
 
 def losses(data: LabelledSegments, head: HeadConfig, targets, category, out, picked) -> list[float]:

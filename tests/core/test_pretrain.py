@@ -37,6 +37,7 @@ from emo_ssl.core.pretrain import (
     refuse_shared,
     trained_on,
 )
+from emo_ssl.utils.config import build
 from emo_ssl.utils.io import UserError
 
 CPU = torch.device("cpu")
@@ -158,7 +159,7 @@ def test_waves_are_recovered_far_better_than_by_interpolation(tmp_path, kind, de
 def test_what_a_run_tells_about_itself(corpus, finished):
     result = json.loads((finished / RESULT).read_text())
     assert (result["seed"], result["fold"], result["config"]["steps"]) == (3, 0, 10)
-    assert PretrainConfig.of(result["config"]) == PRETRAIN
+    assert build(result["config"], PretrainConfig, "run.json") == PRETRAIN
     assert result["corpora"][0]["content_hash"] == corpus.content_hash
     trained = [v for v in range(12) if corpus.recordings.split[v] in (0, 3)]
     assert result["recordings"] == sorted(corpus.recordings.digest[v].tobytes().hex() for v in trained)

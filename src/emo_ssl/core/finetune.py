@@ -84,7 +84,8 @@ class LabelledSegments(Runs):
         segments = corpus.segments
         frames, shift = normalised_frames(corpus, normaliser, np.unique(segments.recording), device)
         levels = levels_of(corpus.targets)
-        head = HeadConfig(thresholds_between(levels), len(corpus.target_names), len(corpus.category_names), kind)
+        between = tuple((a + b) / 2 for a, b in pairwise(levels))
+        head = HeadConfig(between, len(corpus.target_names), len(corpus.category_names), kind)
         first = segments.first + shift[segments.recording]
         parts = (first, segments.length.astype(np.int64), corpus.targets, segments.category.astype(np.int64))
         return cls(without_gaps(frames), *(torch.from_numpy(part).to(device) for part in parts), levels, head)
@@ -98,10 +99,6 @@ class LabelledSegments(Runs):
 def levels_of(targets: np.ndarray) -> tuple[float, ...]:
     """The label levels: whole numbers if nothing else occurs, else thirds, the means of three raters."""
     return WHOLE if np.array_equal(targets, np.rint(targets)) else THIRDS
-
-
-def thresholds_between(levels: Sequence[float]) -> tuple[float, ...]:
-    return tuple((a + b) / 2 for a, b in pairwise(levels))
 
 
 # --- what a step reads ----------------------------------------------------------------------------------------------

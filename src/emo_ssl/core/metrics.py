@@ -175,10 +175,10 @@ class Predictions:
         return {name: values for name, values in vars(self).items() if values is not None}
 
 
-def concatenate(parts: Sequence[Predictions], axis: int = 0) -> Predictions:
-    """Members end to end, or segments with axis 1."""
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """Members end to end."""
     arrays = [part.arrays() for part in parts]
-    return Predictions(**{name: np.concatenate([a[name] for a in arrays], axis) for name in arrays[0]})
+    return Predictions(**{name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]})
 
 
 def ordinal_predictions(above: np.ndarray, levels: Sequence[float], category: np.ndarray | None = None) -> Predictions:

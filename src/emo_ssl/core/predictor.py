@@ -128,7 +128,7 @@ def load_model(folder: Path | str) -> EmotionModel:
         with safe_open(folder / WEIGHTS, "pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         center, scale = (tensors.pop(f"normaliser.{name}").numpy()[None] for name in ("center", "scale"))
-        head = HeadConfig(**{**description["head"], "thresholds": tuple(description["head"]["thresholds"])})
+        head = HeadConfig(**description["head"])
         network = Classifier(EncoderConfig(**description["encoder"]), head)
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as problem:

@@ -62,11 +62,6 @@ class PretrainConfig:
     def encoder(self, features: int) -> EncoderConfig:
         return EncoderConfig(features, self.kind, self.stack, self.width, self.layers, self.heads)
 
-    @classmethod
-    def of(cls, plain: dict) -> "PretrainConfig":
-        """What `asdict` made of one, and run.json keeps."""
-        return cls(**{**plain, "adam": AdamConfig(**plain["adam"]), "mask": MaskConfig(**plain["mask"])})
-
 
 @dataclass(frozen=True)
 class PretrainedRun:

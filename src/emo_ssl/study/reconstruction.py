@@ -16,6 +16,7 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
 from emo_ssl.core.pretrain import PretrainConfig, refuse_other_features
+from emo_ssl.utils.config import build
 
 MODEL, INTERPOLATION = "model", metrics.BASELINES[-1]
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ class HeldOut:
     def open(cls, corpus: Corpus, folder: Path | str) -> "HeldOut":
         result, weights = pretrain.load(folder)
         refuse_other_features(folder, result, corpus)
-        config = PretrainConfig.of(result["config"])
+        config = build(result["config"], PretrainConfig, str(folder))
         corpus, normaliser = under(config.protocol, corpus.of_fold(result["fold"]), config.enrolment)
         pool = WindowPool.build([(corpus, normaliser)], ("valid",), config.window, CPU)
         recording, _, _ = windows(corpus, corpus.recordings_of("valid"), round(config.window * corpus.frame_rate))
