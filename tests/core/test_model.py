@@ -332,6 +332,15 @@ def test_a_classifier_is_stored_copied_and_converted(kind, members):
     assert close(double(tokens.double(), valid)[0].float(), scores + 1, 1e-4)
 
 
+def test_a_classifier_takes_frames_and_tokens():
+    net, frames = busy(Classifier(config(), HEAD)), draw(B, 8, 5)
+    tokens, valid = to_tokens(frames, everything(B, 8), 2)
+    scores = net(tokens, valid)[0]
+    for given in ((tokens,), (frames,), (frames, everything(B, 8))):
+        assert torch.equal(net(*given)[0], scores)
+    assert close(net(frames, ragged([8, 8, 4]))[0][2:], net(frames[2:, :4])[0])
+
+
 @pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
 def test_torch_compile_captures_the_whole_classifier(backend):
     net = busy(initialise(Classifier(config(layers=1), HEAD, M), range(M)))
@@ -374,18 +383,3 @@ def test_data_parallel_gradients_are_those_of_the_module(alone_in_a_group, kind,
     assert all(close(p.grad, g) for p, g in zip(trained.values(), expected, strict=True))
     frozen = {name for name, _ in net.named_parameters()} - trained.keys()
     assert frozen == (set() if made is MaskedAutoencoder else {"encoder.mask.weight"})  # a classifier masks nothing
-
-
-@pytest.mark.parametrize("stack", [1, 2])
-def test_a_classifier_takes_frames_and_tokens(stack):
-    net = Classifier(EncoderConfig(5, stack=stack, width=16, layers=1, heads=2), HeadConfig((0.5,), emotions=2))
-    initialise(net.encoder, [0]), initialise(net.head, [0])
-    frames = draw(3, 8, 5)
-    tokens, valid = to_tokens(frames, torch.ones(3, 8, dtype=torch.bool), stack)
-    scores, logits = net(tokens, valid)
-    assert scores.shape == (3, 2) and logits.shape == (3, 0)
-    for given in ((tokens,), (frames,), (frames, torch.ones(3, 8, dtype=torch.bool))):
-        assert torch.equal(net(*given)[0], scores)
-    shorter = net(frames, torch.arange(8) < torch.tensor([[8], [8], [4]]))[0]
-    assert torch.equal(shorter[:2], scores[:2]) or close(shorter[:2], scores[:2])
-    assert close(shorter[2:], net(frames[2:, :4])[0]) and not close(shorter[2:], scores[2:])

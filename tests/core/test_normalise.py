@@ -42,22 +42,13 @@ def test_statistics_are_median_and_interquartile_range():
     np.testing.assert_allclose(scale, (2, 0.01), rtol=0.05)
 
 
-@pytest.mark.parametrize("missing", [NAN, np.inf, -np.inf])
-def test_missing_values_take_no_part(missing):
-    clean = noise(99)
-    frames = np.concatenate([clean, np.full((50, 2), missing, np.float32)])
-    order = np.random.default_rng(0).permutation(len(frames))
-    for found, expected in zip(robust_statistics(frames[order]), robust_statistics(clean), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("column", "center", "scale"),
     [
         ([1, 2, 3, 4, 100], 3, (4 - 2) / 1.349),
         ([1e6] * 4, 1e6, 1),  # constant
         ([NAN] * 4, 0, 1),  # never known
-        ([NAN, 4, NAN, NAN], 4, 1),
+        ([NAN, 4, np.inf, -np.inf], 4, 1),
         ([0] * 9 + [1], 0, 0.3),  # a flag: the standard deviation of one in ten
         ([0, 0, 0, 0, 0, 0, 0, 0, NAN, 8], 0, np.sqrt(64 / 9 - (8 / 9) ** 2)),
         ([], 0, 1),
@@ -158,19 +149,6 @@ def test_enrolment_keeps_the_statistics_of_what_it_does_not_have(tmp_path):
     adapted = speaker_adapted(corpus, base, {"x": np.array([0])})
     assert adapted.center[1].tolist() == [4, base.center[0, 1]]
     np.testing.assert_array_equal(adapted.scale[1], base.scale[0])
-
-
-def test_every_clip_has_the_same_chance_to_be_enrolled(speakers):
-    draws, counts = 500, np.zeros(15)
-    for seed in range(draws):
-        chosen = choose_enrolment(speakers, 2, seed)
-        assert {s: len(set(clips.tolist())) for s, clips in chosen.items()} == {"x": 2, "y": 2}
-        counts[np.concatenate(list(chosen.values()))] += 1
-    assert (abs(counts[:10] - draws * 0.4) < 4 * np.sqrt(draws * 0.4 * 0.6)).all() and not counts[10:].any()
-    again = (choose_enrolment(speakers, 2, 3)["x"].tolist() for _ in range(2))
-    assert next(again) == next(again)
-    with pytest.raises(UserError, match="speaker x has 5 segments, too few to enrol 5 and score any"):
-        choose_enrolment(speakers, 5, 0)
 
 
 def test_enrolled_clips_are_not_scored(tmp_path):
