@@ -57,11 +57,10 @@ def run_corpus_record(arguments: argparse.Namespace) -> None:
 
 
 def run_corpus_fetch(arguments: argparse.Namespace) -> None:
-    from emo_ssl.corpora.fetch import by_name, fetch
+    from emo_ssl.corpora.fetch import fetch
 
-    corpus = by_name(arguments.corpus)
-    folder = fetch(corpus, arguments.output, arguments.accept_terms)
-    print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {corpus.name} -o CORPUS")
+    folder = fetch(arguments.corpus, arguments.output, arguments.accept_terms)
+    print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {arguments.corpus} -o CORPUS")
 
 
 def run_corpus_show(arguments: argparse.Namespace) -> None:

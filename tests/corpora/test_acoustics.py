@@ -98,13 +98,6 @@ def test_pitch_follows_a_chirp():
     np.testing.assert_allclose(column(sound, "pitch_step")[1:], 12 / 200, atol=0.03)
 
 
-def test_white_noise_is_unvoiced():
-    made = frames(noise(10), SAMPLE_RATE)
-    assert np.isnan(made[:, COLUMN["pitch_semitones"]]).mean() > 0.99
-    assert made[:, COLUMN["voicing"]].max() < 0.5
-    assert made[:, COLUMN["voicing"]].min() >= 0
-
-
 def test_voicing_tells_the_share_of_noise():
     """The autocorrelation at the period is signal / (signal + noise), in the mean."""
     power = np.mean(buzz(125, 5).astype(np.float64) ** 2)

@@ -1,14 +1,10 @@
 """Reading recordings: every format and rate gives the same samples; what is no recording is refused with a reason."""
 
-import io
-import sys
-
 import numpy as np
 import pytest
 from sounds import RATE, between_silences, hum, write
 
 from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, BadRecording, pieces, read, resampled, voiced_part
-from emo_ssl.utils.io import UserError
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -110,12 +106,6 @@ def test_silence(tmp_path):
 )
 def test_sounds_that_are_refused(tmp_path, signal, rate, words):
     assert reason(write(tmp_path / "a.wav", signal, rate, subtype="FLOAT")) == words
-
-
-def test_without_soundfile(monkeypatch):
-    monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(UserError, match=r'pip install "emo-ssl\[audio\]"'):
-        read(io.BytesIO().getvalue())
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])

@@ -116,7 +116,6 @@ ONE = {"a": label_table(LABELS["a"])}
     ("change", "name", "words"),
     [
         (acoustic_file("43.csd", {"a": (noise(100, 43), times(100))}, None), "43.csd", "rows hold 43 values"),
-        (acoustic_file("empty.csd", {}), "empty.csd", "holds no frames"),
         (label_file("nameless.csd", ONE, None), "nameless.csd", "--label-names"),
         (label_file("few.csd", ONE, LABEL_NAMES[:3]), "few.csd", "no column named anger, surprise, disgust, fear"),
         (label_file("other.csd", {"z": ONE["a"]}), "other.csd", "none of its videos (such as z)"),

@@ -50,18 +50,6 @@ def test_sdk_reads_our_files(tmp_path):
         assert stored.shape == (1,) and h5py.check_string_dtype(stored.dtype).encoding == "utf-8"
 
 
-@pytest.mark.parametrize("count", [0, 1, 5])
-def test_our_reader_reads_our_files(tmp_path, count):
-    entries = {f"v{i}": (noise(count, seed=i), times(count)) for i in range(count)}
-    with Csd(write_csd(tmp_path / "a.csd", entries, ("F0", "VUV"))) as csd:
-        assert csd.keys == list(entries) and csd.names == ("F0", "VUV")
-        for key, entry in entries.items():
-            assert csd.shape(key) == (count, 2)
-            for got, want in zip(csd.read(key), entry, strict=True):
-                np.testing.assert_array_equal(got, want)
-                assert got.dtype == want.dtype
-
-
 # --- what others write, read by us
 
 
@@ -81,7 +69,6 @@ def test_we_read_files_that_the_sdk_wrote(tmp_path, key, compression):
     ("stored", "value", "names"),
     [
         ('[["F0"], ["VUV"]]', [["F0"], ["VUV"]], ("F0", "VUV")),
-        (np.array([b'["F0", "VUV"]']), ["F0", "VUV"], ("F0", "VUV")),
         (np.bytes_(b'["F0", "VUV"]'), ["F0", "VUV"], ("F0", "VUV")),
         ("F0 and VUV", "F0 and VUV", None),
         (np.array([b"caf\xe9"]), "caf\ufffd", None),
@@ -156,25 +143,13 @@ def test_another_tree_than_one_root_with_data_is_refused(tmp_path, names):
         Csd(tmp_path / "a.csd")
 
 
-@pytest.mark.parametrize(
-    ("features", "intervals", "sentence"),
-    [
-        (noise(3), times(2), "3 rows of features but intervals of shape"),
-        (np.array([b"loud", b"soft"]), times(2), "holds .*, not numbers"),
-    ],
-)
-def test_an_entry_of_the_wrong_kind_is_named(tmp_path, features, intervals, sentence):
+@pytest.mark.parametrize("features", [noise(3), np.array([b"loud", b"soft"])])
+def test_an_entry_of_the_wrong_kind_is_named(tmp_path, features):
     with (
-        Csd(write_plain_csd(tmp_path / "a.csd", {"x": (features, intervals)}, None)) as csd,
-        pytest.raises(UserError, match=rf"a\.csd: `x.*{sentence}"),
+        Csd(write_plain_csd(tmp_path / "a.csd", {"x": (features, times(2))}, None)) as csd,
+        pytest.raises(UserError, match=r"a\.csd: .*`x`"),
     ):
         csd.read("x")
-
-
-def test_an_entry_without_features_is_named(tmp_path):
-    write_datasets(tmp_path / "a.csd", "root/data/x/intervals")
-    with Csd(tmp_path / "a.csd") as csd, pytest.raises(UserError, match="damaged or truncated at `x`"):
-        csd.shape("x")
 
 
 # --- whole or absent

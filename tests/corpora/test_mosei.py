@@ -199,8 +199,6 @@ def test_a_typo_in_the_root_is_noted_and_harmless(tmp_path):
 def test_a_feature_file_without_names_is_taken_for_covarep_by_its_width(tmp_path):
     opened = prepared(tmp_path, {"a": noise(100, 74)}, {"a": [SECOND]}, names=None)
     assert len(opened.feature_names) == 74 and opened.feature_names[7] == "peakSlope"
-    with pytest.raises(UserError, match="rows hold 3 values, the file names 2"):
-        prepared(tmp_path / "wide", {"a": noise(100, 3)}, {"a": [SECOND]})
 
 
 # --- files that the SDK's align has cut into pieces

@@ -50,13 +50,6 @@ def test_a_name_of_ravdess(tmp_path, name, category, targets, actor, fold):
     assert listing.category_names == ("neutral", "happy", "sad", "anger", "surprise", "disgust", "fear")
 
 
-def test_all_names_of_ravdess():
-    names = ravdess_names()
-    assert len(names) == len(set(names)) == 24 * 60
-    assert Counter(name[6:8] for name in names) == {"01": 96, **{f"{e:02d}": 192 for e in range(2, 9)}}
-    assert not [name for name in names if name[6:11] == "01-02"]  # no strong neutral
-
-
 def test_what_is_no_speech_clip_is_counted(tmp_path):
     listing = ravdess(
         touch(
@@ -84,8 +77,9 @@ def test_what_is_no_speech_clip_is_counted(tmp_path):
 def test_a_whole_ravdess_has_nothing_to_note_and_the_folds_of_the_protocol(tmp_path):
     paths = [f"Actor_{name[-2:]}/{name}.wav" for name in ravdess_names()]
     listing = ravdess(zipped(tmp_path / "a.zip", paths))
-    assert listing.clips == ravdess(touch(tmp_path / "folder", *paths)).clips
     assert [clip.name for clip in listing.clips] == sorted(ravdess_names()) and not listing.notes
+    counts = Counter(clip.name[6:8] for clip in listing.clips)
+    assert counts == {"01": 96, **{f"{e:02d}": 192 for e in range(2, 9)}}  # no strong neutral
     fold_of = {clip.speaker: clip.fold for clip in listing.clips}
     # pairs of a man and a woman: three, three, two, two, two
     assert Counter(fold_of.values()) == {0: 6, 1: 6, 2: 4, 3: 4, 4: 4}

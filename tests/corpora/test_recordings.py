@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 import zipfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from sounds import (
 from emo_ssl import cli
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.corpora import recordings
-from emo_ssl.corpora.audio import BESIDE_THE_VOICE, MARGIN, MOMENT, read
+from emo_ssl.corpora.audio import MARGIN, MOMENT
 from emo_ssl.corpora.recipes import ravdess_names
 from emo_ssl.corpora.recordings import record
 from emo_ssl.corpora.report import describe, faults
@@ -83,7 +82,6 @@ def test_a_small_ravdess(tmp_path):
     prepared = record(write_ravdess(tmp_path / "in"), tmp_path / "out", front_end=stub(), jobs=1)
     report = check_sums(prepared)
     assert prepared.recordings.id.tolist() == sorted(NAMES)
-    assert prepared.feature_names == ("level", "crossings") and prepared.frame_rate == 100.0
     for i, name in enumerate(prepared.recordings.id.tolist()):
         raw = sound(NAMES.index(name)) / np.float32(2**15)
         np.testing.assert_array_equal(prepared.recording(i), level_and_crossings(raw, RATE))
@@ -101,8 +99,7 @@ def test_a_small_ravdess(tmp_path):
         np.testing.assert_array_equal(getattr(prepared, table).split, getattr(prepared.of_fold(0), table).split)
     header = prepared.header
     assert header["front_end"] == "stub" and header["front_end_version"] == "1"
-    assert header["recipe"] == "ravdess" and header["front_end_licence"] == "none"
-    assert "convention" in header["convention"] and report["convention"] == header["convention"]
+    assert "convention" in header["convention"] and header["front_end_licence"] == "none"
     assert report["videos"]["of the corpus, but not in the source"] == 1430
 
 
@@ -162,17 +159,16 @@ def test_bad_recordings_are_left_out_with_their_reason(tmp_path):
     assert f"  {bad[2]}: shorter than 0.3 s (0.200 s)" in describe(prepared)
 
 
-@pytest.mark.parametrize(("bad", "refused"), [(5, False), (6, True)])
-def test_too_many_bad_recordings_are_refused(tmp_path, bad, refused):
+def test_more_bad_recordings_than_good_ones_are_refused(tmp_path):
     source = write_ravdess(tmp_path / "in")
-    for name in NAMES[:bad]:
-        (source / f"Actor_{name[-2:]}" / f"{name}.wav").write_bytes(b"<html>")
-    if not refused:
-        assert len(record(source, tmp_path / "out", front_end=stub(), jobs=1)) == 5
-        return
-    with pytest.raises(UserError, match=rf"{bad} of 10 recordings cannot be used, the first of them.*a web page"):
-        record(source, tmp_path / "out", front_end=stub(), jobs=1)
-    assert not (tmp_path / "out").exists()
+    paths = [source / f"Actor_{name[-2:]}" / f"{name}.wav" for name in NAMES]
+    for path in paths[:5]:
+        path.write_bytes(b"<html>")
+    assert len(record(source, tmp_path / "five", front_end=stub(), jobs=1)) == 5
+    paths[5].write_bytes(b"<html>")
+    with pytest.raises(UserError, match=r"6 of 10 recordings cannot be used, the first of them.*a web page"):
+        record(source, tmp_path / "six", front_end=stub(), jobs=1)
+    assert not (tmp_path / "six").exists()
 
 
 def test_a_damaged_member_of_a_zip(tmp_path):
@@ -202,16 +198,6 @@ def test_results_stay_in_order_and_each_process_has_one_thread(tmp_path, monkeyp
     lengths = [len(sound(NAMES.index(name))) for name in prepared.recordings.id]
     assert [prepared.recording(i)[0].tolist() for i in range(len(NAMES))] == [[length, 1] for length in lengths]
     assert os.environ["OMP_NUM_THREADS"] == "7"
-
-
-@pytest.mark.slow
-def test_the_number_of_processes_leaves_no_trace_in_real_frames(tmp_path):
-    source = write_ravdess(tmp_path / "in", names=NAMES[:6])
-    one = record(source, tmp_path / "1", jobs=1)
-    same(one, record(source, tmp_path / "2", jobs=2))
-    assert one.header["front_end"] == "acoustics" and one.header["front_end_licence"] == "MIT"
-    counted = {n: int(np.isnan(one.frames[:, i]).sum()) for i, n in enumerate(one.feature_names)}
-    assert check_sums(one)["missing_values"] == {n: count for n, count in counted.items() if count}
 
 
 def dies(signal: np.ndarray, rate: int) -> np.ndarray:
@@ -260,15 +246,16 @@ def voice_in(i: int) -> tuple[float, float]:
     return BEFORE - MARGIN, np.ceil(last / half - 1e-9) * half + MARGIN
 
 
-def test_silence_at_the_edges_is_left_out(tmp_path):
+@pytest.mark.parametrize("keep", [False, True])
+def test_silence_at_the_edges_is_left_out_unless_it_is_asked_for(tmp_path, keep):
     source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
-    prepared = record(source, tmp_path / "out", front_end=stub(), jobs=1)
+    prepared = record(source, tmp_path / "out", front_end=stub(), jobs=1, keep_silence=keep)
     report = check_sums(prepared)
     dropped = 0
     for i, name in enumerate(prepared.recordings.id.tolist()):
         number = NAMES.index(name)
-        began, ended = voice_in(number)
         raw = between_silences(sound(number), BEFORE, AFTER) / np.float32(2**15)
+        began, ended = (0, len(raw) / RATE) if keep else voice_in(number)
         np.testing.assert_allclose(
             [prepared.segments.start[i], prepared.segments.end[i]], [began, ended], atol=1 / RATE
         )
@@ -276,20 +263,10 @@ def test_silence_at_the_edges_is_left_out(tmp_path):
         np.testing.assert_array_equal(prepared.recording(i), level_and_crossings(part, RATE))
         np.testing.assert_array_equal(prepared.segment(i), prepared.recording(i))
         dropped += round((len(raw) - len(part)) / RATE * 100)
+    assert report["frames"][recordings.SILENCE] == dropped
     # at least what lies beyond the margin of 0.15 s and the half of a moment
-    assert report["frames"][recordings.SILENCE] == dropped > len(NAMES) * 78
-    assert ("frames", "dropped", "silence before and after the voice", dropped) in faults(report)
-
-
-def test_silence_is_kept_where_it_is_asked_for(tmp_path):
-    source = write_ravdess(tmp_path / "in", before=BEFORE, after=AFTER)
-    whole = record(source, tmp_path / "whole", front_end=stub(), jobs=1, keep_silence=True)
-    report = check_sums(whole)
-    assert report["frames"][recordings.SILENCE] == 0 and "silence before" not in describe(whole)
-    for i, name in enumerate(whole.recordings.id.tolist()):
-        raw = between_silences(sound(NAMES.index(name)), BEFORE, AFTER) / np.float32(2**15)
-        np.testing.assert_array_equal(whole.recording(i), level_and_crossings(raw, RATE))
-        assert whole.segments.start[i] == 0 and whole.segments.end[i] == len(raw) / RATE
+    assert dropped == 0 if keep else dropped > len(NAMES) * 78
+    assert (("frames", "dropped", "silence before and after the voice", dropped) in faults(report)) != keep
 
 
 # --- own recordings
@@ -393,8 +370,6 @@ def test_the_command(tmp_path, capsys, one_thread):
     assert cli.main(command) == 0
     printed = capsys.readouterr().out
     assert f"  Actor_01/{NAMES[0]}.wav: an empty file" in printed and "segments: 10 in = 9 kept + 1 dropped" in printed
-    assert cli.main([*command[:-2], "--front-end", "mel"]) == 2
-    assert "mel: no such front end" in capsys.readouterr().err
     table = write_table(tmp_path, "path,speaker,sad\n" + "".join(f"Actor_{n[-2:]}/{n}.wav,{n[-2:]},1\n" for n in NAMES))
     made = ["--recipe", "folder", "--table", str(table), "-o", str(tmp_path / "own")]
     assert cli.main(["corpus", "record", str(source), *made, "--jobs", "1"]) == 0
@@ -404,29 +379,9 @@ def test_the_command(tmp_path, capsys, one_thread):
 # --- real voices
 
 
-@pytest.fixture(scope="module")
-def real(real_data, tmp_path_factory):
-    return record(real_data / "ravdess-16k", tmp_path_factory.mktemp("real") / "out", front_end=stub(), jobs=2)
-
-
-def test_all_of_ravdess(real):
+def test_all_of_ravdess(real_data, tmp_path):
+    real = record(real_data / "ravdess-16k", tmp_path / "out", front_end=stub(), jobs=2)
     report = check_sums(real)
     assert real.recordings.id.tolist() == sorted(ravdess_names()) and not report["skipped"]
     assert len(real) == len(real.recordings) == 1440 and len(set(real.recordings.speaker.tolist())) == 24
-    counts = Counter(real.category_names[c] for c in real.segments.category)
-    assert counts["neutral"] == 96 + 192 and set(counts.values()) == {288, 192} and len(counts) == 7
     assert set(report["videos"]) == {"kept"}
-
-
-def test_real_frames_are_those_of_the_file(real, real_data):
-    """And what is left out is quieter than what is kept, by the measure of a sliding window."""
-    for i in (0, 700, 1439):
-        name = real.recordings.id[i]
-        signal, rate = read(real_data / "ravdess-16k" / f"Actor_{name[-2:]}" / f"{name}.flac")
-        first, last = (round(seconds[i] * rate) for seconds in (real.segments.start, real.segments.end))
-        np.testing.assert_array_equal(real.recording(i), level_and_crossings(signal[first:last], rate))
-        swing = (signal - signal.mean()).astype(np.float64)
-        power = np.convolve(swing**2, np.ones(round(MOMENT * rate)), "valid")
-        level = 10 * np.log10(power.max() / np.maximum(power, 1e-30))
-        out = np.concatenate([level[: first + int(MARGIN * rate) // 2], level[last - int(MARGIN * rate) // 2 :]])
-        assert len(out) and out.min() > BESIDE_THE_VOICE - 1

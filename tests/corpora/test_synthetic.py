@@ -77,14 +77,6 @@ def test_a_video_depends_on_the_seed_and_not_on_how_many_there_are():
 # --- the folder
 
 
-def test_a_finished_folder_is_returned_and_another_configuration_refused(corpus):
-    before = {p.name: p.stat().st_mtime_ns for p in corpus.folder.iterdir()}
-    assert write_corpus(corpus.folder, SynthConfig()) == corpus.summary
-    assert {p.name: p.stat().st_mtime_ns for p in corpus.folder.iterdir()} == before
-    with pytest.raises(UserError, match=r"another configuration.*seed is 0 there, 1 here"):
-        write_corpus(corpus.folder, SynthConfig(seed=1))
-
-
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -96,13 +88,6 @@ def test_a_finished_folder_is_returned_and_another_configuration_refused(corpus)
 def test_a_wrong_setting_is_refused_in_one_sentence(wrong, sentence):
     with pytest.raises(UserError, match=sentence):
         SynthConfig(**wrong)
-
-
-def test_a_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(UserError, match="disk is full"):
-        write_corpus(tmp_path / "new", SynthConfig())
-    assert not (tmp_path / "new").exists()
 
 
 # --- geometry, beside quantiles of the real label table
@@ -365,8 +350,6 @@ def test_forty_videos_hold_every_kind_of_defect(corpus):
     for seed in range(50):
         assert {plan(seed, i) for i in range(FIRST)} - {None} == set(KINDS)
         assert not any(plan(seed, i) for i in range(8)), "the first videos stay whole"
-    rates = [plan(0, i) is not None for i in range(FIRST, 4000)]
-    assert 0.02 < np.mean(rates) < 0.05
 
 
 FOUND_AGAIN = {  # planted -> where the report of `corpus prepare` counts it
@@ -423,10 +406,7 @@ def test_the_summary_counts_what_was_written_and_reads_well(corpus):
     with Csd(corpus.folder / "COVAREP.csd") as sound, Csd(corpus.folder / "LABELS.csd") as table:
         assert corpus.summary["counts"]["frames"] == sum(sound.shape(key)[0] for key in sound.keys)
         assert corpus.summary["counts"]["label rows"] == sum(table.shape(key)[0] for key in table.keys)
-        assert any(key.startswith("-") for key in sound.keys) and any(key.isdigit() for key in sound.keys)
-    lines = describe(corpus.summary)
-    expected = corpus.summary["oracle_auroc"]["happy"]["expected"]
-    assert f"{expected:.3f} expected" in lines and "43 columns" in lines
+    assert "43 columns" in describe(corpus.summary)
 
 
 # --- the page that gives the account

@@ -25,7 +25,7 @@ from safetensors.numpy import load_file
 
 from emo_ssl.cli import main
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.corpora.clips import ClipsConfig, write_clips
+from emo_ssl.corpora.clips import write_clips
 from emo_ssl.evidence import lookup, tables
 
 PROTOCOLS = ("speaker-independent", "speaker-adapted")
@@ -98,7 +98,7 @@ def made_up_corpus(folder: Path) -> Path:
 
 def voices(folder: Path) -> Path:
     """Forty made-up clips of four speakers in five categories, through the small acoustic front end."""
-    table = write_clips(folder / "clips", ClipsConfig(speakers=SPEAKERS, each=2, seed=0))
+    table = write_clips(folder / "clips", SPEAKERS)
     with table.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["category"] in CATEGORIES]
     few = folder / "clips" / "few.csv"

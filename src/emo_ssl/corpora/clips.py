@@ -57,13 +57,6 @@ class Voice:
     tempo: float  # syllables a second
 
 
-@dataclass(frozen=True)
-class ClipsConfig:
-    speakers: int = 6
-    each: int = 2  # clips of each emotion and speaker
-    seed: int = 0
-
-
 def voice(rng: np.random.Generator) -> Voice:
     pitch = 120 * 2 ** rng.uniform(0, 0.7)
     return Voice(pitch, (pitch / 150) ** 0.3, rng.normal(0, 2), rng.uniform(3.5, 4.5))
@@ -99,17 +92,17 @@ def write_sound(path: Path, sound: np.ndarray) -> None:
         soundfile_module().write(temporary, sound, RATE, subtype="PCM_16", format="WAV")
 
 
-def write_clips(folder: Path | str, config: ClipsConfig | None = None) -> Path:
-    """One wav a clip below `folder`, the same bytes for the same settings; the path of the table beside them."""
-    folder, config = Path(folder), config or ClipsConfig()
+def write_clips(folder: Path | str, speakers: int = 6, each: int = 2, seed: int = 0) -> Path:
+    """One wav a clip below `folder`, `each` for an emotion of a speaker; returns the path of the table beside them."""
+    folder = Path(folder)
     lines = [("path", "speaker", "category", *EMOTIONS)]
-    for speaker in range(config.speakers):
-        who = voice(np.random.default_rng([config.seed, speaker]))
+    for speaker in range(speakers):
+        who = voice(np.random.default_rng([seed, speaker]))
         name = f"voice-{speaker + 1:02d}"
         (folder / name).mkdir(parents=True, exist_ok=True)
         for kind, emotion in enumerate(MANNERS):
-            for take in range(config.each):
-                rng = np.random.default_rng([config.seed, speaker, kind, take])
+            for take in range(each):
+                rng = np.random.default_rng([seed, speaker, kind, take])
                 intensity = INTENSITIES[take % len(INTENSITIES)]
                 sound = hum(who, emotion, intensity / max(INTENSITIES), rng.uniform(*SECONDS), rng)
                 path = f"{name}/{emotion}-{take + 1}.wav"

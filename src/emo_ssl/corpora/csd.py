@@ -118,8 +118,6 @@ class Csd:
     def _array(self, key: str, part: str, dtype: type) -> np.ndarray:
         with self._damage(f" at `{key}`"):
             dataset = self._data[f"{key}/{part}"]
-            if dataset.dtype.kind not in "fiub":
-                raise UserError(f"{self.path}: `{key}/{part}` holds {dataset.dtype}, not numbers; download it again.")
             values = np.empty(dataset.shape, dtype)
             if values.size:
                 dataset.read_direct(values)

@@ -14,8 +14,6 @@ from pathlib import Path
 from emo_ssl.utils.io import LOCK, STATE, OutputFolder, UserError, require_space, write_json
 
 KIND, SOURCE = "download", "source.json"
-CHUNK = 1 << 16
-MEGABYTE = 1e6
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # of a zip or its member
 
 
@@ -26,10 +24,6 @@ class PublicCorpus:
     file: str  # a zip, by its name in the archive's record
     megabytes: int  # of the file and of what is in it, about
     terms: str  # shown before anything is asked of the archive
-
-    @property
-    def page(self) -> str:
-        return f"https://doi.org/{self.doi}"
 
 
 RAVDESS = PublicCorpus(
@@ -48,14 +42,11 @@ RAVDESS, Ryerson Audio-Visual Database of Emotional Speech and Song: the speech 
 CORPORA = {corpus.name: corpus for corpus in (RAVDESS,)}
 
 
-def by_name(name: str) -> PublicCorpus:
+def fetch(name: str, output: Path | str, accept_terms: bool = False) -> Path:
+    """The folder with the unpacked corpus. A complete one is left as it is, without a question or a request."""
     if name not in CORPORA:
         raise UserError(f"{name}: no corpus of this name can be fetched; there is {', '.join(CORPORA)}.")
-    return CORPORA[name]
-
-
-def fetch(corpus: PublicCorpus, output: Path | str, accept_terms: bool = False) -> Path:
-    """The folder with the unpacked corpus. A complete one is left as it is, without a question or a request."""
+    corpus = CORPORA[name]
     with OutputFolder(output, KIND, {"corpus": corpus.name, "doi": corpus.doi, "file": corpus.file}) as out:
         if not out.complete:
             agree(corpus, accept_terms)
@@ -100,18 +91,19 @@ def fill(folder: Path, corpus: PublicCorpus) -> None:
         raise UserError(
             'pooch, which downloads public corpora, is not installed; pip install "emo-ssl[audio]" and run again.'
         ) from problem
-    require_space(folder, int(corpus.megabytes * MEGABYTE))
+    require_space(folder, corpus.megabytes * 1_000_000)
     pooch.get_logger().setLevel("WARNING")
     record = pooch.create(folder, f"doi:{corpus.doi}")
     try:
         record.load_registry_from_doi()
         checksum = record.registry[corpus.file]
-        unpack = pooch.Unzip(extract_dir=".")
-        record.fetch(corpus.file, processor=unpack, downloader=pooch.DOIDownloader(sys.stderr.isatty(), CHUNK))
+        downloader = pooch.DOIDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16)
+        record.fetch(corpus.file, processor=pooch.Unzip(extract_dir="."), downloader=downloader)
     except (requests.RequestException, AttributeError, KeyError, TypeError, ValueError, *UNREADABLE) as problem:
+        reason = f"{type(problem).__name__}: {problem}"
         raise UserError(
-            f"{corpus.page}: the download failed, nothing was kept ({type(problem).__name__}: {problem}); try again "
-            f"later, or download {corpus.file} by hand from there and give the zip to `emo-ssl corpus record`."
+            f"https://doi.org/{corpus.doi}: the download failed, nothing was kept ({reason}); try again later, or get "
+            f"{corpus.file} by hand from there and give the zip to `emo-ssl corpus record`."
         ) from problem
     write_json(folder / SOURCE, {**asdict(corpus), "checksum": checksum})
     (folder / corpus.file).unlink()

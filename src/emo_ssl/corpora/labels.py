@@ -1,7 +1,6 @@
 """A label table, cleaned row by row: each row is kept, mended or dropped, and each fate is counted."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +73,7 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
             "give the names of its columns in order with --label-names."
         )
     columns = [found.index(emotion) for emotion in EMOTIONS]
-    videos, rows, intervals, values, count = [], [], [], [], Counter()
+    videos, intervals, values = [], [], []
     for key in in_order(labels.keys):
         table, times = labels.read(key)
         if len(table) and table.shape[1] != len(names):
@@ -83,17 +82,14 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
                 f"{', '.join(names)}; give the right names with --label-names."
             )
         if len(table):
-            video = base_of(key)
-            videos += [video] * len(table)
-            rows += range(count[video], count[video] + len(table))
-            count[video] += len(table)
+            videos += [base_of(key)] * len(table)
             intervals.append(times)
             values.append(table[:, columns].astype(np.float64))
     if not videos:
         raise UserError(f"{labels.path}: holds no labelled segment; is it the label file?")
     start, end = np.concatenate(intervals).T
-    fate = np.full(len(videos), "", dtype="U40")
-    return LabelRows(np.array(videos), np.array(rows), start, end, np.concatenate(values), fate)
+    rows = pd.Series(videos).groupby(videos).cumcount().to_numpy()
+    return LabelRows(np.array(videos), rows, start, end, np.concatenate(values), np.full(len(videos), "", "U40"))
 
 
 def clean(labels: LabelRows, path: Path) -> None:

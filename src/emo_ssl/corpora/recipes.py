@@ -121,18 +121,14 @@ def audio_members(root: Path) -> list[str]:
     if root.is_dir():
         found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
     else:
-        with open_archive(root) as archive:
-            found = archive.namelist()
+        try:
+            with zipfile.ZipFile(root) as archive:
+                found = archive.namelist()
+        except zipfile.BadZipFile as problem:
+            raise UserError(
+                f"{root}: an unfinished download, or not a zip archive ({problem}); download it again or give a folder."
+            ) from problem
     return sorted(path for path in found if PurePosixPath(path).suffix.lower() in FORMATS)
-
-
-def open_archive(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as problem:
-        raise UserError(
-            f"{path}: an unfinished download, or not a zip archive ({problem}); download it again or give a folder."
-        ) from problem
 
 
 # Any folder, described by a table

@@ -27,11 +27,10 @@ from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.fetch import UNREADABLE
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
-from emo_ssl.corpora.recipes import Clip, Listing, open_archive, read_recipe
+from emo_ssl.corpora.recipes import Clip, Listing, read_recipe
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.progress import Progress
 
-AHEAD = 3  # files a process that are read before their turn, so that memory does not grow with the corpus
 CLIPPED = "end beyond the recording clipped"
 SILENCE = "dropped: silence before and after the voice"
 Framed = tuple[np.ndarray, float, float, float]  # what `front_ends.frames_of` returns
@@ -114,7 +113,6 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
             "files": {},
             "examples": tally.named,
             "skipped": skipped,
-            "convention": listing.convention,
         }
         writer.seal(
             segment_table(kept, folds, listing.category_names),
@@ -155,47 +153,41 @@ def in_order(
 
     # one thread a process: those of several processes would wait for each other
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        pool = joblib.Parallel(jobs, return_as="generator", batch_size=1, pre_dispatch=AHEAD * jobs)
-    with contextlib.nullcontext() if listing.root.is_dir() else open_archive(listing.root) as archive:
-        results = pool(
-            # the parts that a table names are in seconds of the whole recording
-            joblib.delayed(frames_or_reason)(
-                maker,
-                content_of(clips[0].path, listing.root, archive),
-                keep_silence or any((clip.start, clip.end) != (None, None) for clip in clips),
-            )
-            for clips in files
+        pool = joblib.Parallel(jobs, return_as="generator", batch_size=1)
+    results = pool(
+        # the parts that a table names are in seconds of the whole recording
+        joblib.delayed(frames_or_reason)(
+            maker, listing.root, clips[0].path, keep_silence or any((c.start, c.end) != (None, None) for c in clips)
         )
-        try:
-            for result in results:  # noqa: UP028  `yield from` would close them outside of the last block
-                yield result
-        except BrokenProcessPool as problem:
-            raise UserError(
-                "a working process ended before its work, most likely for want of memory; run again with fewer --jobs."
-            ) from problem
-        finally:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # joblib complains where the caller stops early
-                results.close()
-
-
-def content_of(path: str, root: Path, archive: zipfile.ZipFile | None) -> Path | bytes | BadRecording:
-    """A file as its path, or as the bytes of a member of the archive, of which nothing is written to the disk."""
-    if archive is None:
-        return root / path
+        for clips in files
+    )
     try:
-        return archive.read(path)
-    except UNREADABLE as problem:
-        return BadRecording("damaged or locked in the archive", str(problem))
+        for result in results:  # noqa: UP028  `yield from` would close them outside of the last block
+            yield result
+    except BrokenProcessPool as problem:
+        raise UserError(
+            "a working process ended before its work, most likely for want of memory; run again with fewer --jobs."
+        ) from problem
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib complains where the caller stops early
+            results.close()
 
 
-def frames_or_reason(
-    maker: FrontEnd, content: Path | bytes | BadRecording, keep_silence: bool
-) -> Framed | BadRecording:
+def frames_or_reason(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Framed | BadRecording:
+    """Frames of a file below a folder, or of a member of an archive, of which nothing is written to the disk."""
     try:
-        return content if isinstance(content, BadRecording) else front_ends.frames_of(maker, content, keep_silence)
+        return front_ends.frames_of(maker, root / path if root.is_dir() else member(root, path), keep_silence)
     except BadRecording as problem:
         return problem
+
+
+def member(archive: Path, name: str) -> bytes:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.read(name)
+    except UNREADABLE as problem:
+        raise BadRecording("damaged or locked in the archive", str(problem)) from problem
 
 
 # Clips

@@ -78,6 +78,8 @@ def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
     kind = None if config.clean else plan(config.seed, index)
     if kind:
         plant(kind, video, stream(config, index, "defect"), draw_labels(label_rng, latents[-1:])[0])
+    if video.intervals is not None and (np.diff(video.intervals[:, 0]) < 0).any():
+        video.planted["unsorted label rows"] = 1
     return video, latents[owner][rows]
 
 
@@ -98,72 +100,55 @@ def write_corpus(folder: Path | str, config: SynthConfig) -> dict:
 
 def write_files(folder: Path, config: SynthConfig, setting: dict, frames: int) -> None:
     folds: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
-    tally = Tally(config)
+    counts, planted, planted_in = Counter(videos=config.videos), Counter(), defaultdict(list)
+    latents, present = [], []  # of segments whose labels belong to their frames
     metadata = {"corpus": f"synthetic, scenario {config.scenario}, seed {config.seed}", "generator": setting}
-    root = "COVAREP" if config.clean else TYPO_ROOT
     about = "synthetic acoustic features in the order of COVAREP, not measured from any voice"
     about_labels = "synthetic sentiment and emotion intensities, not given by any person"
+    if not config.clean:
+        planted["typo root"] = 1
+    root = TYPO_ROOT if planted else "COVAREP"
     with (
         CsdWriter(folder / "COVAREP.csd", root, FEATURE_NAMES, about, metadata=metadata) as sound,
         CsdWriter(folder / "LABELS.csd", "All Labels", LABEL_NAMES, about_labels, metadata=metadata) as table,
         Progress("making up voices", frames, "frames") as bar,
     ):
         for index in range(config.videos):
-            video, latents = make_video(config, index)
+            video, hidden = make_video(config, index)
             if video.features is not None:
                 sound.add(video.id, video.features, video.times)
+                counts["frames"] += len(video.features)
             if video.labels is not None:
                 table.add(video.id, video.labels.astype(np.float32), video.intervals)
+                counts["label rows"] += len(video.labels)
+                meant = np.flatnonzero(video.meant)  # rows that defects added come after those that have latents
+                latents.append(hidden[meant])
+                present.append(video.labels[meant, 1:] > 0)
             if video.split:
                 folds[video.split] += [video.id] + ([video.extra_fold_id] if video.extra_fold_id else [])
-            tally.add(video, latents)
+            planted.update(video.planted)
+            for kind in video.planted:
+                planted_in[kind].append(video.id)
             bar.advance(len(video.times))
     write_json(folder / "folds.json", folds)
-    write_json(folder / SUMMARY, {**setting, **tally.summary(), "folds": {f: len(ids) for f, ids in folds.items()}})
+    truth = oracle(config, np.concatenate(latents), np.concatenate(present))
+    found = {"planted": dict(sorted(planted.items())), "planted_in": dict(sorted(planted_in.items()))}
+    write_json(folder / SUMMARY, {**setting, "counts": dict(counts), **truth, **found})
 
 
-class Tally:
-    """What was written, counted on the way: per segment it keeps twelve numbers, per frame none."""
-
-    def __init__(self, config: SynthConfig):
-        self.config, self.counts, self.planted = config, Counter(), Counter()
-        self.where: dict[str, list[str]] = defaultdict(list)
-        self.latents: list[np.ndarray] = []
-        self.present: list[np.ndarray] = []
-        if not config.clean:
-            self.planted["typo root"] = 1
-
-    def add(self, video: Video, latents: np.ndarray) -> None:
-        planted = dict(video.planted)
-        if video.labels is not None:
-            if (np.diff(video.intervals[:, 0]) < 0).any():
-                planted["unsorted label rows"] = 1
-            meant = np.flatnonzero(video.meant)  # rows that defects added come after those that have latents
-            self.latents.append(latents[meant])
-            self.present.append(video.labels[meant, 1:] > 0)
-        for kind, count in planted.items():
-            self.planted[kind] += count
-            self.where[kind].append(video.id)
-        self.counts["videos"] += 1
-        self.counts["frames"] += 0 if video.features is None else len(video.features)
-        self.counts["label rows"] += 0 if video.labels is None else len(video.labels)
-
-    def summary(self) -> dict:
-        latents, present = np.concatenate(self.latents), np.concatenate(self.present)
-        expected = oracle_auroc()
-        if not self.config.knobs.carries_emotion:  # one answer for all
-            latents, expected = np.zeros_like(latents), dict.fromkeys(EMOTIONS, 0.5)
-        realised = [auroc(latents[:, e], present[:, e]) for e in range(len(EMOTIONS))]
-        return {
-            "counts": dict(self.counts),
-            "positive_share": {name: round(float(present[:, e].mean()), 4) for e, name in enumerate(EMOTIONS)},
-            "oracle_auroc": {
-                name: {"expected": round(expected[name], 4), "realised": None if math.isnan(r) else round(r, 4)}
-                for name, r in zip(EMOTIONS, realised, strict=True)
-            },
-            "planted": dict(sorted(self.planted.items())),
-            "planted_in": dict(sorted(self.where.items())),
-        }
+def oracle(config: SynthConfig, latents: np.ndarray, present: np.ndarray) -> dict:
+    """Share of positives and AUROC of someone who knows the latents (N, 6), for what is present (N, 6)."""
+    expected = oracle_auroc()
+    if not config.knobs.carries_emotion:  # one answer for all
+        latents, expected = np.zeros_like(latents), dict.fromkeys(EMOTIONS, 0.5)
+    realised = [auroc(latents[:, e], present[:, e]) for e in range(len(EMOTIONS))]
+    return {
+        "positive_share": {name: round(float(present[:, e].mean()), 4) for e, name in enumerate(EMOTIONS)},
+        "oracle_auroc": {
+            name: {"expected": round(expected[name], 4), "realised": None if math.isnan(r) else round(r, 4)}
+            for name, r in zip(EMOTIONS, realised, strict=True)
+        },
+    }
 
 
 def describe(summary: dict) -> str:
