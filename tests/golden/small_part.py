@@ -1,6 +1,6 @@
 """A small part of a recorded study computed anew: arms that need no pretraining, in fold 0, with two seeds."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,10 +27,7 @@ def small_part(prepared: Corpus, folder: Path) -> pd.DataFrame:
     folder: a recorded study; prepared: its corpus. Rates are those that were recorded: tuning is no part of this check.
     """
     story, table = read_json(folder / PROVENANCE), record.results(folder)
-    known = {field.name for field in fields(StudyConfig)}  # a study of an earlier version had more settings
-    settings = {name: value for name, value in story["config"].items() if name in known}
-    settings["finetune"].pop("score_tokens", None), settings["probe"].pop("score_tokens", None)
-    config = build(settings, StudyConfig, str(folder / PROVENANCE))
+    config = build(story["config"], StudyConfig, str(folder / PROVENANCE))
     seen = prepared.of_fold(0)
     normaliser = speaker_independent(seen)
     data = LabelledSegments.build(seen, normaliser, torch.device("cpu"), config.head)

@@ -16,7 +16,7 @@ from emo_ssl.core.corpus import Corpus
 
 TRAINED = 0.0  # what training gives: largest difference, as a share of an array's range; 0: bit by bit
 ELSEWHERE = 1e-4  # the same on another processor, or with another torch
-RECORDED = 1e-4  # results/ravdess was recorded with another optimiser, which moves two of 516 numbers by 7e-5
+RECORDED = 1e-6
 COMPUTED = 1.1e-6  # all else; evidence has six decimals, of which the last may turn
 
 HERE = Path(__file__).parent
