@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emo_ssl.figures.tables import ASIDE, MINUS, fill, folded, table, typeset
+from emo_ssl.figures.tables import ASIDE, MINUS, fill, folded, table, text, typeset
 from tools import staging
 
 
@@ -60,6 +60,11 @@ def test_a_page_gets_plain_values_and_jupyterlab_one_line(monkeypatch):
     line = f"share: 0.1235, count: {MINUS}2, change: {words}"
     assert shown == [({"text/plain": line}, True, {ASIDE: True})]
     assert ASIDE == staging.FOR_JUPYTERLAB  # by which a page of the book leaves the line out
+
+
+def test_a_paragraph_is_markdown_with_minus_signs():
+    shown = text(f"- It is **{-0.25:+.2f}**, from 28-112 labels.")
+    assert shown.data == f"- It is **{MINUS}0.25**, from 28-112 labels."
 
 
 def test_nothing_is_filled_in_without_the_books_tools(monkeypatch, capsys):

@@ -3,10 +3,14 @@
 import html
 import re
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
 
 MINUS = "\N{MINUS SIGN}"
 NEGATIVE = re.compile(r"(?<![\w.-])-(?=\.?\d)")
@@ -51,6 +55,13 @@ def writer(template: str | None) -> Callable[[object], str]:
 def folded(shown: Styler, title: str) -> str:
     """A long table as HTML that opens on a click: for those who want every line."""
     return f"<details><summary>{html.escape(title)}</summary>{shown.to_html()}</details>"
+
+
+def text(markdown: str) -> "Markdown":
+    """A paragraph with numbers, for a cell whose code is folded: every reader of the notebook shows it alike."""
+    from IPython.display import Markdown
+
+    return Markdown(typeset(markdown))
 
 
 def fill(**values: float | str) -> None:
