@@ -29,12 +29,12 @@ book: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 quick: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest -m "not slow" tests/core tests/study tests/evidence tests/utils $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests/core tests/study tests/evidence tests/utils $(ARGS)
 
 lab: $(STAMP)
 	@$(BIN)/jupyter lab notebooks
