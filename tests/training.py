@@ -13,10 +13,10 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import FinetuneConfig
 from emo_ssl.core.model import member_state
 from emo_ssl.core.optim import AdamConfig
-from emo_ssl.core.pretrain import PretrainConfig, load, pretrain
+from emo_ssl.core.pretrain import PretrainConfig, PretrainedRun, pretrain
 from emo_ssl.study.arms import Fold
 from emo_ssl.study.grid import StudyConfig
-from emo_ssl.study.run import LoadedRun, open_fold
+from emo_ssl.study.run import open_fold
 
 RATE, NAMES = 100, ("F0", "peakSlope")
 SHAPE = {"width": 16, "layers": 1, "heads": 2, "stack": 2}
@@ -81,7 +81,7 @@ def write_acted_and_runs(folder: Path) -> tuple[Corpus, list[Path]]:
 
 def opened_fold(corpus: Corpus, *runs: Path) -> Fold:
     """Fold 0 as a study opens it."""
-    return open_fold(corpus, 0, [LoadedRun(run, *load(run)) for run in runs], STUDY, torch.device("cpu"))
+    return open_fold(corpus, 0, [PretrainedRun.open(run) for run in runs], STUDY, torch.device("cpu"))
 
 
 def waves(count: int, seed: int) -> np.ndarray:

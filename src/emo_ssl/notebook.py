@@ -81,7 +81,7 @@ def run(
     """
     if path:
         folder = given(path)
-        pretraining_runs.load(folder)  # says in one sentence what is wrong with it
+        pretraining_runs.PretrainedRun.open(folder)  # says in one sentence what is wrong with it
         return folder
     config = config or PretrainConfig()
     split = hash_of(prepared.of_fold(fold).recordings.split.tolist())

@@ -12,8 +12,6 @@ from emo_ssl.core import batches
 from emo_ssl.core.batches import (
     MaskConfig,
     WindowPool,
-    budget,
-    channel_mask,
     drawn,
     gather,
     label_order,
@@ -26,7 +24,6 @@ from emo_ssl.core.batches import (
     without_gaps,
 )
 from emo_ssl.core.normalise import speaker_independent
-from emo_ssl.utils.io import UserError
 
 CPU = torch.device("cpu")
 
@@ -156,7 +153,6 @@ def test_masks_of_sizes_0_and_1():
         mask = span_mask(rng(), np.array(lengths, int), MaskConfig())
         assert mask.shape == shape and not mask.any()
     assert sorted(span_mask(rng(), np.array([2]), MaskConfig())[0]) == [False, True]
-    assert channel_mask(rng(), 0, 9, MaskConfig(channel_share=0.5)).shape == (0, 9)
 
 
 def arrangements(length: int, count: int, span: int) -> list[tuple[int, ...]]:
@@ -187,37 +183,19 @@ def test_every_arrangement_is_equally_likely(length, span, share):
     assert statistic < freedom + 4.5 * np.sqrt(2 * freedom) + 10
 
 
-@pytest.mark.parametrize(
-    ("features", "block", "share", "masked"),
-    [(8, 2, 0.5, {4}), (7, 3, 0.34, {1, 3}), (1, 8, 1.0, {1}), (9, 8, 0.0, {0})],
-)
-def test_channels_are_masked_in_whole_blocks(features, block, share, masked):
-    mask = channel_mask(rng(), 50, features, MaskConfig(channel_share=share, channel_block=block))
-    assert mask.shape == (50, features)
-    assert set(mask.sum(1)) == masked  # a last block may be narrower
-    for begin in range(0, features, block):
-        part = mask[:, begin : begin + block]
-        assert (part.all(1) | ~part.any(1)).all()
-
-
 def test_batches_name_the_masked_tokens():
     pool, mask = WindowPool(torch.zeros(40, 2), np.array([0, 20]), np.array([20, 3])), MaskConfig(span=3)
     batch, again, other = (masked_batch(pool, np.array([1, 0]), rng(seed), mask, 2) for seed in (0, 0, 1))
-    assert (batch.steps, batch.tokens, batch.channels) == (20, 12, None)
+    assert (batch.steps, batch.tokens) == (20, 12)
     assert (batch.first.tolist(), batch.length.tolist()) == ([20, 0], [3, 20])
     assert batch.masked.shape == (2, 10) and batch.masked.any() and not batch.masked[0, 2:].any()
     assert batch.place.tolist() == torch.nonzero(batch.masked.flatten()).flatten().tolist()
     assert torch.equal(batch.masked, again.masked) and not torch.equal(batch.masked, other.masked)
-    whole = masked_batch(pool, np.array([1, 0]), rng(), MaskConfig(channel_share=0.5, channel_block=1), 2)
-    assert whole.channels.shape == (2, 4)  # one of two features in both frames of a token
-    assert torch.equal(whole.channels[:, :2], whole.channels[:, 2:]) and (whole.channels.sum(1) == 2).all()
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"share": -0.1}, {"share": 1.5}, {"span": 0}, {"channel_share": 2}, {"channel_block": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"share": -0.1}, {"share": 1.5}, {"span": 0}])
 def test_impossible_masks_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"between 0 and 1|at least 1"):
+    with pytest.raises(ValueError, match="between 0 and 1, and a span holds at least 1"):
         MaskConfig(**wrong)
 
 
@@ -241,17 +219,12 @@ def acted(folder, speakers=4, categories=3, takes=4):
     return write_segments(folder, recordings, segments, category_names=names), clips
 
 
-def test_budgets_nest(plain):
+def test_an_order_holds_the_whole_pool_once(plain):
     pool = plain.where("train")
     order = label_order(plain, pool, seed=5)
-    for small, large in ((0, 1), (1, 7), (7, 30)):
-        assert budget(order, small).tolist() == budget(order, large)[:small].tolist()
-    assert len(budget(order, 0)) == 0 and sorted(budget(order, 30).tolist()) == list(range(30))
+    assert sorted(order.tolist()) == list(range(30))
     assert pool.tolist() == list(range(30))  # the caller's pool stays as it was
     assert sorted(label_order(plain, np.array([3, 17, 29]), 0).tolist()) == [3, 17, 29]
-    for size in (-1, 31):
-        with pytest.raises(UserError, match=f"a budget of {size} labels, but the training pool holds 30"):
-            budget(order, size)
 
 
 @pytest.mark.parametrize("rule", ["usual", "random", "whole"])

@@ -7,7 +7,6 @@ from sklearn import metrics as reference
 from emo_ssl.core import metrics
 
 THIRDS = np.arange(10) / 3
-NAMES = ("happy", "sad")
 
 
 def drawn(seed: int, high: int, *shape: int) -> np.ndarray:
@@ -56,12 +55,6 @@ def test_constants_and_their_scores_by_hand():
     assert metrics.constant_baselines(nothing, scored) == metrics.constant_baselines(train, nothing) == {}
 
 
-def test_skill_is_the_share_of_the_way_from_the_best_constant_to_perfection():
-    assert metrics.skill("mae", 0.15, 0.2) == pytest.approx(0.25)
-    assert metrics.skill("acc4", [0.9, 0.6], [0.8, 0.8]) == pytest.approx([0.5, -1.0])
-    assert np.isnan(metrics.skill("mae", 0.1, 0.0)) and np.isnan(metrics.skill("acc4", 0.1, 1.0))
-
-
 # --- metrics that no constant wins
 
 
@@ -102,14 +95,6 @@ def test_what_does_not_occur_or_is_unknown_does_not_count():
     assert metrics.uar([0, 1, 2], [0, 0, 2], 3) == pytest.approx((1 / 2 + 1) / 2)
     assert np.isnan(metrics.uar([], [], 3))
     assert np.isnan(metrics.balanced_accuracy([True], [True])) and np.isnan(metrics.balanced_accuracy([], []))
-
-
-def test_four_class_confusion_has_one_square_an_emotion():
-    true, predicted = np.array([[0, 3], [1, 3]]), np.array([[0, 2], [0, 3]])
-    counts = metrics.four_class_confusion(predicted, true)
-    assert counts.shape == (2, 4, 4) and counts.sum() == 4
-    assert counts[0, 0, 0] == counts[0, 1, 0] == counts[1, 3, 2] == counts[1, 3, 3] == 1
-    assert metrics.four_class_confusion(np.empty((0, 2), int), np.empty((0, 2), int)).sum() == 0
 
 
 def test_ccc_by_hand_and_at_its_ends():
@@ -189,54 +174,12 @@ def test_the_read_out_of_an_l1_head_is_clipped_but_ranks_as_it_is():
     assert found.presence == pytest.approx(np.array([[[-0.4, 1.5, 7.0]]])) and found.category.shape == (1, 1, 2)
 
 
-def predicted(count: int) -> tuple[metrics.Predictions, np.ndarray, np.ndarray]:
-    """metrics.Predictions of two members, targets and categories, of which some are unknown."""
-    rng, shape = np.random.default_rng(0), (2, count, 2)
-    intensity, presence, klass = rng.uniform(0, 3, shape), rng.random(shape), rng.integers(0, 4, shape)
-    predictions = metrics.Predictions(intensity, presence, klass, rng.random((2, count, 3)))
-    return predictions, rng.integers(0, 4, (count, 2)).astype(np.float32), rng.integers(-1, 3, count)
-
-
-def test_scores_are_those_of_scikit_learn():
-    predictions, targets, category = predicted(80)
-    found = {
-        (name, metric): value for name, metric, value in metrics.scores_of(predictions, 1, targets, category, NAMES)
-    }
-    for e, name in enumerate(NAMES):
-        true, positive, presence = targets[:, e], targets[:, e] > 0, predictions.presence[1, :, e]
-        for metric, expected in (
-            ("mae", reference.mean_absolute_error(true, predictions.intensity[1, :, e])),
-            ("acc4", reference.accuracy_score(true, predictions.klass[1, :, e])),
-            ("auroc", reference.roc_auc_score(positive, presence)),
-            ("balanced_accuracy", reference.balanced_accuracy_score(positive, presence > 0.5)),
-        ):
-            assert found[name, metric] == pytest.approx(expected), metric
-    for metric in ("mae", "acc4", "acc4_ceiling", "auroc", "ccc", "balanced_accuracy"):
-        assert found[metrics.OVERALL, metric] == pytest.approx((found["happy", metric] + found["sad", metric]) / 2)
-    known = category >= 0
-    recall = reference.recall_score(category[known], predictions.category[1, known].argmax(-1), average="macro")
-    assert found[metrics.OVERALL, "uar"] == metrics.headline(predictions, 1, targets, category) == pytest.approx(recall)
-    plain = metrics.Predictions(predictions.intensity, predictions.presence, predictions.klass)
-    assert metrics.headline(plain, 1, targets, category) == pytest.approx(found[metrics.OVERALL, "auroc"])
-
-
-def test_what_is_undefined_is_left_out_of_the_overall_value():
-    predictions, targets, category = predicted(30)
-    for absent in (1, 0):  # nobody is sad, then nobody anything: no AUROC
-        targets[:, absent] = 0.0
-        rows = metrics.scores_of(predictions, 0, targets, category, NAMES)
-        auroc = {name: value for name, metric, value in rows if metric == "auroc"}
-        expected = auroc["happy"] if absent == 1 else np.nan
-        assert np.isnan(auroc["sad"]) and auroc[metrics.OVERALL] == pytest.approx(expected, nan_ok=True)
-
-
-def test_predictions_are_joined_and_taken_apart():
-    predictions, _, _ = predicted(6)
-    pair = metrics.concatenate([predictions, predictions])
-    assert pair.intensity.shape == (4, 6, 2) and pair.category.shape == (4, 6, 3)
-    part = pair.take(np.array([4, 1]))
-    assert np.array_equal(part.klass[2], predictions.klass[0, [4, 1]])
-    plain = metrics.Predictions(predictions.intensity, predictions.presence, predictions.klass)
-    assert metrics.concatenate([plain, plain]).category is None
+def test_some_predictions_are_taken():
+    klass = np.arange(24).reshape(2, 6, 2)
+    plain = metrics.Predictions(klass / 10, klass / 30, klass)
+    votes = metrics.Predictions(klass / 10, klass / 30, klass, np.zeros((2, 6, 3)))
+    part = votes.take(np.array([4, 1]))
+    assert np.array_equal(part.klass, klass[:, [4, 1]]) and part.category.shape == (2, 2, 3)
+    assert plain.take(np.array([4])).category is None
     plain.intensity[1, 3, 0] = np.nan
     assert plain.scored().tolist() == [[True] * 6, [True] * 3 + [False] + [True] * 2]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from emo_ssl.evidence import lookup, tables
-from emo_ssl.evidence.lookup import BETTER, NEITHER, UNKNOWN, WORSE
+from emo_ssl.evidence.lookup import BETTER, NEITHER, UNKNOWN, WORSE, skill
 from emo_ssl.study.grid import Chunk
 
 INDEPENDENT, ADAPTED = "speaker-independent", "speaker-adapted"
@@ -239,3 +239,9 @@ def test_tables_stand_whatever_is_missing(state):
     assert len(tables.emotion_table(found, ("auroc", "mae"))) == len(EMOTIONS)
     assert len(tables.skill_table(found, results(), "pretrained", 28)) == len(EMOTIONS)
     assert len(tables.category_table(found, "pretrained", [28])) == len(CATEGORIES)
+
+
+def test_skill_is_the_share_of_the_way_from_the_best_constant_to_perfection():
+    assert skill("mae", 0.15, 0.2) == pytest.approx(0.25)
+    assert skill("acc4", [0.9, 0.6], [0.8, 0.8]) == pytest.approx([0.5, -1.0])
+    assert np.isnan(skill("mae", 0.1, 0.0)) and np.isnan(skill("acc4", 0.1, 1.0))

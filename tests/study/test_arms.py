@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from builders import Segment, Video, noise, write_segments
-from training import PRETRAIN, STUDY, opened_fold
+from training import PRETRAIN, STUDY, draw, opened_fold
 
 from emo_ssl.core.corpus import SPLITS
+from emo_ssl.core.metrics import Predictions
 from emo_ssl.core.model import member_state
-from emo_ssl.core.pretrain import load, pretrain
-from emo_ssl.study.arms import ArmTrainer, constant_predictions, headlines, run_chunk, tune
+from emo_ssl.core.pretrain import pretrain
+from emo_ssl.study.arms import ArmTrainer, concatenate, constant_predictions, headlines, run_chunk, shuffled, tune
 from emo_ssl.study.grid import KEEPS, Chunk
 
 LONGER = replace(STUDY, finetune=replace(STUDY.finetune, steps=40), probe=replace(STUDY.probe, steps=60))
@@ -33,11 +34,11 @@ def test_budgets_nest_and_subsets_are_the_same_in_every_arm(corpus, fold):
 
 
 def test_a_seed_takes_its_pretraining_run_with_it(corpus, run, tmp_path):
-    pretrain([corpus], tmp_path / "second", PRETRAIN, seed=1, device="cpu")
+    another = pretrain([corpus], tmp_path / "second", PRETRAIN, seed=1, device="cpu")
     trainer = ArmTrainer(opened_fold(corpus, run, tmp_path / "second"), "pretrained", STUDY)
     assert [trainer.run_of(seed)[0] for seed in range(3)] == [0, 1, 0]
     begun = member_state(trainer.classifier([0, 1]), 1)
-    second = {name: value for name, value in load(tmp_path / "second")[1].items() if name in begun}
+    second = {name: value for name, value in another.network.state_dict().items() if name in begun}
     assert second and all(torch.equal(begun[name], value) for name, value in second.items())
     _, trained_with = trainer.train([(4, 0), (4, 1)], 1e-2, corpus.where("test"))
     assert trained_with.pretraining_seeds == {"0": 0, "1": 1}
@@ -77,6 +78,23 @@ def test_the_best_weights_are_those_that_do_best_on_validation(corpus, fold, arm
         reached[keep] = headlines(predictions, corpus, valid)
     assert np.isfinite(reached["last"]).all() and (np.array(reached["best"]) >= reached["last"]).all()
     assert reached["best"] != reached["last"]
+
+
+def test_shuffled_weights_keep_their_values_and_lose_their_places():
+    state = {"weight": draw(1, 8, 4), "bias": draw(1, 8)}
+    mixed, again, other = (shuffled(state, seed) for seed in (1, 1, 2))
+    for name, value in state.items():
+        assert torch.equal(mixed[name].flatten().sort().values, value.flatten().sort().values)
+        assert mixed[name].shape == value.shape and torch.equal(mixed[name], again[name])
+    assert not any(torch.equal(mixed["weight"], one["weight"]) for one in (state, other))
+
+
+def test_members_are_joined():
+    one = Predictions(np.ones((1, 3, 2)), np.ones((1, 3, 2)), np.ones((1, 3, 2)), np.ones((1, 3, 4)))
+    both = concatenate([one, one.map(lambda values: 2 * values)])
+    assert both.klass[:, 0, 0].tolist() == [1, 2] and both.category.shape == (2, 3, 4)
+    plain = Predictions(one.intensity, one.presence, one.klass)
+    assert concatenate([plain]).category is None
 
 
 def test_constants_know_the_training_labels_alone(run, tmp_path):

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics as reference
 from training import STUDY
 
 from emo_ssl.core.corpus import SPLITS
-from emo_ssl.core.pretrain import load
-from emo_ssl.study.collect import PROVENANCE, RESULTS, Study, best_constants, mean_best
+from emo_ssl.core.metrics import OVERALL, Predictions, headline
+from emo_ssl.core.pretrain import PretrainedRun
+from emo_ssl.study.collect import PROVENANCE, RESULTS, Study, best_constants, mean_best, scores_of
 from emo_ssl.study.predictions import Key, StudyPredictions
 from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import read_json
@@ -46,7 +48,7 @@ def test_what_a_study_stores(corpus, run, finished):
     test = np.flatnonzero(corpus.segments.split == SPLITS.index("test"))
     assert predictions.items.segment.tolist() == test.tolist()
     assert predictions.items.unit.tolist() == corpus.recordings.id[corpus.segments.recording[test]].tolist()
-    assert predictions.meta["pretraining"]["losses"][0]["masked"] == load(run)[0]["held_out"]["model"]
+    assert predictions.meta["pretraining"]["losses"][0]["masked"] == PretrainedRun.open(run).result["held_out"]["model"]
 
 
 def test_every_segment_is_predicted_once_by_a_fold_that_never_had_it(acted, out_of_fold):
@@ -101,3 +103,44 @@ def test_the_best_constants_of_a_fold_and_their_means_by_hand():
         "happy": {"mae": 1.0, "acc4": pytest.approx(0.6)},
         "sad": {"mae": 0.5, "acc4": 0.5},
     }
+
+
+def predicted(count: int) -> tuple[Predictions, np.ndarray, np.ndarray]:
+    """Predictions of two members, targets and categories, of which some are unknown."""
+    rng, shape = np.random.default_rng(0), (2, count, 2)
+    intensity, presence, klass = rng.uniform(0, 3, shape), rng.random(shape), rng.integers(0, 4, shape)
+    predictions = Predictions(intensity, presence, klass, rng.random((2, count, 3)))
+    return predictions, rng.integers(0, 4, (count, 2)).astype(np.float32), rng.integers(-1, 3, count)
+
+
+def test_scores_are_those_of_scikit_learn():
+    predictions, targets, category = predicted(80)
+    found = {
+        (name, metric): value for name, metric, value in scores_of(predictions, 1, targets, category, ("happy", "sad"))
+    }
+    for e, name in enumerate(("happy", "sad")):
+        true, positive, presence = targets[:, e], targets[:, e] > 0, predictions.presence[1, :, e]
+        for metric, expected in (
+            ("mae", reference.mean_absolute_error(true, predictions.intensity[1, :, e])),
+            ("acc4", reference.accuracy_score(true, predictions.klass[1, :, e])),
+            ("auroc", reference.roc_auc_score(positive, presence)),
+            ("balanced_accuracy", reference.balanced_accuracy_score(positive, presence > 0.5)),
+        ):
+            assert found[name, metric] == pytest.approx(expected), metric
+    for metric in ("mae", "acc4", "acc4_ceiling", "auroc", "ccc", "balanced_accuracy"):
+        assert found[OVERALL, metric] == pytest.approx((found["happy", metric] + found["sad", metric]) / 2)
+    known = category >= 0
+    recall = reference.recall_score(category[known], predictions.category[1, known].argmax(-1), average="macro")
+    assert found[OVERALL, "uar"] == headline(predictions, 1, targets, category) == pytest.approx(recall)
+    plain = Predictions(predictions.intensity, predictions.presence, predictions.klass)
+    assert headline(plain, 1, targets, category) == pytest.approx(found[OVERALL, "auroc"])
+
+
+def test_what_is_undefined_is_left_out_of_the_overall_value():
+    predictions, targets, category = predicted(30)
+    for absent in (1, 0):  # nobody is sad, then nobody anything: no AUROC
+        targets[:, absent] = 0.0
+        rows = scores_of(predictions, 0, targets, category, ("happy", "sad"))
+        auroc = {name: value for name, metric, value in rows if metric == "auroc"}
+        expected = auroc["happy"] if absent == 1 else np.nan
+        assert np.isnan(auroc["sad"]) and auroc[OVERALL] == pytest.approx(expected, nan_ok=True)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emo_ssl.core import pretrain
 from emo_ssl.core.batches import MaskConfig
+from emo_ssl.core.pretrain import PretrainedRun
 from emo_ssl.study import reconstruction
 from emo_ssl.study.reconstruction import INTERPOLATION, MODEL, Errors, HeldOut
 
@@ -17,7 +17,7 @@ def held_out(corpus, run) -> HeldOut:
 
 
 def test_errors_add_up_to_the_runs_own_loss(run, held_out):
-    found, stored = reconstruction.errors(held_out), pretrain.load(run)[0]["held_out"]
+    found, stored = reconstruction.errors(held_out), PretrainedRun.open(run).result["held_out"]
     for name, value in found.loss().items():
         assert value == pytest.approx(stored[name], rel=1e-5), name
     parts = [found.loss(np.array([i]))[MODEL] * found.count[:, i].sum() for i in range(len(found.features))]

@@ -18,13 +18,13 @@ from emo_ssl.cli import main
 from emo_ssl.core import metrics
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.normalise import INDEPENDENT
-from emo_ssl.core.pretrain import load, pretrain
+from emo_ssl.core.pretrain import PretrainedRun, pretrain
 from emo_ssl.study import run as engine
 from emo_ssl.study.arms import run_chunk
 from emo_ssl.study.collect import RESULTS, read_chunk, write_chunk
 from emo_ssl.study.grid import Chunk
 from emo_ssl.study.predictions import Key, StudyPredictions
-from emo_ssl.study.run import LoadedRun, run_study, usable_runs
+from emo_ssl.study.run import run_study, usable_runs
 from emo_ssl.utils.io import UserError, read_json, write_json
 
 
@@ -222,7 +222,7 @@ def test_a_run_on_a_test_recording_is_refused(corpus, tmp_path, capsys, split):
 
 def test_a_fold_takes_its_own_runs_and_folds_without_one_are_named(acted, tmp_path):
     corpus, runs = acted
-    loaded = [LoadedRun(run, *load(run)) for run in runs]
+    loaded = [PretrainedRun.open(run) for run in runs]
     usable = usable_runs(corpus, loaded, STUDY, [INDEPENDENT])
     assert {at: [run.folder for run in some] for at, some in usable.items()} == {
         (fold, INDEPENDENT): [runs[fold]] for fold in range(3)

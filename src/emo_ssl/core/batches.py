@@ -9,7 +9,6 @@ from torch import Tensor
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.utils.io import UserError
 
 MOST_BYTES_AS_FLOAT32 = 2e9  # beyond that float16: values lie within 5, so the rounding error is at most .002
 ORDERS = ("usual", "random", "whole")
@@ -137,14 +136,10 @@ def drawn(seed: int, step: int, batch: int, total: int) -> np.ndarray:
 class MaskConfig:
     share: float = 0.5  # of the tokens
     span: int = 7  # tokens: single 10 ms frames would be solved by interpolation
-    channel_share: float = 0.0  # of the features, masked over the whole window
-    channel_block: int = 8  # neighbouring features masked together
 
     def __post_init__(self):
-        if not (0 <= self.share <= 1 and 0 <= self.channel_share <= 1):
-            raise ValueError("a share to mask lies between 0 and 1")
-        if self.span < 1 or self.channel_block < 1:
-            raise ValueError("a span and a block of channels hold at least 1")
+        if not 0 <= self.share <= 1 or self.span < 1:
+            raise ValueError("the share to mask lies between 0 and 1, and a span holds at least 1 token")
 
 
 def span_counts(lengths: np.ndarray, config: MaskConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -180,14 +175,6 @@ def span_mask(rng: np.random.Generator, lengths: np.ndarray, config: MaskConfig)
     return np.cumsum(edges[:, :-1], 1) > 0
 
 
-def channel_mask(rng: np.random.Generator, rows: int, features: int, config: MaskConfig) -> np.ndarray:
-    """(rows, features) bool, True = masked: blocks of neighbouring features, the share rounded to whole blocks."""
-    blocks = -(-features // config.channel_block)
-    count = round(config.channel_share * blocks)
-    chosen = np.argsort(rng.random((rows, blocks)), 1) < count
-    return np.repeat(chosen, config.channel_block, 1)[:, :features]
-
-
 @dataclass(frozen=True)
 class MaskedBatch:
     """What one pretraining step needs, chosen on the host and sent to the device at once."""
@@ -198,7 +185,6 @@ class MaskedBatch:
     length: Tensor  # (B,) frames
     masked: Tensor  # (B, L) bool
     place: Tensor  # (n,) the masked tokens' positions in (B * L)
-    channels: Tensor | None = None  # (B, S) bool, features masked over the whole window
 
 
 def masked_batch(
@@ -207,10 +193,7 @@ def masked_batch(
     length = pool.length[chosen]
     token_length = -(-length // stack)
     masked = span_mask(rng, token_length, mask)
-    parts = [pool.first[chosen], length, masked, np.flatnonzero(masked)]
-    if mask.channel_share:
-        parts.append(np.tile(channel_mask(rng, len(chosen), pool.frames.shape[1], mask), (1, stack)))
-    tensors = [torch.from_numpy(part) for part in parts]
+    tensors = [torch.from_numpy(part) for part in (pool.first[chosen], length, masked, np.flatnonzero(masked))]
     if pool.device.type == "cuda":
         tensors = [tensor.pin_memory().to(pool.device, non_blocking=True) for tensor in tensors]
     return MaskedBatch(int(token_length.max()) * stack, int(token_length.sum()), *tensors)
@@ -262,10 +245,3 @@ def rounds(
             left[c] = np.delete(left[c], best)
         want_strong = not want_strong
     return pool[np.array(order, np.int64)]
-
-
-def budget(order: np.ndarray, size: int) -> np.ndarray:
-    """The first `size` of a label order."""
-    if not 0 <= size <= len(order):
-        raise UserError(f"a budget of {size} labels, but the training pool holds {len(order)}; choose a smaller one.")
-    return order[:size]

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emo_ssl.core.batches import Runs, budget, gather_tokens, label_order, normalised_frames, without_gaps
+from emo_ssl.core.batches import Runs, gather_tokens, label_order, normalised_frames, without_gaps
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.core.model import (
     Classifier,
-    EncoderConfig,
     Head,
     HeadConfig,
     depth_of,
@@ -31,9 +30,15 @@ from emo_ssl.core.model import (
 from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.core.predictor import EmotionModel, embed, load_model
-from emo_ssl.core.pretrain import MODEL as PRETRAINED
-from emo_ssl.core.pretrain import PretrainedRun, device_named, leak_in, named, refuse_other_features, refuse_shared
-from emo_ssl.core.pretrain import load as load_run
+from emo_ssl.core.pretrain import (
+    MODEL,
+    PretrainedRun,
+    device_named,
+    named,
+    refuse_leaks,
+    refuse_other_features,
+    refuse_shared,
+)
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.provenance import provenance
 
@@ -106,17 +111,6 @@ def levels_of(targets: np.ndarray) -> tuple[float, ...]:
 Inputs = Callable[[Tensor, Tensor], tuple[Tensor, ...]]  # picked and place (M, B) -> what the network is called with
 
 
-class Probe(nn.Module):
-    """A head on vectors (M, B, I) that nothing learns to make."""
-
-    def __init__(self, head: HeadConfig, inputs: int, members: int = 1):
-        super().__init__()
-        self.head = Head(head, inputs, members)
-
-    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        return self.head(vectors)
-
-
 def random_crops(data: LabelledSegments, stack: int, config: FinetuneConfig) -> Inputs:
     """Of the segments picked (M, B), where in [0, 1) `place` says -> tokens (M, B, L, S), valid (M, B, L)."""
     longest = min(config.tokens, -(-int(data.length.max()) // stack))
@@ -159,7 +153,7 @@ def member_losses(data: LabelledSegments, head: Head, scores: Tensor, logits: Te
 
 
 def train(
-    network: Classifier | Probe,
+    network: nn.Module,
     inputs: Inputs,
     data: LabelledSegments,
     members: Sequence[Member],
@@ -175,7 +169,7 @@ def train(
     device = data.device
     for m, member in enumerate(members):
         network.head.start_at(m, data.targets[torch.from_numpy(member.subset).to(device)])
-    layers = network.encoder.config.layers if isinstance(network, Classifier) else 0
+    layers = network.encoder.config.layers if isinstance(network, Classifier) else 0  # else a head alone
     optimiser = adamw(network, config.adam, rate, lambda name: config.layer_decay ** depth_of(name, layers))
     draws = [draw_batches(member, config.steps, config.batch) for member in members]
     picked = torch.from_numpy(np.stack([d[0] for d in draws], 1)).to(device)
@@ -221,56 +215,45 @@ def finetune(
     device: str | None = None,
 ) -> EmotionModel:
     """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it in `output`."""
-    config = config or FinetuneConfig()
-    run = run.folder if isinstance(run, PretrainedRun) else Path(run)
-    result, weights = load_run(run)
-    refuse_other_features(run, result, corpus)
-    if result["config"]["protocol"] != INDEPENDENT:
+    config, run = config or FinetuneConfig(), PretrainedRun.open(run)
+    refuse_other_features(run, corpus)
+    if run.result["config"]["protocol"] != INDEPENDENT:
         raise UserError(
-            f"{run}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it speaker-independent."
+            f"{run.folder}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it "
+            "speaker-independent."
         )
-    setting = {
-        **asdict(config),
-        "corpus": corpus.content_hash,
-        "run": fingerprint(run / PRETRAINED),
-        **{"labels": labels, "rate": rate, "seed": seed},
-    }
+    choices = {"labels": labels, "rate": rate, "seed": seed}
+    setting = {**asdict(config), "corpus": corpus.content_hash, "run": fingerprint(run.folder / MODEL), **choices}
     with OutputFolder(output, "fine-tuned model", setting) as out:
         if not out.complete:
-            split = corpus.of_fold(result["fold"])
+            split = corpus.of_fold(run.result["fold"])
             refuse_shared(split)
-            leak = leak_in(result, split)
-            if leak:
-                raise UserError(f"{run}: was pretrained on {leak}; pretrain on this corpus's training recordings.")
-            build(split, result, weights, labels, rate, seed, config, device_named(device)).save(out.path)
+            refuse_leaks(run, split)
+            subset = label_order(split, split.where("train"), seed)[:labels]
+            if not len(subset) or labels not in (None, len(subset)):
+                raise UserError(
+                    f"{corpus.folder}: {labels} labels are asked for; take 1 or more, and at most the "
+                    f"{len(split.where('train'))} of the training segments."
+                )
+            build(split, run, Member(seed, subset), rate, config, device_named(device)).save(out.path)
             out.finish()
     return load_model(output)
 
 
 def build(
-    corpus: Corpus,
-    result: dict,
-    weights: dict[str, Tensor],
-    labels: int | None,
-    rate: float,
-    seed: int,
-    config: FinetuneConfig,
-    device: torch.device,
+    corpus: Corpus, run: PretrainedRun, member: Member, rate: float, config: FinetuneConfig, device: torch.device
 ) -> EmotionModel:
+    """The trained model, with its scores on the test segments."""
     normaliser = speaker_independent(corpus)
     data = LabelledSegments.build(corpus, normaliser, device)
-    training = corpus.where("train")
-    subset = budget(label_order(corpus, training, seed), len(training) if labels is None else labels)
-    if not len(subset):
-        raise UserError(f"{corpus.folder}: fine-tuning needs at least one label.")
-    network = Classifier(EncoderConfig(**result["encoder"]), data.head)
-    load_members(network, [weights])
-    initialise(network.head, [seed])
+    network = Classifier(run.network.encoder.config, data.head)
+    load_members(network, [run.network.state_dict()])
+    initialise(network.head, [member.seed])
     network.to(device)
-    standardise(network, data, training, config)
-    train(network, random_crops(data, network.encoder.config.stack, config), data, [Member(seed, subset)], config, rate)
+    standardise(network, data, corpus.where("train"), config)
+    train(network, random_crops(data, network.encoder.config.stack, config), data, [member], config, rate)
     description = {
-        "encoder": result["encoder"],
+        "encoder": run.result["encoder"],
         "head": asdict(data.head),
         "levels": list(data.levels),
         "feature_names": list(corpus.feature_names),
@@ -282,15 +265,14 @@ def build(
         "keep_silence": corpus.header.get("keep_silence"),
         "protocol": INDEPENDENT,
         "corpus": named(corpus),
-        "labels": len(subset),
-        "seed": seed,
+        "labels": len(member.subset),
+        "seed": member.seed,
         "rate": rate,
         "config": asdict(config),
         "test": {},
         "provenance": provenance(str(device)),
     }
-    first_row = Normaliser(normaliser.center, normaliser.scale, np.zeros(1, np.int64))
-    model = EmotionModel(network, first_row, description)
+    model = EmotionModel(network, replace(normaliser, group=np.zeros(1, np.int64)), description)
     test = corpus.split("test")
     if len(test):
         scores = model.evaluate(test)

@@ -3,7 +3,7 @@
 Below them what needs no model, constants and guesses at masked frames; and predictions, from a head's output to scores.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +67,6 @@ def confusion(predicted: np.ndarray, true: np.ndarray, classes: int) -> np.ndarr
     return np.bincount(cell, minlength=classes * classes).reshape(classes, classes)
 
 
-def four_class_confusion(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Classes 0..3, (N, E) and (N, E) -> counts (E, 4, 4), rows true."""
-    return np.stack([confusion(p, t, CLASSES) for p, t in zip(predicted.T, true.T, strict=True)])
-
-
 def uar(predicted: np.ndarray, true: np.ndarray, classes: int) -> float:
     """Unweighted average recall over the classes that occur: (N,), (N,) -> [0, 1], nan without any item."""
     counts = confusion(predicted, true, classes)
@@ -92,14 +87,6 @@ def ccc(predicted: np.ndarray, true: np.ndarray) -> float:
     covariance = ((predicted - predicted.mean()) * (true - true.mean())).mean()
     spread = predicted.var() + true.var() + (predicted.mean() - true.mean()) ** 2
     return float(2 * covariance / spread) if spread > 0 else float("nan")
-
-
-def skill(metric: str, value: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """The share of the way from the best constant (0) to perfection (1); below 0 a constant is better."""
-    value, floor = np.asarray(value, np.float64), np.asarray(floor, np.float64)
-    gain, room = (floor - value, floor) if metric == "mae" else (value - floor, 1 - floor)
-    # a constant that is already perfect leaves no room
-    return np.divide(gain, room, out=np.full(np.broadcast(gain, room).shape, np.nan), where=room > 0)
 
 
 # --- what needs no model --------------------------------------------------------------------------------------------
@@ -175,12 +162,6 @@ class Predictions:
         return {name: values for name, values in vars(self).items() if values is not None}
 
 
-def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """Members end to end."""
-    arrays = [part.arrays() for part in parts]
-    return Predictions(**{name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]})
-
-
 def ordinal_predictions(above: np.ndarray, levels: Sequence[float], category: np.ndarray | None = None) -> Predictions:
     """P(y > t_k) (M, n, E, K) of an ordinal head, levels (K + 1,) from 0 up -> predictions.
 
@@ -208,28 +189,6 @@ def predictions_of(
         klass.astype(np.int8),
         None if category is None else category.astype(np.float32),
     )
-
-
-def scores_of(
-    predictions: Predictions, member: int, targets: np.ndarray, category: np.ndarray, names: Sequence[str]
-) -> Iterator[tuple[str, str, float]]:
-    """(emotion or "overall", metric, value) of one member on segments with targets (n, E) and category (n,)."""
-    intensity, presence = predictions.intensity[member], predictions.presence[member]
-    present, emotions = targets > 0, range(len(names))
-    columns = {
-        "mae": mean_absolute_error(intensity, targets),
-        "acc4": (predictions.klass[member] == to_class(targets)).mean(0),
-        "acc4_ceiling": four_class_accuracy(intensity, targets, to_class_ceiling),
-        "auroc": [auroc(presence[:, e], present[:, e]) for e in emotions],
-        "ccc": [ccc(intensity[:, e], targets[:, e]) for e in emotions],
-        "balanced_accuracy": [balanced_accuracy(presence[:, e] > 0.5, present[:, e]) for e in emotions],
-    }
-    for metric, values in columns.items():
-        for name, value in zip(names, values, strict=True):
-            yield name, metric, float(value)
-        yield OVERALL, metric, mean_of_known(values)
-    if predictions.category is not None:
-        yield OVERALL, "uar", recall(predictions, member, category)
 
 
 def headline(predictions: Predictions, member: int, targets: np.ndarray, category: np.ndarray) -> float:

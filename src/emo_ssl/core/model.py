@@ -10,10 +10,14 @@ features, L tokens of S = stack x D values, width W, E emotions, K thresholds, C
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from emo_ssl.utils.io import atomic_path
 
 EPS = 1e-5
 HEADS = ("ordinal", "l1")
@@ -353,6 +357,12 @@ def member_state(module: nn.Module, m: int = 0) -> dict[str, Tensor]:
     return state
 
 
+def save_state(path: Path, state: State) -> None:
+    """As safetensors, whole or not at all."""
+    with atomic_path(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
+
+
 @torch.no_grad()
 def load_members(module: nn.Module, states: Sequence[State]) -> nn.Module:
     """Copy state m, that of a module with one member, into member m; names that the module lacks are passed over."""
@@ -378,15 +388,6 @@ def initialise(module: nn.Module, seeds: Sequence[int]) -> nn.Module:
             elif name.endswith("linear.weight"):
                 weight *= 0.1  # a head's first predictions come from its cut points alone
     return module
-
-
-def shuffled(state: State, seed: int) -> dict[str, Tensor]:
-    """Each tensor's values in random order: the scale of trained weights without their content."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: value.flatten()[torch.randperm(value.numel(), generator=generator)].view(value.shape)
-        for name, value in state.items()
-    }
 
 
 def depth_of(name: str, layers: int) -> int:

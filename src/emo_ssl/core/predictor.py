@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
+from emo_ssl.core import metrics
 from emo_ssl.core.batches import Runs, gather_tokens, without_gaps
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.metrics import OVERALL, Predictions, l1_predictions, ordinal_predictions, scores_of
-from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig
+from emo_ssl.core.metrics import Predictions, l1_predictions, ordinal_predictions
+from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, save_state
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.utils.io import UserError, atomic_path, read_json, write_json
+from emo_ssl.utils.io import UserError, read_json, write_json
 
 SCORED_TOKENS = 65_536  # of all members, padding included, in one go
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-REPORTED = ("mae", "acc4", "auroc", "uar")
 
 
 @torch.no_grad()
@@ -80,9 +80,15 @@ class EmotionModel:
 
     def evaluate(self, corpus: Corpus) -> dict[str, float]:
         """Metrics over all emotions on the segments of `corpus`, say `corpus.split("test")`; NaN where undefined."""
-        predictions = self.predict([np.asarray(corpus.segment(i)) for i in range(len(corpus))])
-        rows = scores_of(predictions, 0, corpus.targets, corpus.segments.category, corpus.target_names)
-        return {metric: value for name, metric, value in rows if name == OVERALL and metric in REPORTED}
+        found = self.predict([corpus.segment(i) for i in range(len(corpus))])
+        scores = {
+            "mae": metrics.mean_absolute_error(found.intensity[0], corpus.targets).mean(),
+            "acc4": (found.klass[0] == metrics.to_class(corpus.targets)).mean(),
+            "auroc": metrics.macro_auroc(found.presence[0], corpus.targets > 0),
+        }
+        if corpus.category_names:
+            scores["uar"] = metrics.recall(found, 0, corpus.segments.category)
+        return {name: float(value) for name, value in scores.items()}
 
     def runs(self, recordings: Sequence[np.ndarray]) -> Runs:
         """The recordings, normalised, on the network's device."""
@@ -98,13 +104,10 @@ class EmotionModel:
         return Runs(without_gaps(next(parts)), *parts)
 
     def save(self, folder: Path | str) -> None:
-        folder = Path(folder)
-        tensors = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
-        tensors["normaliser.center"] = torch.from_numpy(self.normaliser.center[0].astype(np.float32))
-        tensors["normaliser.scale"] = torch.from_numpy(self.normaliser.scale[0].astype(np.float32))
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary)
-        write_json(folder / DESCRIPTION, self.description)
+        center, scale = (torch.from_numpy(part[0]) for part in (self.normaliser.center, self.normaliser.scale))
+        state = {**self.network.state_dict(), "normaliser.center": center, "normaliser.scale": scale}
+        save_state(Path(folder) / WEIGHTS, state)
+        write_json(Path(folder) / DESCRIPTION, self.description)
 
     def __str__(self) -> str:
         d = self.description
@@ -125,11 +128,9 @@ def load_model(folder: Path | str) -> EmotionModel:
         raise UserError(f"{folder}: no fine-tuned model here; run `emo-ssl finetune … -o {folder}` first.")
     description = read_json(folder / DESCRIPTION)
     try:
-        with safe_open(folder / WEIGHTS, "pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        tensors = load_file(folder / WEIGHTS)
         center, scale = (tensors.pop(f"normaliser.{name}").numpy()[None] for name in ("center", "scale"))
-        head = HeadConfig(**description["head"])
-        network = Classifier(EncoderConfig(**description["encoder"]), head)
+        network = Classifier(EncoderConfig(**description["encoder"]), HeadConfig(**description["head"]))
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as problem:
         reason = str(problem).splitlines()[0]

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, drawn, gather, masked_batch, span_mask
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import BASELINES, reconstruction_baselines, smooth_l1
-from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, to_tokens
+from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, save_state, to_tokens
 from emo_ssl.core.normalise import ENROLMENT, INDEPENDENT, PROTOCOLS, typical_frame, under
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
-from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, read_json, write_bytes, write_json
+from emo_ssl.utils.io import OutputFolder, UserError, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
 from emo_ssl.utils.provenance import provenance
 
@@ -65,10 +65,28 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class PretrainedRun:
-    """A finished run in its folder."""
+    """A finished run: what was measured and noted, and the network."""
 
     folder: Path
     result: dict
+    network: MaskedAutoencoder = field(repr=False)
+
+    @classmethod
+    def open(cls, run: "PretrainedRun | Path | str") -> "PretrainedRun":
+        """The run in a folder; one that is open stays as it is."""
+        if isinstance(run, PretrainedRun):
+            return run
+        folder = Path(run)
+        if not (folder / RESULT).exists():
+            raise UserError(f"{folder}: no finished pretraining run; run `emo-ssl pretrain … -o {folder}` first.")
+        result = read_json(folder / RESULT)
+        try:
+            network, weights = MaskedAutoencoder(EncoderConfig(**result["encoder"])), load_file(folder / MODEL)
+            network.load_state_dict({name: weights[name] for name in network.state_dict()})
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+            reason = str(problem).splitlines()[-1].strip()
+            raise UserError(f"{folder}: damaged, or made by another version ({reason}); pretrain again.") from problem
+        return cls(folder, result, network)
 
     def __str__(self) -> str:
         losses = ", ".join(f"{name} {value:.3f}" for name, value in self.result["held_out"].items())
@@ -92,8 +110,6 @@ def reconstruction_loss(
     config = network.encoder.config
     raw, real = gather(frames, batch.first, batch.length, batch.steps)
     tokens, valid = to_tokens(raw, real, config.stack)
-    if batch.channels is not None:
-        tokens = tokens.masked_fill(batch.channels[:, None], 0.0)
     guess = network(tokens, valid, batch.masked, batch.place)
     target = raw.reshape(-1, config.token_size)[batch.place]
     known = torch.isfinite(target) & real.reshape(-1, config.stack)[batch.place].repeat_interleave(config.features, -1)
@@ -213,7 +229,7 @@ def pretrain(
         if not out.complete:
             run(corpora, out.path, config, seed, fold, device_named(device))
             out.finish()
-    return PretrainedRun(Path(output), read_json(Path(output) / RESULT))
+    return PretrainedRun.open(output)
 
 
 def device_named(name: str | None) -> torch.device:
@@ -240,11 +256,8 @@ def run(
     mean = np.mean([typical_frame(corpus, normaliser) for corpus, normaliser in normalised], 0)
     network = initialise(MaskedAutoencoder(config.encoder(len(corpora[0].feature_names))), [seed]).to(device)
     log, speed = train(network, pool, held_out, mean, config, seed, folder)
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    weights["normaliser.center"] = torch.from_numpy(normalised[0][1].center[0])
-    weights["normaliser.scale"] = torch.from_numpy(normalised[0][1].scale[0])
-    with atomic_path(folder / MODEL) as temporary:
-        save_file(weights, temporary)
+    center, scale = (torch.from_numpy(part[0]) for part in (normalised[0][1].center, normalised[0][1].scale))
+    save_state(folder / MODEL, {**network.state_dict(), "normaliser.center": center, "normaliser.scale": scale})
     losses = [line["held_out"] for line in log if "held_out" in line]
     full = np.full(config.batch, -(-round(config.window * corpora[0].frame_rate) // config.stack))
     result = {
@@ -271,13 +284,12 @@ def save_checkpoint(
 ) -> None:
     """The log first: a kill between the two leaves a log that is ahead, and resuming cuts it back."""
     write_bytes(folder / METRICS, "".join(json.dumps(line) + "\n" for line in log).encode())
-    state = {}
+    state = {"step": torch.tensor(number)}
     for name, parameter in network.named_parameters():
         moments = optimiser.state[parameter]
-        state |= {f"weight.{name}": parameter.detach()}
-        state |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
-    with atomic_path(folder / CHECKPOINT) as temporary:
-        save_file({n: v.cpu().contiguous() for n, v in state.items()}, temporary, metadata={"step": str(number)})
+        state[f"weight.{name}"] = parameter
+        state[f"first.{name}"], state[f"second.{name}"] = moments["exp_avg"], moments["exp_avg_sq"]
+    save_state(folder / CHECKPOINT, state)
 
 
 @torch.no_grad()
@@ -286,40 +298,19 @@ def resume(folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Opti
     if not (folder / CHECKPOINT).exists():
         return 0, []
     try:
-        with safe_open(folder / CHECKPOINT, "pt", str(next(network.parameters()).device)) as stored:
-            number = int(stored.metadata()["step"])
-            for name, parameter in network.named_parameters():
-                parameter.copy_(stored.get_tensor(f"weight.{name}"))
-                optimiser.state[parameter] = {
-                    "step": torch.tensor(float(number), device=parameter.device),
-                    "exp_avg": stored.get_tensor(f"first.{name}"),
-                    "exp_avg_sq": stored.get_tensor(f"second.{name}"),
-                }
+        stored = load_file(folder / CHECKPOINT, str(next(network.parameters()).device))
+        number = int(stored["step"])
+        for name, parameter in network.named_parameters():
+            parameter.copy_(stored[f"weight.{name}"])
+            optimiser.state[parameter] = {
+                "step": torch.tensor(float(number), device=parameter.device),
+                "exp_avg": stored[f"first.{name}"],
+                "exp_avg_sq": stored[f"second.{name}"],
+            }
         lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
         raise UserError(f"{folder / CHECKPOINT}: damaged ({problem}); delete it to begin anew.") from problem
     return number, [line for line in lines if line["step"] <= number]
-
-
-def load(folder: Path | str) -> tuple[dict, dict[str, Tensor]]:
-    """A finished run: its result, and the state of its MaskedAutoencoder."""
-    folder = Path(folder)
-    if not (folder / RESULT).exists():
-        raise UserError(f"{folder}: no finished pretraining run; run `emo-ssl pretrain … -o {folder}` first.")
-    result = read_json(folder / RESULT)
-    try:
-        if not {"recordings", "speakers"} <= set(result):
-            raise ValueError(f"{RESULT} does not note what it was trained on")
-        with safe_open(folder / MODEL, "pt") as stored:
-            weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        with torch.device("meta"):
-            shapes = MaskedAutoencoder(EncoderConfig(**result["encoder"])).state_dict()
-        weights = {name: weights[name] for name in shapes}
-        if any(weights[name].shape != shape.shape for name, shape in shapes.items()):
-            raise ValueError("the weights do not fit the configuration")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
-        raise UserError(f"{folder}: damaged, or made by another version ({problem}); pretrain again.") from problem
-    return result, weights
 
 
 # --- what a run has met ---------------------------------------------------------------------------------------------
@@ -364,6 +355,13 @@ def refuse_shared(corpus: Corpus) -> None:
         raise UserError(f"{corpus.folder}: its training part holds {leak}; remove the copies, or split by speaker.")
 
 
-def refuse_other_features(path: Path | str, result: dict, corpus: Corpus) -> None:
-    if result["feature_names"] != list(corpus.feature_names):
-        raise UserError(f"{path}: pretrained on other features than those of {corpus.folder}; pretrain on these.")
+def refuse_leaks(run: PretrainedRun, corpus: Corpus) -> None:
+    """A run that may not be scored on this corpus, as it is split."""
+    leak = leak_in(run.result, corpus)
+    if leak:
+        raise UserError(f"{run.folder}: was pretrained on {leak}; pretrain on this corpus's training recordings.")
+
+
+def refuse_other_features(run: PretrainedRun, corpus: Corpus) -> None:
+    if run.result["feature_names"] != list(corpus.feature_names):
+        raise UserError(f"{run.folder}: pretrained on other features than those of {corpus.folder}; pretrain on these.")

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.core.corpus import FORMAT, FRAMES, HEADER, INDEX, REPORT, SPLITS, RecordingTable, SegmentTable
+from emo_ssl.core.metrics import CEILING
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, write_json
 
 NO_EMOTION = ("recording", "speaker", "start", "end", "category", "split")
-STRONGEST = 3.0
 
 
 class CorpusWriter:
@@ -131,7 +131,7 @@ def write_arrays(
     names = [f"feature {d}" for d in range(widths[0])] if feature_names is None else list(map(str, feature_names))
     if len(names) != widths[0]:
         raise UserError(f"{len(names)} feature names for {widths[0]} features; name each once.")
-    table = checked(labels, arrays, frame_rate)
+    table = checked(labels, {name: len(values) / frame_rate for name, values in arrays.items()})
     digests = {name: hashlib.sha256(values).hexdigest() for name, values in arrays.items()}
     setting = {"frames": hash_of(digests), "labels": hash_of(table.to_json()), "rate": frame_rate, "half": half}
     setting |= {"folds": folds, "features": hash_of(names), "source": source}
@@ -153,33 +153,30 @@ def as_frames(name: str, values: object) -> np.ndarray:
     return np.ascontiguousarray(np.where(np.isfinite(array), array, np.float32(np.nan)))
 
 
-def checked(labels: pd.DataFrame, arrays: Mapping[str, np.ndarray], frame_rate: float) -> pd.DataFrame:
-    """The table with every column filled in, or a refusal that names the row."""
+def checked(labels: pd.DataFrame, seconds: Mapping[str, float]) -> pd.DataFrame:
+    """The table with every column filled in, or a refusal that names the row. `seconds`: how long a recording is."""
     if "recording" not in labels:
         raise UserError("labels: there is no column recording; name the recording of each segment there.")
     table = labels.reset_index(drop=True).assign(recording=labels["recording"].astype(str).to_numpy())
-    unknown = table.loc[~table["recording"].isin(list(arrays)), "recording"]
-    if len(unknown):
-        raise UserError(f"labels, row {unknown.index[0]}: no frames of recording {unknown.iloc[0]}; add or drop them.")
-    seconds = table["recording"].map({name: len(values) / frame_rate for name, values in arrays.items()})
-    for name, usual in (("start", 0.0), ("end", seconds), ("speaker", ""), ("category", "")):
+    for name, usual in (("start", 0.0), ("end", table["recording"].map(seconds)), ("speaker", ""), ("category", "")):
         table[name] = table[name].fillna(usual) if name in table else usual
-    table["category"] = table["category"].astype(str)
-    emotions = [name for name in table if name not in NO_EMOTION]
-    if not emotions and not (table["category"] != "").any():
+    numbers = ("start", "end", *(name for name in table if name not in NO_EMOTION))
+    if numbers == ("start", "end") and (table["category"] == "").all():
         raise UserError(
             "labels: neither an emotion nor a category; add a column for each emotion, or one of categories."
         )
-    for name in ("start", "end", *emotions):
+    wanted = {"recording": (table["recording"].isin(list(seconds)), "one with frames")}
+    if "split" in table:
+        wanted["split"] = (table["split"].isin(SPLITS), f"one of {', '.join(SPLITS)}")
+    for name in numbers:
+        most, words = (np.inf, "seconds") if name in ("start", "end") else (CEILING, "an intensity from 0 to 3")
         column = pd.to_numeric(table[name], errors="coerce")
-        most, asked = (np.inf, "seconds") if name in ("start", "end") else (STRONGEST, "an intensity from 0 to 3")
-        wrong = np.flatnonzero(~column.between(0, most))
-        if len(wrong):
-            raise UserError(f"labels, row {wrong[0]}: {name} is {str(table[name][wrong[0]])[:40]}, expected {asked}.")
-        table[name] = column
-    if "split" in table and not table["split"].isin(SPLITS).all():
-        raise UserError(f"labels: split is one of {', '.join(SPLITS)}; mend the column or leave it out.")
-    return table
+        wanted[name] = (column.between(0, most), words)
+    for name, (good, words) in wanted.items():
+        if not good.all():
+            row = int(good.argmin())
+            raise UserError(f"labels, row {row}: {name} is {str(table[name][row])[:40]}, expected {words}.")
+    return table.astype({"category": str, **dict.fromkeys(numbers, float)})
 
 
 def fill(writer: CorpusWriter, arrays: Mapping[str, np.ndarray], table: pd.DataFrame, folds: int, source: str) -> None:
@@ -204,12 +201,11 @@ def fill(writer: CorpusWriter, arrays: Mapping[str, np.ndarray], table: pd.DataF
             f"labels, row {empty[0]}: {row['start']:g} to {row['end']:g} s holds no frame of {row['recording']}; "
             "mend or drop the row."
         )
-    number = {name: r for r, name in enumerate(arrays)}
     segments = SegmentTable(
-        recording=table["recording"].map(number).to_numpy(np.int32),
+        recording=pd.Index(arrays).get_indexer(table["recording"]).astype(np.int32),
         row=table.groupby("recording").cumcount().to_numpy(np.int32),
-        start=table["start"].to_numpy(np.float64),
-        end=table["end"].to_numpy(np.float64),
+        start=table["start"].to_numpy(),
+        end=table["end"].to_numpy(),
         first=(table["recording"].map(offset) + first).to_numpy(np.int64),
         length=(last - first).to_numpy(np.int32),
         split=split,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core import metrics
 from emo_ssl.core.metrics import BASELINES, OVERALL
 from emo_ssl.core.normalise import PROTOCOLS
 from emo_ssl.evidence.claims import SMALL
@@ -152,6 +151,14 @@ def baseline(evidence: dict, metric: str, emotion: str = OVERALL) -> float:
     return evidence["floors"][emotion].get(metric, float("nan"))
 
 
+def skill(metric: str, value: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """The share of the way from the best constant (0) to perfection (1); below 0 a constant is better."""
+    value, floor = np.asarray(value, np.float64), np.asarray(floor, np.float64)
+    gain, room = (floor - value, floor) if metric == "mae" else (value - floor, 1 - floor)
+    # a constant that is already perfect leaves no room
+    return np.divide(gain, room, out=np.full(np.broadcast(gain, room).shape, np.nan), where=room > 0)
+
+
 def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:
     """emotion, budget, estimate, low, high: the share of the way from the best constant (0) to perfection (1).
 
@@ -162,8 +169,8 @@ def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.Dat
     found = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     by_seed = found.groupby(["emotion", "budget", "seed"])["value"].mean()
     best = np.array([baseline(evidence, metric, emotion) for emotion, *_ in by_seed.index])
-    skill = pd.Series(metrics.skill(metric, by_seed, best), by_seed.index).groupby(["emotion", "budget"])
-    found = pd.DataFrame({"estimate": skill.mean(), "low": skill.min(), "high": skill.max()}).reset_index()
+    shares = pd.Series(skill(metric, by_seed, best), by_seed.index).groupby(["emotion", "budget"])
+    found = pd.DataFrame({"estimate": shares.mean(), "low": shares.min(), "high": shares.max()}).reset_index()
     return found[found["emotion"].isin(evidence["target_names"])]
 
 

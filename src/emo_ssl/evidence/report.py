@@ -120,7 +120,7 @@ def level_rows(effects: Effects, main: Group, constants: dict, config: EvidenceC
             del found["p"]  # of a level being 0: nobody asks
             if metric in ("mae", "acc4"):
                 best = np.array(constants[emotion][metric])
-                found["skill"] = float(metrics.skill(metric, np.array(found["estimate"]), best))
+                found["skill"] = float(lookup.skill(metric, np.array(found["estimate"]), best))
             rows.append(found)
     return rows
 
@@ -157,7 +157,8 @@ def class_rows(predictions: StudyPredictions) -> tuple[list[dict], list[dict]]:
         cell, which = predictions.cell(key), {"arm": key.arm, "budget": key.budget}
         ceiling.append({**which, "acc4": float((metrics.to_class_ceiling(cell.intensity) == rounded_up).mean())})
         if key.arm in MAIN:
-            four = metrics.four_class_confusion(cell.klass.reshape(true.shape), true).tolist()
+            columns = zip(cell.klass.reshape(true.shape).T, true.T, strict=True)
+            four = [metrics.confusion(predicted, right, metrics.CLASSES).tolist() for predicted, right in columns]
             chosen = []
             if categories:
                 named = np.tile(items.category, seeds)

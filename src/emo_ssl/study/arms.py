@@ -6,20 +6,21 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from emo_ssl.core.batches import budget, label_order
+from emo_ssl.core.batches import label_order
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, Probe, random_crops, standardise, train
-from emo_ssl.core.metrics import Predictions, concatenate, headline, predictions_of, to_class
+from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, random_crops, standardise, train
+from emo_ssl.core.metrics import Predictions, headline, predictions_of, to_class
 from emo_ssl.core.model import (
     Classifier,
     EncoderConfig,
+    Head,
+    HeadConfig,
     State,
     initialise,
     load_members,
     member_state,
-    shuffled,
     units_of,
 )
 from emo_ssl.core.normalise import Normaliser
@@ -31,6 +32,17 @@ from emo_ssl.utils.io import hash_of
 
 UNREPORTED = 10_000  # seeds of the members that tune; no reported seed is as large
 Pooled = Callable[[np.ndarray], Tensor]  # segments (n,) -> vectors (M, n, I), as the head reads them now
+
+
+class Probe(nn.Module):
+    """A head on vectors (M, B, I) that nothing learns to make."""
+
+    def __init__(self, head: HeadConfig, inputs: int, members: int = 1):
+        super().__init__()
+        self.head = Head(head, inputs, members)
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        return self.head(vectors)
 
 
 @dataclass(frozen=True)
@@ -143,7 +155,7 @@ class ArmTrainer:
         """The members at (budget, seed), each with its labelled segments."""
         pool = self.fold.corpus.where("train")
         order = {seed: label_order(self.fold.corpus, pool, seed, self.labels) for _, seed in wanted}
-        return [Member(seed, budget(order[seed], size)) for size, seed in wanted]
+        return [Member(seed, order[seed][:size]) for size, seed in wanted]
 
     def network(self, seeds: Sequence[int]) -> tuple[Classifier | Probe, Inputs, Pooled]:
         """Members that are to be trained, what they are called with while training, and their vectors at any time."""
@@ -214,3 +226,18 @@ def name_of(member: Member) -> str:
 
 def hash_state(state: State) -> str:
     return hash_arrays(*(value.cpu().numpy() for _, value in sorted(state.items())))
+
+
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """Members end to end."""
+    arrays = [part.arrays() for part in parts]
+    return Predictions(**{name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]})
+
+
+def shuffled(state: State, seed: int) -> dict[str, Tensor]:
+    """Each tensor's values in random order: the scale of trained weights without their content."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: value.flatten()[torch.randperm(value.numel(), generator=generator)].view(value.shape)
+        for name, value in state.items()
+    }

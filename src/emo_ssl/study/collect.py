@@ -4,7 +4,7 @@ Chunks are what an interrupted study resumes from and what shards hand in.
 """
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from emo_ssl.core import metrics
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.metrics import OVERALL, Predictions, scores_of
+from emo_ssl.core.metrics import OVERALL, Predictions
 from emo_ssl.core.normalise import INDEPENDENT, under
 from emo_ssl.core.pretrain import named
 from emo_ssl.study.arms import Outcome
@@ -226,3 +227,25 @@ def results(
             found = scores_of(outcome.predictions, m, targets, category, corpus.target_names)
             rows += [(*row, *values) for values in found]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(["protocol", "arm", "budget", "fold", "seed"], kind="stable")
+
+
+def scores_of(
+    predictions: Predictions, member: int, targets: np.ndarray, category: np.ndarray, names: Sequence[str]
+) -> Iterator[tuple[str, str, float]]:
+    """(emotion or "overall", metric, value) of one member on segments with targets (n, E) and category (n,)."""
+    intensity, presence = predictions.intensity[member], predictions.presence[member]
+    present, emotions = targets > 0, range(len(names))
+    columns = {
+        "mae": metrics.mean_absolute_error(intensity, targets),
+        "acc4": (predictions.klass[member] == metrics.to_class(targets)).mean(0),
+        "acc4_ceiling": metrics.four_class_accuracy(intensity, targets, metrics.to_class_ceiling),
+        "auroc": [metrics.auroc(presence[:, e], present[:, e]) for e in emotions],
+        "ccc": [metrics.ccc(intensity[:, e], targets[:, e]) for e in emotions],
+        "balanced_accuracy": [metrics.balanced_accuracy(presence[:, e] > 0.5, present[:, e]) for e in emotions],
+    }
+    for metric, values in columns.items():
+        for name, value in zip(names, values, strict=True):
+            yield name, metric, float(value)
+        yield OVERALL, metric, metrics.mean_of_known(values)
+    if predictions.category is not None:
+        yield OVERALL, "uar", metrics.recall(predictions, member, category)

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from emo_ssl.core import metrics, pretrain
+from emo_ssl.core import metrics
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.pretrain import PretrainedRun
 from emo_ssl.study.arms import ArmTrainer
 from emo_ssl.study.grid import StudyConfig
-from emo_ssl.study.run import LoadedRun, open_fold
+from emo_ssl.study.run import open_fold
 
 PENALTIES = 10.0 ** np.arange(0, 6)
 RANDOM = 5  # draws of random weights: one alone may be lucky
@@ -26,7 +27,7 @@ Score = Callable[[np.ndarray], float]  # of the items (n,) that a draw holds, so
 
 def representations(corpus: Corpus, folder: Path | str) -> dict[str, list[np.ndarray]]:
     """name -> tables (N, I), several where weights are drawn: a vector a segment, untouched by any label."""
-    run = LoadedRun(Path(folder), *pretrain.load(folder))
+    run = PretrainedRun.open(folder)
     protocol, config = run.result["config"]["protocol"], StudyConfig(enrolment=run.result["config"]["enrolment"])
     fold = open_fold(corpus, run.result["fold"], [run], config, torch.device("cpu"), protocol)
     counts = {"frozen-pretrained": 1, "frozen-permuted": RANDOM, "frozen-random": RANDOM, "statistics": 1}

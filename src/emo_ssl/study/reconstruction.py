@@ -13,9 +13,9 @@ import torch
 from emo_ssl.core import metrics, pretrain
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, gather, windows
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, to_tokens
+from emo_ssl.core.model import MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
-from emo_ssl.core.pretrain import PretrainConfig, refuse_other_features
+from emo_ssl.core.pretrain import PretrainConfig, PretrainedRun, refuse_other_features
 from emo_ssl.utils.config import build
 
 MODEL, INTERPOLATION = "model", metrics.BASELINES[-1]
@@ -36,16 +36,14 @@ class HeldOut:
 
     @classmethod
     def open(cls, corpus: Corpus, folder: Path | str) -> "HeldOut":
-        result, weights = pretrain.load(folder)
-        refuse_other_features(folder, result, corpus)
-        config = build(result["config"], PretrainConfig, str(folder))
-        corpus, normaliser = under(config.protocol, corpus.of_fold(result["fold"]), config.enrolment)
+        run = PretrainedRun.open(folder)
+        refuse_other_features(run, corpus)
+        config = build(run.result["config"], PretrainConfig, str(folder))
+        corpus, normaliser = under(config.protocol, corpus.of_fold(run.result["fold"]), config.enrolment)
         pool = WindowPool.build([(corpus, normaliser)], ("valid",), config.window, CPU)
         recording, _, _ = windows(corpus, corpus.recordings_of("valid"), round(config.window * corpus.frame_rate))
         mean = typical_frame(corpus, normaliser)
-        network = MaskedAutoencoder(EncoderConfig(**result["encoder"]))
-        network.load_state_dict(weights)
-        return cls(config, network, pool, recording, mean, result["seed"], corpus.feature_names)
+        return cls(config, run.network, pool, recording, mean, run.result["seed"], corpus.feature_names)
 
     def with_mask(self, mask: MaskConfig) -> "HeldOut":
         """The same model before another kind of gaps."""
@@ -94,8 +92,6 @@ def model_guess(held_out: HeldOut, batch: MaskedBatch, frames: torch.Tensor, val
     """frames (B, T, D), valid (B, T) -> the model's output at every place (B, T, D), masked or not."""
     config = held_out.network.encoder.config
     tokens, real = to_tokens(frames, valid, config.stack)
-    if batch.channels is not None:
-        tokens = tokens.masked_fill(batch.channels[:, None], 0.0)
     guess = held_out.network(tokens, real, batch.masked)
     return guess.reshape(len(frames), -1, config.features)[:, : frames.shape[1]].float().numpy()
 

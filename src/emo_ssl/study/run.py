@@ -7,21 +7,20 @@ them.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import LabelledSegments
-from emo_ssl.core.model import EncoderConfig, State
 from emo_ssl.core.normalise import ADAPTED, INDEPENDENT, under
 from emo_ssl.core.pretrain import (
     MODEL,
     PretrainedRun,
     device_named,
     leak_in,
-    load,
+    refuse_leaks,
     refuse_other_features,
     refuse_shared,
 )
@@ -30,24 +29,6 @@ from emo_ssl.study.collect import Study, collect, find, write_chunk
 from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.progress import Progress
-
-
-@dataclass(frozen=True)
-class LoadedRun:
-    """A pretraining run with its weights."""
-
-    folder: Path
-    result: dict
-    weights: State
-
-    def fits(self, protocol: str, enrolment: int) -> bool:
-        """Whether its frames were normalised as those of the study's members are."""
-        config = self.result["config"]
-        return config["protocol"] == protocol and (protocol == INDEPENDENT or config["enrolment"] == enrolment)
-
-    @property
-    def encoder(self) -> State:
-        return {name: value for name, value in self.weights.items() if name.startswith("encoder.")}
 
 
 def run_study(
@@ -59,55 +40,53 @@ def run_study(
     shard: tuple[int, int] | None = None,
 ) -> Study:
     """Compute what is missing of the grid, then write the tables. With `shard` (i, n) only every n-th chunk is run."""
-    config = config or StudyConfig()
-    folders = [run.folder if isinstance(run, PretrainedRun) else Path(run) for run in runs]
-    loaded = [LoadedRun(folder, *load(folder)) for folder in folders]
-    refuse_unequal_runs(corpus, loaded)
-    setting = {
-        **asdict(config),
-        "corpus": corpus.content_hash,
-        "runs": [fingerprint(folder / MODEL) for folder in folders],
-    }
+    config, runs = config or StudyConfig(), [PretrainedRun.open(run) for run in runs]
+    refuse_unequal_runs(corpus, runs)
+    weights = [fingerprint(run.folder / MODEL) for run in runs]
+    setting = {**asdict(config), "corpus": corpus.content_hash, "runs": weights}
     output = Path(output)
     if shard:  # beside the study's own folder, so that shards can run at once, here or elsewhere
         output = output.with_name(f"{output.name}.shard-{shard[0]}-of-{shard[1]}")
     with OutputFolder(output, "study", json.loads(json.dumps(setting))) as out:
         if not out.complete:
-            run_grid(corpus, loaded, out, config, device_named(device), shard)
+            run_grid(corpus, runs, out, config, device_named(device), shard)
             out.finish()
     return Study(output)
 
 
-def refuse_unequal_runs(corpus: Corpus, runs: Sequence[LoadedRun]) -> None:
+def refuse_unequal_runs(corpus: Corpus, runs: Sequence[PretrainedRun]) -> None:
     if not runs:
         raise UserError("a study compares with a pretrained model; give at least one run with --pretrained.")
     for run in runs:
-        refuse_other_features(run.folder, run.result, corpus)
+        refuse_other_features(run, corpus)
         if run.result["encoder"] != runs[0].result["encoder"]:
             raise UserError(
                 f"{run.folder}: its encoder differs from that of {runs[0].folder}; a study compares one shape."
             )
 
 
+def fits(run: PretrainedRun, protocol: str, enrolment: int) -> bool:
+    """Whether its frames were normalised as those of the study's members are."""
+    config = run.result["config"]
+    return config["protocol"] == protocol and (protocol == INDEPENDENT or config["enrolment"] == enrolment)
+
+
 def usable_runs(
-    corpus: Corpus, runs: Sequence[LoadedRun], config: StudyConfig, protocols: Sequence[str]
-) -> dict[tuple[int, str], list[LoadedRun]]:
+    corpus: Corpus, runs: Sequence[PretrainedRun], config: StudyConfig, protocols: Sequence[str]
+) -> dict[tuple[int, str], list[PretrainedRun]]:
     """(fold, protocol) -> the runs that met nothing of what is scored there; refused where there is none."""
     usable, missing = {}, {}
     for fold in corpus.folds:
         split = corpus.of_fold(fold)
         refuse_shared(split)
         for protocol in protocols:
-            leaks = [(run, leak_in(run.result, split)) for run in runs if run.fits(protocol, config.enrolment)]
-            usable[fold, protocol] = [run for run, leak in leaks if not leak]
-            if usable[fold, protocol]:
-                continue
-            for run, leak in leaks:
-                if run.result["fold"] == fold:
-                    raise UserError(
-                        f"{run.folder}: was pretrained on {leak}; pretrain on this corpus's training recordings."
-                    )
-            missing.setdefault(protocol, []).append(str(fold))
+            fitting = [run for run in runs if fits(run, protocol, config.enrolment)]
+            usable[fold, protocol] = [run for run in fitting if not leak_in(run.result, split)]
+            if not usable[fold, protocol]:
+                for run in fitting:
+                    if run.result["fold"] == fold:
+                        refuse_leaks(run, split)
+                missing.setdefault(protocol, []).append(str(fold))
     for protocol, folds in missing.items():
         enrolment = f", enrolment = {config.enrolment}" if protocol == ADAPTED else ""
         raise UserError(
@@ -119,7 +98,7 @@ def usable_runs(
 
 def run_grid(
     corpus: Corpus,
-    runs: Sequence[LoadedRun],
+    runs: Sequence[PretrainedRun],
     out: OutputFolder,
     config: StudyConfig,
     device: torch.device,
@@ -151,7 +130,7 @@ def run_grid(
 def open_fold(
     corpus: Corpus,
     number: int,
-    runs: Sequence[LoadedRun],
+    runs: Sequence[PretrainedRun],
     config: StudyConfig,
     device: torch.device,
     protocol: str = INDEPENDENT,
@@ -162,5 +141,5 @@ def open_fold(
         if not len(split.where(part)):
             raise UserError(f"{corpus.folder}: no labelled segment in the {part} split; check the folds.")
     data = LabelledSegments.build(split, normaliser, device, config.head)
-    weights = tuple((run.result["seed"], run.encoder) for run in runs)
-    return Fold(number, split, normaliser, data, EncoderConfig(**runs[0].result["encoder"]), weights, protocol)
+    weights = tuple((run.result["seed"], run.network.state_dict()) for run in runs)
+    return Fold(number, split, normaliser, data, runs[0].network.encoder.config, weights, protocol)
