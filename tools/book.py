@@ -62,7 +62,7 @@ def render(root: Path) -> bool:
     shutil.rmtree(root / RENDER, ignore_errors=True)
     log = root / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
-    # `--all` on purpose: Sphinx cannot see that a glued number changed, and would publish the old one
+    # `--all` on purpose: Sphinx does not see that an output changed, and would publish the old one
     options = ["--config", CONFIG, "--toc", TOC, "--path-output", RENDER, "-W", "-n", "--keep-going", "--all"]
     start = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", staging.STAGE, *options]

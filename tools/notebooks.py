@@ -27,7 +27,7 @@ NOT_READ = ("cli.py", "doctor.py", "__main__.py")  # of the package, by any note
 RECORD = "emo_ssl"  # in the metadata of an executed copy
 PROFILE = "profile"  # the parameter that takes the profile's name
 LIMIT, CELL_LIMIT = "cell_limit", 1800  # seconds; a cell that hangs has to end some day
-RECORDED = re.compile(r"\bresults(?:/[\w.-]+)+")  # recorded results that a cell names
+RECORDED = re.compile(r"\bresults(?:/[\w.-]+)+|\b_config\.yml")  # files of the repository that a cell names
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 

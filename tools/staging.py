@@ -3,7 +3,6 @@
 The mirror is what makes edit and launch links right: Sphinx derives them from a page's path in its sources.
 """
 
-import base64
 import copy
 import shutil
 from importlib import metadata
@@ -15,10 +14,8 @@ from tools import notebooks
 from tools.notebooks import Notebook
 
 STAGE = "build/stage"
-MADE = "book/_static/made"  # figures of notebooks that prose pages show
 MATHJAX = "mathjax/tex-svg.js"
 STAMPED = ("emo-ssl", "torch", "numpy")
-FOR_JUPYTERLAB = "emo_ssl_aside"  # in the metadata of an output that the book leaves out
 
 
 def stage(root: Path, found: list[Notebook]) -> Path:
@@ -27,15 +24,11 @@ def stage(root: Path, found: list[Notebook]) -> Path:
     target = root / STAGE
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
-    prose = "".join(path.read_text("utf-8") for path in (target / "book").glob("*.md"))
-    for folder in (notebooks.FOLDER, MADE, "book/_static/mathjax"):
+    for folder in (notebooks.FOLDER, "book/_static/mathjax"):
         (target / folder).mkdir(parents=True, exist_ok=True)
     for notebook in found:
         page = with_outputs(notebook, notebooks.read(notebook.executed))
         (target / notebooks.FOLDER / notebook.path.name).write_text(nbformat.writes(page), encoding="utf-8")
-        for name, picture in pictures_of(page).items():
-            if f"{name}.png" in prose:
-                (target / MADE / f"{name}.png").write_bytes(picture)
     # formulas are rendered out of a package: an offline page must not ask the network for it
     mathjax = metadata.distribution("sphinx-mathjax-offline").locate_file(f"sphinx-mathjax-offline/static/{MATHJAX}")
     shutil.copyfile(mathjax, target / "book/_static" / MATHJAX)
@@ -54,7 +47,7 @@ def with_outputs(notebook: Notebook, executed: Any) -> Any:
         if cell.cell_type != "code":
             continue
         source = next(ran)
-        cell.outputs = [output for output in source.outputs if FOR_JUPYTERLAB not in output.get("metadata", {})]
+        cell.outputs = source.outputs
         cell.execution_count = source.execution_count
         if notebooks.PARAMETERS in notebooks.tags(cell) and notebook.parameters:
             injected = next(ran)
@@ -72,17 +65,6 @@ def stamp(run: dict) -> Any:
     versions = [f"{name} {run['versions'].get(name, 'unknown')}" for name in STAMPED]
     words = [f"Profile {run['profile']}", *versions, f"executed in {run['seconds']:.0f} s"]
     return new_markdown_cell(f":::{{div}} stamp\n{' · '.join(words)}\n:::", id="stamp")
-
-
-def pictures_of(page: Any) -> dict[str, bytes]:
-    """The named figures of an executed notebook: Sphinx hands text from page to page, and no pictures."""
-    found = {}
-    for cell in notebooks.code_cells(page):
-        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
-        for output in cell.outputs:
-            if name and "image/png" in output.get("data", {}):
-                found[name] = base64.b64decode(output.data["image/png"])
-    return found
 
 
 def key_of(root: Path, target: Path) -> str:

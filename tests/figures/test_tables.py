@@ -1,15 +1,10 @@
 """Tables and numbers of a page: a minus sign in front of negative numbers, the same bytes on every run."""
 
-import sys
-import types
-
-import IPython.display
 import numpy as np
 import pandas as pd
 import pytest
 
-from emo_ssl.figures.tables import ASIDE, MINUS, fill, folded, table, text, typeset
-from tools import staging
+from emo_ssl.figures.tables import MINUS, folded, table, text, typeset
 
 
 @pytest.mark.parametrize(
@@ -48,26 +43,6 @@ def test_a_folded_table_opens_on_a_click():
     assert folded(shown, "a & b") == f"<details><summary>a &amp; b</summary>{shown.to_html()}</details>"
 
 
-def test_a_page_gets_plain_values_and_jupyterlab_one_line(monkeypatch):
-    glued, shown = [], []
-    page = types.SimpleNamespace(glue=lambda name, value, display: glued.append((name, value, display)))
-    monkeypatch.setitem(sys.modules, "myst_nb", page)
-    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw, metadata: shown.append((bundle, raw, metadata)))
-    fill(share=np.float32(0.123456), count=np.int64(-2), change="-0.1 (-0.2 to 0)")
-    words = f"{MINUS}0.1 ({MINUS}0.2 to 0)"
-    assert glued == [("share", pytest.approx(0.123456), False), ("count", -2.0, False), ("change", words, False)]
-    assert [type(value) for _, value, _ in glued] == [float, float, str]
-    line = f"share: 0.1235, count: {MINUS}2, change: {words}"
-    assert shown == [({"text/plain": line}, True, {ASIDE: True})]
-    assert ASIDE == staging.FOR_JUPYTERLAB  # by which a page of the book leaves the line out
-
-
 def test_a_paragraph_is_markdown_with_minus_signs():
     shown = text(f"- It is **{-0.25:+.2f}**, from 28-112 labels.")
     assert shown.data == f"- It is **{MINUS}0.25**, from 28-112 labels."
-
-
-def test_nothing_is_filled_in_without_the_books_tools(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "myst_nb", None)
-    fill(share=0.5)
-    assert capsys.readouterr().out == ""

@@ -1,6 +1,5 @@
 """From executed notebooks to a published site: what is merged and staged, what is rendered, what stays unpublished."""
 
-import base64
 import re
 import shutil
 import subprocess
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from book_tree import PARAMETERS, SHOW, TITLE, code, text, write_contents, write_notebook
+from book_tree import PARAMETERS, SHOW, code, text, write_contents, write_notebook
 from nbformat.v4 import new_code_cell, new_output
 
 from tools import book, check_site, notebooks, staging
@@ -30,13 +29,8 @@ def pretend(tree: Path, outputs: list, profile: str = "demo") -> notebooks.Noteb
     return found
 
 
-def png(content: bytes) -> dict:
-    return {"image/png": base64.b64encode(content).decode()}
-
-
 def test_a_staged_page_has_the_text_of_today_and_the_outputs_of_its_execution(tree):
-    lab_only = new_output("display_data", {"text/plain": "x"}, metadata={staging.FOR_JUPYTERLAB: True})
-    pretend(tree, [new_output("stream", text="seven"), lab_only])
+    pretend(tree, [new_output("stream", text="seven")])
     stored = write_notebook(tree, "01-first", text("# 1. Renamed"), PARAMETERS, text("Another sentence."), SHOW)
     before = stored.read_bytes()
     (found,) = notebooks.find(tree, "demo")
@@ -49,18 +43,6 @@ def test_a_staged_page_has_the_text_of_today_and_the_outputs_of_its_execution(tr
     assert [output.text for output in page.cells[4].outputs] == ["seven"]
     assert stored.read_bytes() == before
     assert (tree / "build/stage/book/_static/mathjax/tex-svg.js").stat().st_size > 1_000_000
-
-
-def test_figures_that_prose_pages_ask_for(tree):
-    shown = new_output("display_data", png(b"picture"))
-    named = [code(name, mystnb={"figure": {"name": f"fig-{name}"}}) for name in "ab"]
-    write_notebook(tree, "01-first", TITLE, PARAMETERS, *named)
-    found = pretend(tree, [shown])
-    (tree / "book" / "answer.md").write_text("```{figure} _static/made/fig-b.png\n```\n")
-    made = staging.stage(tree, [found]) / staging.MADE
-    assert {path.name: path.read_bytes() for path in made.iterdir()} == {"fig-b.png": b"picture"}
-    (tree / "book" / "answer.md").write_text("No figure.\n")
-    assert not list((staging.stage(tree, [found]) / staging.MADE).iterdir())
 
 
 # What is rendered and published
@@ -151,21 +133,23 @@ def test_what_the_caller_can_mend_is_one_sentence(tree, tmp_path, monkeypatch, c
 
 @pytest.mark.slow
 def test_one_real_rendering(tree, monkeypatch, capfd):
-    """With the real settings: outputs, a figure, formulas, glue across pages, and no outside request."""
+    """With the real settings: outputs, a figure, formulas, a sentence with a number, and no outside request."""
     drawn = {"figure": {"name": "line", "caption": "A line."}, "image": {"alt": "It rises slowly from one to two"}}
     figure = code("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()", mystnb=drawn)
-    glue = code("from myst_nb import glue\nglue('share', 0.12345, display=False)")
+    computed = (
+        "from IPython.display import Markdown\nMarkdown(f'It is **{0.12345:.2f}**, see [the front](../book/index.md).')"
+    )
+    sentence = code(computed, "remove-input")
     prose = text("# 1. First\n\n$$ a^2 $$ (square)\n\nSee {numref}`line` and {eq}`square`.")
-    write_notebook(tree, "01-first", prose, PARAMETERS, SHOW, figure, glue)
+    write_notebook(tree, "01-first", prose, PARAMETERS, SHOW, figure, sentence)
     write_contents(tree, "01-first")
-    index = "# Front\n\nSee [](../notebooks/01-first.ipynb): {glue:text}`../notebooks/01-first.ipynb::share:.2f`.\n"
-    (tree / "book" / "index.md").write_text(index)
     monkeypatch.chdir(tree)
     assert book.main([]) == 0, capfd.readouterr()
     site = tree / "build" / "site"
     assert capfd.readouterr().out.splitlines()[-1] == f"The book is ready, open {site / 'index.html'}"
-    front, page = (site / "book/index.html").read_text(), (site / "notebooks/01-first.html").read_text()
-    assert "0.12" in front and "videos 7 seed 0" in page and "Figure 1" in page
+    page = (site / "notebooks/01-first.html").read_text()
+    assert "It is <strong>0.12</strong>" in page and 'href="../book/index.html"' in page and "Markdown" not in page
+    assert "videos 7 seed 0" in page and "Figure 1" in page and (site / "book/index.html").is_file()
     assert "Profile demo · emo-ssl" in page and re.search(r'src="[^"]*mathjax/tex-svg.js', page)
     for launch in ("edit", "blob"):
         assert f"emo-ssl/emo-ssl/{launch}/main/notebooks/01-first.ipynb" in page

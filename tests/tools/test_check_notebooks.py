@@ -19,7 +19,7 @@ from tools.check_notebooks import typed_numbers
         ("```{tip}\nIt is 0.3.\n```\nAnd 0.4.", ["0.3", "0.4"]),
         ("Three raters, 24 speakers, 0 to 3, the 1. of May.", []),
         ("Release 1.0.4 of it, on 10.0.0.1, with v2.5.", []),
-        ("Filled in: {glue:text}`gain:.3f`, {glue:text}`../notebooks/a.ipynb::x:.0%`.", []),
+        ("See {numref}`figure-0.5` and {doc}`page-of-0.5`.", []),
         ("As `0.5` or ``a `0.5` b``.", []),
         ("See [0.5 in a table](x.md#a-0.5), <https://x.org/0.5>, https://x.org/0.5 and ![of 0.5](a.png).", []),
         ("```bash\nrun --share 0.5\n```\n\n```{code-block} python\nx = 0.5\n```", []),

@@ -18,7 +18,7 @@ def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     for name in ("notebooks", "results", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    for name in ("pyproject.toml", "requirements.lock"):
+    for name in ("_config.yml", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, folder)
     notebooks.execute_all(notebooks.find(folder, "smoke"), folder)
     return folder

@@ -156,6 +156,17 @@ def ledger_table(evidence: dict, *names: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim", "what it says", "verdict", "why", "met"])
 
 
+def reason(claim: dict) -> str:
+    """Why a claim got its verdict, as a sentence."""
+    failed = [part for part in claim["effects"] if not part["met"]]
+    if not failed:
+        return f"{claim['reason'][0].upper()}{claim['reason'][1:]}."
+    row = pd.Series({key: failed[0][key] for key in INTERVAL}, dtype=float)
+    are = "is" if len(failed) == 1 else "are"
+    found = f"{in_words(failed[0]['name'])}, {interval(row, sign=True)}, required {failed[0]['required']}"
+    return f"Of {len(claim['effects'])} requirements {len(failed)} {are} not met, such as: {found}."
+
+
 def short_reason(claim: dict) -> str:
     """Why a claim got its verdict, in a word or two: the rest stands in its table."""
     if claim["verdict"] == "reversed":

@@ -15,4 +15,4 @@ from emo_ssl.figures.study import (
     label_efficiency,
     paired_gains,
 )
-from emo_ssl.figures.tables import fill, folded, table, text
+from emo_ssl.figures.tables import folded, table, text
