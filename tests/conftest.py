@@ -25,17 +25,6 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    """Tiny models are slower on two threads than on one, and far slower where another process trains beside them."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """A small prepared corpus, a new one for each file of tests."""
     from training import write_mosei_like

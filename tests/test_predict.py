@@ -28,7 +28,6 @@ from emo_ssl.utils.io import UserError
 matplotlib.use("Agg")
 
 pytest.importorskip("soundfile")
-pytestmark = pytest.mark.usefixtures("one_thread")
 PRESENCES = [e + "_presence" for e in EMOTIONS]
 
 

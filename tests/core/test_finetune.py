@@ -35,9 +35,6 @@ KINDS = ("transformer", "gru")
 TRIO = [Member(s, np.arange(s, s + n)) for s, n in ((0, 4), (1, 7), (2, 2))]  # different subsets and budgets
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data(corpus):
     return LabelledSegments.build(corpus, speaker_independent(corpus), CPU)

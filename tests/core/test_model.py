@@ -35,9 +35,6 @@ KINDS = ("transformer", "gru")
 HEAD = HeadConfig((0.5, 1.5, 2.5), emotions=2, categories=3)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def config(kind: str = "transformer", **more) -> EncoderConfig:
     return EncoderConfig(**{"features": 5, "kind": kind, "stack": 2, "width": W, "layers": 2, "heads": HEADS, **more})
 

@@ -15,9 +15,6 @@ ADAM = AdamConfig(weight_decay=0.3, clip=CLIP)
 SHARES = {"encoder.token.weight": 0.5, "encoder.token.bias": 0.5, "head.cuts": 0.25}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def classifier(kind: str, members: int = 1) -> Classifier:
     return busy(Classifier(EncoderConfig(2, kind, 2, 8, 1, 2), HeadConfig((0.5, 1.5), 2), members))
 

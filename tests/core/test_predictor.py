@@ -18,8 +18,6 @@ from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, embed, load_model, pred
 from emo_ssl.core.pretrain import RESULT, pretrain
 from emo_ssl.utils.io import UserError, write_json
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module", params=["transformer", "gru"])
 def made(request, tmp_path_factory):

@@ -45,9 +45,6 @@ LEARNS = PretrainConfig(
 )
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def finished(corpus, tmp_path_factory) -> Path:
     """An uninterrupted run."""

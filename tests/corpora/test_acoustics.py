@@ -8,8 +8,6 @@ from emo_ssl.corpora import acoustics
 from emo_ssl.corpora.acoustics import FRAME_RATE, HOP, NAMES, SAMPLE_RATE, WINDOW, frames
 from emo_ssl.utils.io import UserError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 COLUMN = {name: i for i, name in enumerate(NAMES)}
 CENTRE = WINDOW / 2 / SAMPLE_RATE  # of the first frame, in seconds
 

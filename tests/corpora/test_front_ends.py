@@ -19,7 +19,7 @@ PITCH = {"acoustics": "pitch_semitones", "egemaps": "F0semitoneFrom27.5Hz_sma3nz
 
 
 @pytest.fixture(params=FRONT_ENDS)
-def maker(request, one_thread):
+def maker(request):
     if request.param != "acoustics":
         pytest.importorskip("opensmile")
     return front_end(request.param)

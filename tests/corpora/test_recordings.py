@@ -363,7 +363,7 @@ def test_only_stretches_beyond_the_end(tmp_path):
 # --- the command
 
 
-def test_the_command(tmp_path, capsys, one_thread):
+def test_the_command(tmp_path, capsys):
     source = write_ravdess(tmp_path / "in")
     (source / "Actor_01" / f"{NAMES[0]}.wav").write_bytes(b"")
     command = ["corpus", "record", str(source), "-o", str(tmp_path / "out"), "--jobs", "1"]

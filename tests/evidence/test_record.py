@@ -19,7 +19,6 @@ from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import UserError, read_json
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 SCRIPT = Path(__file__).parents[2] / "results" / "ravdess" / "label_scales.py"
 
 

@@ -1,6 +1,6 @@
 """The golden run: tiny numbers of every step, computed through the command line; tests compare them with stored ones.
 
-    python tests/golden/make.py COMMIT
+    PYTHONPATH=tests python -m golden.make COMMIT
 
 replaces the stored ones by those of the emo_ssl that is imported. Do that where numbers are meant to change, and say in
 the commit why they did.
@@ -14,7 +14,6 @@ import io
 import json
 import platform
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +21,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+from simulated_predictions import EMOTIONS, key, meta
 
 from emo_ssl.cli import main
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.metrics import Predictions
 from emo_ssl.corpora.clips import write_clips
 from emo_ssl.evidence import lookup, tables
+from emo_ssl.study.predictions import Items, write_predictions
 
 PROTOCOLS = ("speaker-independent", "speaker-adapted")
 ARMS = (
@@ -75,14 +77,10 @@ ROW = ("claim", "protocol", "backbone", "readout", "arm", "against", "budget", "
 
 
 def command(*arguments: object) -> None:
-    """`emo-ssl …` on one thread."""
-    threads, complaints = torch.get_num_threads(), io.StringIO()
-    torch.set_num_threads(1)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(complaints):
-            status = main([str(argument) for argument in arguments])
-    finally:
-        torch.set_num_threads(threads)
+    """`emo-ssl …`."""
+    complaints = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(complaints):
+        status = main([str(argument) for argument in arguments])
     if status:
         raise RuntimeError(f"emo-ssl {' '.join(map(str, arguments))}: status {status}\n{complaints.getvalue()}")
 
@@ -201,50 +199,28 @@ def cells(folder: Path) -> dict[str, np.ndarray]:
 
 
 def simulated(folder: Path) -> Path:
-    """Predictions with a known effect at four budgets, so that every claim is judged; nothing of ours is called."""
-    rng, seeds, units, each = np.random.default_rng(0), 4, 12, 8
-    emotions = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+    """Predictions with a known effect at four budgets, so that every claim is judged."""
+    rng, seeds, units, each, budgets = np.random.default_rng(0), 4, 12, 8, (28, 56, 112, 448)
     unit = np.repeat(np.arange(units), each)
     targets = np.clip(np.round(3 * rng.normal(0, 1, (len(unit), 6)) - 0.5) / 3, 0, 3).astype(np.float32)
-    arrays = {
-        "items.segment": np.arange(len(unit)),
-        "items.unit": np.array([f"u{u:02}" for u in unit]),
-        "items.fold": unit % 5,
-        "items.targets": targets,
-        "items.category": np.full(len(unit), -1),
-    }
-    budgets = (28, 56, 112, 448)
+    names = np.array([f"u{u:02}" for u in unit])
+    items = Items(np.arange(len(unit)), names, unit % 5, targets, np.full(len(unit), -1))
     arms = {"scratch": 0.0, "pretrained": 1.2, "frozen-random": 0.2, "frozen-pretrained": 0.7, "frozen-permuted": 0.1}
-    trio = np.array([1.5, 1.5, 1.5, 0.5, 0.5, 0.5])
+    trio, cells = np.array([1.5, 1.5, 1.5, 0.5, 0.5, 0.5]), {}
     for arm, extra in arms.items():
         for b, budget in enumerate(budgets):
             if arm == "pretrained" and budget == budgets[-1]:  # in the end it is as good as from scratch
-                for part in ("intensity", "presence", "klass"):
-                    name = f"cell.{PROTOCOLS[0]}/transformer/{{}}/ordinal/{budget}.{part}"
-                    arrays[name.format(arm)] = arrays[name.format("scratch")]
+                cells[key(arm, budget)] = cells[key("scratch", budget)]
                 continue
             strength = 0.6 * (b + 1) + extra * trio * (1 - b / 3)
             score = strength * (targets > 0) + rng.normal(0, 1, (seeds, *targets.shape))
             score = score + rng.normal(0, 0.3, (seeds, units, 6))[:, unit]
             intensity = np.clip(targets + rng.normal(0, 1, score.shape) / (1 + strength), 0, 3)
-            name = f"cell.{PROTOCOLS[0]}/transformer/{arm}/ordinal/{budget}"
-            arrays[f"{name}.intensity"] = intensity.astype(np.float32)
-            arrays[f"{name}.presence"] = (1 / (1 + np.exp(-score))).astype(np.float32)
-            arrays[f"{name}.klass"] = np.floor(intensity + 0.5).astype(np.int8)
-    meta = {
-        "target_names": list(emotions),
-        "category_names": [],
-        "headline": "auroc",
-        "budgets": list(budgets),
-        "full_budget": budgets[-1],
-        "seeds": list(range(seeds)),
-        "corpus": {"name": "simulated"},
-        "main": {"protocol": PROTOCOLS[0], "backbone": "transformer", "readout": "ordinal"},
-        "pretraining": {"losses": [{"protocol": PROTOCOLS[0], "masked": 0.8, "interpolation": 1.0}]},
-        "floors": {name: {"mae": 0.5, "acc4": 0.6} for name in ("overall", *emotions)},
-    }
+            presence, klass = 1 / (1 + np.exp(-score)), np.floor(intensity + 0.5).astype(np.int8)
+            cells[key(arm, budget)] = Predictions(intensity.astype(np.float32), presence.astype(np.float32), klass)
+    best = {name: {"mae": 0.5, "acc4": 0.6} for name in ("overall", *EMOTIONS)}
     folder.mkdir()
-    np.savez(folder / "predictions.npz", meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
+    write_predictions(folder, meta(seeds, budgets=budgets, floors=best), items, cells)
     return folder
 
 
@@ -352,10 +328,7 @@ def make(commit: str, work: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Replace the stored numbers of the golden run.")
     parser.add_argument("commit", help="whose numbers they are, for the record")
-    commit = parser.parse_args().commit
-    work = Path(tempfile.mkdtemp())
-    try:
-        make(commit, work)
-    finally:
-        shutil.rmtree(work)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as work:
+        make(parser.parse_args().commit, Path(work))
     print(f"{HERE}: replaced")

@@ -3,21 +3,12 @@
 from pathlib import Path
 
 import pytest
-import torch
 from training import PRETRAIN, STUDY, opened_fold, write_acted_and_runs, write_mosei_like
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.pretrain import pretrain
 from emo_ssl.study.arms import Fold
 from emo_ssl.study.run import run_study
-
-
-@pytest.fixture(scope="package", autouse=True)
-def on_one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="package")

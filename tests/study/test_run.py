@@ -122,12 +122,11 @@ def test_a_finished_study_is_left_alone(corpus, run, finished, monkeypatch):
 
 
 KILLED = """
-import os, signal, sys, torch
+import os, signal, sys
 sys.path.insert(0, sys.argv[4])
 from training import STUDY
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.study import run
-torch.set_num_threads(1)
 original, calls = run.run_chunk, []
 def counted(*arguments):
     calls.append(1)
