@@ -93,11 +93,8 @@ def test_what_the_folder_and_the_model_tell(made):
     corpus, _, folder = made
     description = json.loads((folder / DESCRIPTION).read_text())
     assert (description["labels"], description["seed"], description["rate"]) == (9, 1, 1e-2)
-    assert description["protocol"] == "speaker-independent"
     assert description["corpus"]["content_hash"] == corpus.content_hash
-    assert description["levels"] == pytest.approx([k / 3 for k in range(10)])
-    printed = str(load_model(folder))
-    assert "happy, sad" in printed and f"mae {description['test']['mae']:.3f}" in printed
+    assert f"mae {description['test']['mae']:.3f}" in str(load_model(folder))
     assert set(contents(folder)) == {WEIGHTS, DESCRIPTION, "folder.json"}
 
 

@@ -64,25 +64,9 @@ def test_cut_equals_a_scan_over_all_frames(rate):
         intervals = np.concatenate([times(count, rate), times(count, rate, start=count / rate + 0.5)])
         start = np.append(rng.uniform(-0.5, 2 * count / rate + 1, 60), rng.choice([*intervals.ravel(), 0], 60))
         end = start + np.append(rng.uniform(0, count / rate, 60), rng.choice([*intervals[:, 1], 0], 60))
+        start[60:] += rng.choice([-1.1e-5, -0.9e-5, 0, 0.9e-5, 1.1e-5], 60)  # a hundredth of a millisecond decides
         for i, (first, length) in enumerate(zip(*cut(intervals, start, end), strict=True)):
             assert list(range(first, first + length)) == naive_cut(intervals, start[i], end[i])
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "expected"),
-    [
-        (0.1, 0.1, [9, 10]),  # an instant touches the frame that ends and the one that starts there
-        (0.1 + 0.9e-5, 0.2 - 0.9e-5, list(range(9, 21))),
-        (0.1 + 1.1e-5, 0.2 - 1.1e-5, list(range(10, 20))),
-        (-0.5, 0.005, [0]),
-        (-0.5, -0.1, []),
-        (0.3, 9, [29]),
-        (-9, 9, list(range(30))),
-    ],
-)
-def test_cut_at_the_edges(start, end, expected):
-    first, length = cut(times(30), np.array([start]), np.array([end]))
-    assert list(range(first[0], first[0] + length[0])) == expected
 
 
 # --- a whole corpus, without defects
@@ -187,13 +171,6 @@ def test_frames_whose_interval_is_not_a_number_are_dropped(tmp_path, bad):
     assert report["frames"]["dropped: interval is not a number"] == 8
     assert report["videos"]["in the acoustic file with no frame, dropped"] == 1
     np.testing.assert_array_equal(opened.recording(0), np.delete(raw, (7, 9, 20), 0))
-
-
-def test_a_typo_in_the_root_is_noted_and_harmless(tmp_path):
-    plain = prepared(tmp_path / "plain", {"a": 100}, {"a": [SECOND]})
-    typo = prepared(tmp_path / "typo", {"a": 100}, {"a": [SECOND]}, roots=("COAVAREP", "Emotion Labels"))
-    assert typo.report["files"] == {"unusual root group `COAVAREP`": "COVAREP.csd"}
-    assert typo.content_hash == plain.content_hash
 
 
 def test_a_feature_file_without_names_is_taken_for_covarep_by_its_width(tmp_path):

@@ -345,14 +345,6 @@ def test_a_recording_of_which_the_table_names_a_stretch_is_not_trimmed(tmp_path)
     assert report["frames"][recordings.SILENCE] == 260 - 180
 
 
-def test_a_given_split_without_speakers(tmp_path):
-    rows = "a.wav,,1,train\nb.wav,,2,valid\nc.wav,,0,test\nd.wav,,0,none\n"  # and no such file
-    prepared = own(tmp_path, "path,speaker,sad,split\n" + rows, **THREE)
-    assert [SPLITS[s] for s in prepared.recordings.split] == ["train", "valid", "test"]
-    assert prepared.folds == [0] and prepared.header["folds"] == "given by the table"
-    assert [one["path"] for one in check_sums(prepared)["skipped"]] == ["d.wav"]
-
-
 def test_only_stretches_beyond_the_end(tmp_path):
     rows = "".join(f"{name}.wav,{name},1,9\n" for name in THREE)
     with pytest.raises(UserError, match=r"no clip can be used \(interval beyond the end of the recording\)"):

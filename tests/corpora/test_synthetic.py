@@ -18,7 +18,7 @@ from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.corpora.mosei import prepare
-from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, describe, frames, geometry, labels, write_corpus
+from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, frames, geometry, labels, write_corpus
 from emo_ssl.corpora.synthetic.defects import FIRST, KINDS, plan
 from emo_ssl.corpora.synthetic.frames import COLUMN
 from emo_ssl.corpora.synthetic.writer import fold_of, make_video
@@ -124,15 +124,6 @@ def test_first_starts_row_order_and_length_of_videos(layouts):
     last = np.array([layout.ends[-1] for layout in layouts])
     assert seconds.mean() == pytest.approx(141.1, rel=0.05) and (last < seconds).all()
     assert seconds.sum() / last.sum() == pytest.approx(1.89, abs=0.15)
-
-
-def test_territories_cover_the_video_and_follow_the_segments(layouts):
-    for i, layout in enumerate(layouts[:200]):
-        edges, owner = geometry.territories(np.random.default_rng(i), layout)
-        assert edges[0] == 0 and edges[-1] == layout.frames and (np.diff(edges) > 0).all()
-        assert (np.diff(owner) >= 1).all()
-        begin, end = np.maximum(edges[owner], layout.starts * 100), np.minimum(edges[owner + 1], layout.ends * 100)
-        assert (end > begin).all(), "each segment holds frames of its own stretch"
 
 
 def test_folds_keep_the_real_proportions_at_every_size():
@@ -400,13 +391,6 @@ def test_clean_means_the_same_frames_without_damage(corpus, tmp_path):
     assert report["segments"]["dropped"] == report["files"] == {} and set(report["missing_values"]) == {"peakSlope"}
     assert {what for what, n in report["mended"].items() if n} <= {"start below 0 clipped"}
     assert report["videos"].keys() == {"kept", "in no fold, kept for pretraining"}
-
-
-def test_the_summary_counts_what_was_written_and_reads_well(corpus):
-    with Csd(corpus.folder / "COVAREP.csd") as sound, Csd(corpus.folder / "LABELS.csd") as table:
-        assert corpus.summary["counts"]["frames"] == sum(sound.shape(key)[0] for key in sound.keys)
-        assert corpus.summary["counts"]["label rows"] == sum(table.shape(key)[0] for key in table.keys)
-    assert "43 columns" in describe(corpus.summary)
 
 
 # --- the page that gives the account

@@ -1,9 +1,7 @@
 """What is kept of a study: the same table, nothing that names a place, and the same bytes every time."""
 
 import gzip
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +9,10 @@ from training import STUDY, write_acted, write_acted_and_runs
 
 from emo_ssl.cli import main
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.evidence.record import TABLE, ablations, commands, corpus_of, keep, results, seconds_taken
-from emo_ssl.evidence.report import evaluate
 from emo_ssl.study.collect import RESULTS
-from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import UserError, read_json
-
-SCRIPT = Path(__file__).parents[2] / "results" / "ravdess" / "label_scales.py"
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +71,3 @@ def test_what_stands_beside_a_recorded_study(finished, tmp_path):
     assert seconds_taken({"seconds_of_all_chunks": 7}) == 7 and seconds_taken({"seconds_of_the_last_start": 3}) == 3
     with pytest.raises(UserError, match="no such file; expected the folder of a recorded or finished study"):
         results(tmp_path)
-
-
-def test_claims_on_another_label_scale(finished):
-    spec = importlib.util.spec_from_file_location("label_scales", SCRIPT)
-    scales = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(scales)
-    few = EvidenceConfig(draws=200, least_budget=4)
-    ours = evaluate(finished, few)["ledger"]
-    assert scales.ledger(finished, (0, 1, 2, 3), few) == ours
-    assert scales.ledger(finished, (0, 1, 3, 3), few) != ours
-    opened = StudyPredictions.open(finished)
-    for key in opened.keys:
-        before = opened.cell(key)
-        after = scales.rescaled(before, (0, 2, 3, 3))  # the made-up corpus has levels 0, 1 and 2
-        assert after.intensity.ravel().tolist() == [(0, 2, 3, 3)[int(v)] for v in before.intensity.ravel()]
-        assert after.klass.ravel().tolist() == [(0, 2, 3, 3)[v] for v in before.klass.ravel()]

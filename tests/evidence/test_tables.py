@@ -150,15 +150,6 @@ def test_skill_is_the_way_from_the_constant_to_perfection_seed_by_seed():
     assert words[:2] == ["0.350", "+0.70 (+0.69\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}+0.71)"]
 
 
-def test_arms_stand_in_two_groups_and_constants_in_neither():
-    assert list(lookup.arm_groups(made_up()).values()) == [["scratch", "pretrained", "permuted"], ["statistics"]]
-
-
-def test_ends_of_what_is_known():
-    assert lookup.ends(pd.Series({"a": 2.0, "b": np.nan, "c": 1.0})) == ("c", "a")
-    assert lookup.ends(pd.Series({"a": np.nan})) == ("none", "none")
-
-
 def test_losses_stay_below_interpolation_by_their_share_of_it():
     losses = {"before training": 0.9, "mean frame": 0.5, "previous frame": 0.6, "linear interpolation": 0.4}
     runs = [

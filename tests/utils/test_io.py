@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import signal
-import subprocess
-import sys
 
 import pytest
 from builders import contents
@@ -16,7 +13,6 @@ from emo_ssl.utils.io import (
     OutputFolder,
     UserError,
     atomic_path,
-    describe_difference,
     fingerprint,
     read_json,
     require_space,
@@ -81,11 +77,6 @@ def test_fingerprint_sees_size_and_bytes(tmp_path):
     assert len(prints) == 6 and fingerprint(path) in prints
 
 
-def test_differences_are_named():
-    found = describe_difference({"a": 1, "b": "x"}, {"a": 2, "c": None, "d": True})
-    assert found == "a is 1 there, 2 here; b is 'x' there, None here; d is None there, True here"
-
-
 # --- folders that know their configuration
 
 
@@ -145,13 +136,6 @@ def test_a_strangers_folder_is_refused(tmp_path):
     assert contents(tmp_path) == {"holiday.jpg": b"!"}
 
 
-def test_a_damaged_state_is_named(tmp_path):
-    (tmp_path / STATE).write_bytes(b"{")
-    with pytest.raises(UserError, match=f"{STATE}: not readable as JSON"):
-        make(tmp_path)
-    assert contents(tmp_path) == {STATE: b"{"}
-
-
 @pytest.mark.parametrize("where", ["file", "file/below"])
 def test_a_file_in_the_way_is_refused(tmp_path, where):
     (tmp_path / "file").write_bytes(b"!")
@@ -170,34 +154,3 @@ def test_a_second_writer_is_refused_and_harms_nothing(tmp_path):
         write_bytes(path / "data", b"result")
         first.finish()
     assert make(path) is True
-
-
-STOP_IN_THE_MIDDLE = """
-import json, sys
-from pathlib import Path
-from emo_ssl.utils import io as files
-
-path = Path(sys.argv[1])
-with files.OutputFolder(path, "corpus", json.loads(sys.argv[2])):
-    files.write_bytes(path / "first half", b"1")
-    with files.atomic_path(path / "second") as temporary:
-        temporary.write_bytes(b"?")
-        print("ready", flush=True)
-        sys.stdin.read()
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_killed_run_is_resumed_without_its_leftovers(tmp_path):
-    path = tmp_path / "out"
-    command = [sys.executable, "-c", STOP_IN_THE_MIDDLE, path, json.dumps(CONFIG)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout.readline() == "ready\n"
-        with pytest.raises(UserError, match="another emo-ssl is writing here"):
-            make(path)
-        run.send_signal(signal.SIGKILL)
-    assert run.returncode == -signal.SIGKILL
-    assert [p.name for p in path.glob("*.partial")]
-    assert (path / LOCK).exists()
-    assert make(path) is False
-    assert contents(path).keys() == {"data", STATE, "first half"}
