@@ -61,10 +61,7 @@ def test_a_split_is_a_corpus(ready):
     assert len(test) == 1 and test.targets.tolist() == [[2.0, 1.5]] and test.segments.recording.tolist() == [2]
     np.testing.assert_array_equal(test.segment(0), RECORDINGS[2].frames[29:])
     assert len(ready.split("valid")) == 0 and len(ready) == 4
-    assert ready.constant_baselines("test")["train mean"]["mae"].tolist() == [
-        1.5,
-        0.0,
-    ]  # of 0.5 and 1.5
+    assert ready.constant_baselines("test")["train mean"]["mae"].tolist() == [1.5, 0.0]  # of 0.5 and 1.5
 
 
 @pytest.mark.parametrize("recordings", [(), (Video("a", noise(0)),)])
@@ -72,13 +69,6 @@ def test_a_corpus_of_nothing(tmp_path, recordings):
     ready = write_segments(tmp_path, recordings)
     assert len(ready) == 0 and ready.frames.shape == (0, 2) and f"{len(recordings)} recordings, 0.0 h" in str(ready)
     assert ready.constant_baselines("test") == {}
-
-
-def test_a_corpus_prints_what_is_in_it(ready):
-    acted = replace(ready, header={**ready.header, "category_names": ["calm", "loud"]})
-    for part in (str(ready.folder), "4 recordings", "1 speakers", "2 features at 100 Hz", "train 2, test 1, none 1"):
-        assert part in str(ready)
-    assert str(acted).endswith("emotions: happy, sad; categories: calm, loud") and "<pre>" in acted._repr_html_()
 
 
 def test_half_precision_is_stored_saturated_and_its_error_stated(tmp_path):

@@ -15,8 +15,8 @@ from emo_ssl.core.finetune import LabelledSegments, Member, finetune, random_cro
 from emo_ssl.core.model import Classifier, initialise, load_members
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, embed, load_model, predict
-from emo_ssl.core.pretrain import RESULT, pretrain
-from emo_ssl.utils.io import UserError, write_json
+from emo_ssl.core.pretrain import pretrain
+from emo_ssl.utils.io import UserError
 
 
 @pytest.fixture(scope="module", params=["transformer", "gru"])
@@ -140,11 +140,6 @@ def test_runs_that_do_not_fit_are_refused(made, tmp_path):
     adapted = pretrain(corpus, tmp_path / "adapted", config, device="cpu")
     with pytest.raises(UserError, match="pretrained speaker by speaker"):
         finetune(corpus, adapted, tmp_path / "model", config=FINETUNE, device="cpu")
-    # a run of fold 0 that says it is one of fold 1 has met whom that one tests
-    leaking = pretrain(corpus, tmp_path / "leaking", PRETRAIN, device="cpu")
-    write_json(leaking.folder / RESULT, {**leaking.result, "fold": 1})
-    with pytest.raises(UserError, match="was pretrained on 12 recordings that are for validation or test here"):
-        finetune(corpus, leaking.folder, tmp_path / "model", config=FINETUNE, device="cpu")
     assert not (tmp_path / "model").exists()
 
 

@@ -138,17 +138,6 @@ def test_files_that_do_not_belong_here(tmp_path, source, capsys, change, name, w
 # --- output folders
 
 
-def test_an_output_folder_of_another_configuration(tmp_path, source, good_hash, capsys):
-    assert cli.main(arguments(source, tmp_path / "out")) == 0
-    shown, _ = capsys.readouterr()
-    before = contents(tmp_path / "out")
-    status = cli.main([*arguments(source, tmp_path / "out"), "--half"])
-    check_refusal(status, *capsys.readouterr(), tmp_path / "out", "of another configuration", "half")
-    assert cli.main(arguments(source, tmp_path / "out")) == 0, "the same one is shown again, without work"
-    assert capsys.readouterr() == (shown, "") and good_hash in shown
-    assert contents(tmp_path / "out") == before
-
-
 # --- stopped on the way
 
 

@@ -3,10 +3,8 @@ import re
 
 import numpy as np
 import pytest
-from builders import prepared
+from builders import Segment, Video, noise, prepared, write_segments
 
-from emo_ssl.core.corpus import Corpus, SegmentTable
-from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora.covarep import FEATURE_NAMES, GROUPS, groups_of
 from emo_ssl.corpora.report import describe, faults, label_distribution, summary
 
@@ -15,7 +13,6 @@ def test_the_summary_is_plain_json(tmp_path):
     opened = prepared(tmp_path, {"a": 100, "b": 50}, {"a": [(0, 1), (0, 0.5)]}, {"train": ["a"], "test": ["b"]})
     found = summary(opened)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["folder"] == str(opened.folder) and found["content_hash"] == opened.content_hash
     assert found["videos"] == {"train": 1, "valid": 0, "test": 1, "none": 0}
     assert found["segments"] == {"train": 2, "valid": 0, "test": 0, "none": 0}
     assert (found["frames"], found["features"], found["hours"]) == (150, 2, 150 / 100 / 3600)
@@ -39,19 +36,12 @@ def test_label_distribution(intensity, expected):
 
 def test_describe_says_who_is_in_each_cross_validation_fold(tmp_path):
     speakers, folds = ["x", "x", "y", "z", ""], [0, 0, 1, 1, 1]
-    frames, column = np.zeros((40, 1), np.float32), np.arange(5, dtype=np.int32)
-    none = np.full(5, -1, np.int8)
-    with CorpusWriter(tmp_path, ["f"], 100.0) as writer:
-        first = [writer.add_recording(str(i), frames.copy(), 0, speaker) for i, speaker in enumerate(speakers)]
-        table = SegmentTable(
-            column, 0 * column, column, column + 1.0, np.array(first), 0 * column + 40, none, np.array(folds), none
-        )
-        report = {"segments": {"in": 5, "kept": 5, "dropped": {}}, "frames": {"in": 200, "kept": 200}}
-        report |= {"mended": {}, "videos": {"kept": 5}, "missing_values": {}, "files": {}}
-        writer.seal(table, np.zeros((5, 1), np.float32), ["happy"], report, "made up", "by speaker")
-    opened = Corpus.open(tmp_path)
-    lines = describe(opened).splitlines()
-    assert "folds: by speaker, 2 of them" in lines
+    recordings = [Video(str(i), noise(40), speaker=speaker) for i, speaker in enumerate(speakers)]
+    report = {"segments": {"in": 5, "kept": 5, "dropped": {}}, "frames": {"in": 200, "kept": 200}}
+    report |= {"mended": {}, "videos": {"kept": 5}, "missing_values": {}, "files": {}}
+    segments = [Segment(i, 0, 40, fold=fold) for i, fold in enumerate(folds)]
+    lines = describe(write_segments(tmp_path, recordings, segments, report=report)).splitlines()
+    assert "folds: made up, 2 of them" in lines
     assert [line.split() for line in lines if line.startswith("fold ")] == [
         *(["fold", "0", "2", "1", "2", "x"], ["fold", "1", "3", "2", "3", "y,", "z"])
     ]

@@ -8,7 +8,6 @@ the commit why they did.
 
 import argparse
 import contextlib
-import csv
 import hashlib
 import io
 import json
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.numpy import load_file
 from simulated_predictions import EMOTIONS, key, meta
@@ -96,14 +96,9 @@ def made_up_corpus(folder: Path) -> Path:
 
 def voices(folder: Path) -> Path:
     """Forty made-up clips of four speakers in five categories, through the small acoustic front end."""
-    table = write_clips(folder / "clips", SPEAKERS)
-    with table.open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["category"] in CATEGORIES]
+    rows = pd.read_csv(write_clips(folder / "clips", SPEAKERS), dtype=str, keep_default_na=False)
     few = folder / "clips" / "few.csv"
-    with few.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    rows[rows["category"].isin(CATEGORIES)].to_csv(few, index=False)
     recorded = folder / "voices"
     command("corpus", "record", folder / "clips", "--recipe", "folder", "--table", few, "--jobs", 1, "-o", recorded)
     return recorded
@@ -141,17 +136,12 @@ def studied(corpus: Path, folder: Path) -> Path:
 # Numbers of a prepared corpus
 
 
-def prepared_columns(folder: Path) -> dict[str, np.ndarray]:
-    """`frames` and the columns of the tables."""
-    corpus = Corpus.open(folder)
-    with np.load(folder / "index.npz", allow_pickle=False) as index:
-        return {"frames": np.array(corpus.frames), **{name: index[name] for name in index.files}}
-
-
 def corpus_numbers(folder: Path) -> dict[str, dict]:
     """column -> the sha256 of its values; of numbers also mean and deviation a column, missing values left out."""
+    with np.load(folder / "index.npz", allow_pickle=False) as index:
+        columns = {"frames": np.array(Corpus.open(folder).frames), **index}
     found = {}
-    for name, values in sorted(prepared_columns(folder).items()):
+    for name, values in sorted(columns.items()):
         if values.dtype.kind == "U":
             content = "\n".join(values).encode()
         else:
@@ -165,13 +155,9 @@ def corpus_numbers(folder: Path) -> dict[str, dict]:
 
 def clip_frames(folder: Path) -> dict[str, np.ndarray]:
     """clip -> every eighth of its frames, all features."""
-    columns = prepared_columns(folder)
-    names = columns["recordings.id"].tolist()
-    found = {}
-    for clip in CLIPS:
-        first, length = (int(columns[f"recordings.{c}"][names.index(clip)]) for c in ("offset", "length"))
-        found[clip] = columns["frames"][first : first + length : EVERY]
-    return found
+    corpus = Corpus.open(folder)
+    names = corpus.recordings.id.tolist()
+    return {clip: corpus.recording(names.index(clip))[::EVERY] for clip in CLIPS}
 
 
 # Numbers of a pretraining run

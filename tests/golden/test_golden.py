@@ -42,8 +42,7 @@ def trained() -> float:
 
 
 def largest_difference(found: np.ndarray, wanted: np.ndarray) -> float:
-    """As a share of the range of what is wanted; infinite where shapes or missing values differ."""
-    found, wanted = np.asarray(found), np.asarray(wanted)
+    """As a share of the range of what is wanted, or its size; infinite where shapes or missing values differ."""
     if found.shape != wanted.shape or not np.array_equal(np.isnan(found), np.isnan(wanted)):
         return np.inf
     known = wanted[~np.isnan(wanted)].astype(np.float64)
@@ -53,31 +52,21 @@ def largest_difference(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.nanmax(np.abs(found.astype(np.float64) - wanted))) / extent
 
 
-def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], tolerance: float) -> None:
-    """Each array under its name; of whole numbers (classes) as many as the tolerance makes likely may turn."""
-    assert sorted(found) == sorted(wanted)
+def assert_same(found: dict, wanted: dict, tolerance: float) -> None:
+    """Each array or number under its name; of whole numbers (classes) as many as the tolerance makes likely may turn.
+
+    What is new is not looked at.
+    """
+    assert not wanted.keys() - found.keys(), "numbers are gone"
     apart = {}
     for name, values in wanted.items():
-        if values.dtype.kind == "i" and tolerance and found[name].shape == values.shape:
-            apart[name] = float((found[name] != values).mean()) - 0.01
+        got, values = np.asarray(found[name]), np.asarray(values)
+        if values.dtype.kind == "i" and tolerance and got.shape == values.shape:
+            apart[name] = float((got != values).mean()) - 0.01
         else:
-            apart[name] = largest_difference(found[name], values)
-    wrong = {name: share for name, share in apart.items() if share > tolerance}
-    assert not wrong, f"{len(wrong)} of {len(apart)} differ by more than {tolerance:g}: {worst(wrong)}"
-
-
-def assert_numbers(found: dict[str, float], wanted: dict[str, float], tolerance: float) -> None:
-    """Single numbers, each within the tolerance times its size, or times 1; what is new is not looked at."""
-    lacking = sorted(set(wanted) - set(found))
-    assert not lacking, f"{len(lacking)} numbers are gone: {lacking[:5]}"
-    apart = {name: abs(found[name] - value) / max(1.0, abs(value)) for name, value in wanted.items() if value == value}
-    wrong = {name: share for name, share in apart.items() if not share <= tolerance}
-    wrong |= {name: np.inf for name, value in wanted.items() if value != value and found[name] == found[name]}
-    assert not wrong, f"{len(wrong)} of {len(wanted)} differ by more than {tolerance:g}: {worst(wrong)}"
-
-
-def worst(wrong: dict[str, float]) -> dict[str, float]:
-    return dict(sorted(wrong.items(), key=lambda item: -item[1])[:5])
+            apart[name] = largest_difference(got, values)
+    wrong = sorted(((share, name) for name, share in apart.items() if share > tolerance), reverse=True)
+    assert not wrong, f"{len(wrong)} of {len(apart)} differ by more than {tolerance:g}: {wrong[:5]}"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +96,7 @@ def test_a_prepared_corpus(made_up):
         assert found[name]["shape"] == column["shape"], name
         for part in ("mean", "deviation"):
             if part in column:
-                assert_numbers(*(dict(enumerate(c[part])) for c in (found[name], column)), ELSEWHERE)
+                assert_same({name: found[name][part]}, {name: column[part]}, ELSEWHERE)
         assert found[name]["sha256"] == column["sha256"] or not is_here(), f"{name}: other values"
 
 
@@ -124,7 +113,7 @@ def test_frames_of_clips(voices):
 def test_pretraining(runs, kind):
     wanted = {n.partition("/")[2]: v for n, v in arrays("weights.npz").items() if n.startswith(kind)}
     assert_same(make.weights(runs[kind]), wanted, trained())
-    assert_numbers(make.losses(runs[kind]), stored()["losses"][kind], trained())
+    assert_same(make.losses(runs[kind]), stored()["losses"][kind], trained())
 
 
 def test_predictions_of_every_arm(voices, folder):
@@ -139,7 +128,7 @@ def test_evidence_of_stored_predictions(which, tmp_path):
         shutil.copy(HERE / "predictions.npz", tmp_path)
     numbers, verdicts = make.evidence(tmp_path if which == "study" else make.simulated(tmp_path / which))
     assert verdicts == stored()["verdicts"][which]
-    assert_numbers(numbers, make.unpacked(arrays("evidence.npz")[which]), COMPUTED)
+    assert_same(numbers, make.unpacked(arrays("evidence.npz")[which]), COMPUTED)
 
 
 def numbers_in(cell: str) -> list[float]:
