@@ -7,7 +7,8 @@ import pytest
 from builders import intensities
 
 from emo_ssl.corpora import recipes
-from emo_ssl.corpora.recipes import Clip, deal_speakers, folder, ravdess, ravdess_names, read_recipe
+from emo_ssl.corpora.csd import EMOTIONS
+from emo_ssl.corpora.recipes import deal_speakers, folder, ravdess, ravdess_names, read_recipe
 from emo_ssl.utils.io import UserError
 
 CLIP = "03-01-05-01-02-01-12"
@@ -25,6 +26,15 @@ def zipped(path, names):
         for name in names:
             archive.writestr(name, b"")
     return path
+
+
+NAN = "nan"
+
+
+def rows_of(listing):
+    """path, name, speaker, six emotions, category, start, end, fold"""
+    columns = ["path", "name", "speaker", *EMOTIONS, "category", "start", "end", "fold"]
+    return [tuple(NAN if value != value else value for value in row) for row in listing.clips[columns].values]
 
 
 # --- RAVDESS
@@ -45,8 +55,9 @@ def zipped(path, names):
 )
 def test_a_name_of_ravdess(tmp_path, name, category, targets, actor, fold):
     listing = ravdess(touch(tmp_path, f"deep/below/{name}.wav"))
-    expected = Clip(f"deep/below/{name}.wav", name, f"actor-{actor:02d}", intensities(**targets), category, fold=fold)
-    assert listing.clips == (expected,)
+    expected = (f"deep/below/{name}.wav", name, f"actor-{actor:02d}", *intensities(**targets), category, NAN, NAN, fold)
+    assert rows_of(listing) == [expected]
+    assert listing.clips["split"].tolist() == ["test" if fold == 0 else "valid" if fold == 1 else "train"]
     assert listing.category_names == ("neutral", "happy", "sad", "anger", "surprise", "disgust", "fear")
 
 
@@ -65,7 +76,7 @@ def test_what_is_no_speech_clip_is_counted(tmp_path):
             "a/readme.txt",  # not audio, not counted
         )
     )
-    assert [clip.path for clip in listing.clips] == [f"a/{CLIP}.wav"]
+    assert listing.clips["path"].tolist() == [f"a/{CLIP}.wav"]
     counts = {what: len(names) for what, names in listing.notes.items()}
     assert counts == {
         recipes.DUPLICATE: 1,
@@ -77,10 +88,10 @@ def test_what_is_no_speech_clip_is_counted(tmp_path):
 def test_a_whole_ravdess_has_nothing_to_note_and_the_folds_of_the_protocol(tmp_path):
     paths = [f"Actor_{name[-2:]}/{name}.wav" for name in ravdess_names()]
     listing = ravdess(zipped(tmp_path / "a.zip", paths))
-    assert [clip.name for clip in listing.clips] == sorted(ravdess_names()) and not listing.notes
-    counts = Counter(clip.name[6:8] for clip in listing.clips)
+    assert listing.clips["name"].tolist() == sorted(ravdess_names()) and not listing.notes
+    counts = Counter(name[6:8] for name in listing.clips["name"])
     assert counts == {"01": 96, **{f"{e:02d}": 192 for e in range(2, 9)}}  # no strong neutral
-    fold_of = {clip.speaker: clip.fold for clip in listing.clips}
+    fold_of = dict(zip(listing.clips["speaker"], listing.clips["fold"], strict=True))
     # pairs of a man and a woman: three, three, two, two, two
     assert Counter(fold_of.values()) == {0: 6, 1: 6, 2: 4, 3: 4, 4: 4}
     for actor in range(1, 25, 2):
@@ -116,12 +127,12 @@ def test_a_table(tmp_path):
         '"a, b.mp3",w,0,0,none,,\n'
     )
     listing = read_table(tmp_path, text)
-    assert listing.clips == (
-        Clip("a, b.mp3", "a, b.mp3", "w", intensities(), "none", fold=2),
-        Clip("a/c.wav", "a/c.wav", "v", intensities(fear=3), "afraid", 0.5, 2.0, 1),
-        Clip("a/c.wav", "a/c.wav", "v", intensities(happy=0.25), "glad", 2.0, None, 1),
-        Clip("b.wav", "b.wav", "u", intensities(happy=1.5), "glad", fold=0),
-    )
+    assert rows_of(listing) == [
+        ("a, b.mp3", "a, b.mp3", "w", *intensities(), "none", NAN, NAN, 2),
+        ("a/c.wav", "a/c.wav", "v", *intensities(fear=3), "afraid", 0.5, 2.0, 1),
+        ("a/c.wav", "a/c.wav", "v", *intensities(happy=0.25), "glad", 2.0, NAN, 1),
+        ("b.wav", "b.wav", "u", *intensities(happy=1.5), "glad", NAN, NAN, 0),
+    ]
     assert listing.category_names == ("afraid", "glad", "none")
     assert listing.folds == "by speaker: the sorted speakers dealt over 3 folds"
 
@@ -133,10 +144,12 @@ def test_speakers_are_dealt(tmp_path, speakers, folds):
 
 def test_given_folds_and_given_splits(tmp_path):
     listing = read_table(tmp_path, "path,speaker,happy,fold\na,u,1,2\nb,v,0,0\nc,w,0,1\nd,,0,0\n")
-    assert [(clip.fold, clip.split) for clip in listing.clips] == [(2, ""), (0, ""), (1, ""), (0, "")]
+    assert listing.clips["fold"].tolist() == [2, 0, 1, 0]
+    assert listing.clips["split"].tolist() == ["train", "test", "valid", "test"]
     assert listing.folds == "given by the table" and listing.category_names == ()
     listing = read_table(tmp_path, "path,speaker,happy,split\na,,1,train\nb,,0,test\nc,x,0,valid\nd,x,0,valid\n")
-    assert [(clip.fold, clip.split) for clip in listing.clips] == [(-1, s) for s in ("train", "test", "valid", "valid")]
+    assert listing.clips["split"].tolist() == ["train", "test", "valid", "valid"]
+    assert set(listing.clips["fold"]) == {-1}
 
 
 HEAD = "path,speaker,happy\n"
@@ -145,25 +158,26 @@ HEAD = "path,speaker,happy\n"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no column path"),
+        ("", "not readable as a CSV table (No columns"),
+        (HEAD[:-1] + ",Happiness\na,u,1,1\n", "two columns happy"),
         ("path,happy\na,1\n", "no column speaker"),
         ("path,speaker\na,u\n", "no emotion and no category"),
         ("path,speaker,happy,mood\na,u,1,2\n", "an unknown column 'mood'"),
         ("path,speaker,happy,fold,split\na,u,1,0,train\n", "both fold and split"),
         ("path;speaker;happy\na;u;1\n", "semicolons between its columns instead of commas"),
         (HEAD + "\n,,\n", "no row below the names of the columns"),
-        (HEAD + "a,u,1,1\n", "more values than columns in line 2"),
+        (HEAD + "a,u,1,1\n", "Expected 3 fields in line 2, saw 4"),
         (HEAD + 'a,u,"1\n', "not readable as a CSV table"),
         (HEAD + "a,u,1\nb,v,3.1\n", "line 3: happy is '3.1', expected a number from 0 to 3"),
         (HEAD + "a,u,nan\n", "line 2: happy is 'nan'"),
         (HEAD + "a,u\n", "line 2: happy is ''"),
         (HEAD + ",u,1\n", "line 2: path is ''"),
-        (HEAD + "a,,1\n", "line 2: no speaker, by which the folds are made"),
+        (HEAD + "a,,1\n", "line 2: speaker is '', expected a name, by which the folds are made"),
         (HEAD + "a,u,1\n./a,u,2\n", "line 3: the same part of a recording again, after line 2"),
         ("path,speaker,happy,start\na,u,1,0\na,v,1,1\n", "line 3: another speaker for a, after line 2"),
         ("path,speaker,happy,start\na,u,1,-1\n", "start is '-1', expected a number of seconds from 0 on"),
         ("path,speaker,happy,end\na,u,1,inf\n", "end is 'inf', expected a number of seconds"),
-        ("path,speaker,happy,start,end\na,u,1,2,2\n", "line 2: end 2 is not after its start"),
+        ("path,speaker,happy,start,end\na,u,1,2,2\n", "line 2: its end is not after its start"),
         ("path,speaker,category\na,u,\n", "line 2: category is '', expected a name"),
         ("path,speaker,happy,fold\na,u,1,1.5\n", "line 2: fold is '1.5', expected a whole number"),
         ("path,speaker,happy,fold\na,u,1,0\nb,v,1,1\nc,w,1,3\n", "folds 0, 1, 3; number at least 3"),

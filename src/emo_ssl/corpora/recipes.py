@@ -1,11 +1,12 @@
 """What a folder of recordings contains: who speaks in each clip, which emotions, and in which fold it is tested."""
 
-import csv
 import zipfile
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
 
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.metrics import CEILING
@@ -19,28 +20,18 @@ FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained 
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A recording, or a part of one, with what is known about it."""
-
-    path: str  # of its file, relative to the source, with forward slashes
-    name: str  # of its file, in the corpus
-    speaker: str
-    targets: tuple[float, ...]  # (6,) in the order of EMOTIONS
-    category: str = ""
-    start: float | None = None  # seconds; None: from the beginning
-    end: float | None = None  # None: to the end
-    fold: int = -1  # that tests it, -1 without
-    split: str = ""  # "" where folds decide
-
-
-@dataclass(frozen=True)
 class Listing:
-    """Every clip of a source, and how the source was read."""
+    """Every clip of a source, and how the source was read.
+
+    A row of `clips` is a recording or a part of one: the path of its file (relative to the source, with slashes) and
+    the file's name in the corpus; speaker; an intensity for each emotion; category, "" without; start and end in
+    seconds, NaN for the edges of the recording; the fold that tests it, -1 without; and its split, in fold 0.
+    """
 
     root: Path  # a folder, or a zip archive
     recipe: str
     source: str  # in words
-    clips: tuple[Clip, ...]
+    clips: pd.DataFrame
     category_names: tuple[str, ...]
     folds: str  # how they were made, in words
     convention: str  # how the source's labels became intensities, in words
@@ -55,6 +46,11 @@ def read_recipe(recipe: str, source: Path | str, table: Path | str | None) -> Li
     raise UserError(f"{source}: give the recipe ravdess, without a table, or the recipe folder, with --table.")
 
 
+def split_in_fold_0(fold: pd.Series) -> pd.Series:
+    """As in `Corpus.of_fold`."""
+    return fold.map({0: "test", 1: "valid"}).fillna("train")
+
+
 # RAVDESS
 
 RAVDESS_EMOTIONS = dict(enumerate(("neutral", "neutral", "happy", "sad", "anger", "fear", "disgust", "surprise"), 1))
@@ -65,36 +61,47 @@ RAVDESS_CONVENTION = (
     "one category. This is emo-ssl's convention: the corpus itself gives no scale from 0 to 3."
 )
 ODD_NAME, DUPLICATE = "name is not one of the corpus's speech, left out", "the same clip again, left out"
+ABSENT = "of the corpus, but not in the source"
 
 
 def ravdess(source: Path | str) -> Listing:
     """The archive's zip, of which nothing is unpacked, or a folder with the clips anywhere below it."""
-    root, notes, clips = Path(source), defaultdict(list), {}
-    names = set(ravdess_names())
-    for path in audio_members(root):
-        name = PurePosixPath(path).stem
-        if name in clips:
-            notes[DUPLICATE].append(path)
-        elif name in names:
-            clips[name] = ravdess_clip(path, name)
-        else:
-            notes[ODD_NAME].append(path)
-    if not clips:
+    root, names = Path(source), ravdess_names()
+    found = pd.DataFrame({"path": audio_members(root)}, dtype=str)
+    found["name"] = [PurePosixPath(path).stem for path in found["path"]]
+    odd = ~found["name"].isin(names)
+    again = found["name"].duplicated() & ~odd
+    clips = found[~odd & ~again].sort_values("name", ignore_index=True)
+    if clips.empty:
         raise UserError(
             f"{root}: holds no speech clip of RAVDESS (such as 03-01-05-01-02-01-12.wav); give the zip of its "
             "audio-only speech, or the folder it was unpacked into."
         )
-    if missing := sorted(names - set(clips)):
-        notes["of the corpus, but not in the source"] = missing
+    notes = {
+        DUPLICATE: found["path"][again].tolist(),
+        ODD_NAME: found["path"][odd].tolist(),
+        ABSENT: sorted(set(names) - set(clips["name"])),
+    }
+    code = clips["name"].str.split("-", expand=True).astype(int)
+    emotion, intensity, actor = code[2].map(RAVDESS_EMOTIONS), code[3].map(RAVDESS_INTENSITY), code[6]
+    fold = (actor - 1) // 2 % RAVDESS_FOLDS
     return Listing(
         root,
         "ravdess",
         source="RAVDESS, speech only (Livingstone & Russo 2018, doi 10.5281/zenodo.1188976, CC BY-NC-SA 4.0)",
-        clips=tuple(clips[name] for name in sorted(clips)),
+        clips=clips.assign(
+            speaker=[f"actor-{number:02d}" for number in actor],
+            **{name: intensity.where(emotion == name, 0.0) for name in EMOTIONS},
+            category=emotion,
+            start=np.nan,
+            end=np.nan,
+            fold=fold,
+            split=split_in_fold_0(fold),
+        ),
         category_names=("neutral", *EMOTIONS),
         folds="by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5",
         convention=RAVDESS_CONVENTION,
-        notes=dict(notes),
+        notes={what: paths for what, paths in notes.items() if paths},
     )
 
 
@@ -105,13 +112,6 @@ def ravdess_names() -> list[str]:
         for actor, emotion in product(range(1, RAVDESS_ACTORS + 1), RAVDESS_EMOTIONS)
         for intensity, statement, repetition in product((1,) if emotion == 1 else (1, 2), (1, 2), (1, 2))
     ]
-
-
-def ravdess_clip(path: str, name: str) -> Clip:
-    _, _, emotion, intensity, _, _, actor = map(int, name.split("-"))
-    category = RAVDESS_EMOTIONS[emotion]
-    targets = tuple(RAVDESS_INTENSITY[intensity] * (other == category) for other in EMOTIONS)
-    return Clip(path, name, f"actor-{actor:02d}", targets, category, fold=(actor - 1) // 2 % RAVDESS_FOLDS)
 
 
 def audio_members(root: Path) -> list[str]:
@@ -134,6 +134,8 @@ def audio_members(root: Path) -> list[str]:
 # Any folder, described by a table
 
 NEEDED, OPTIONAL = ("path", "speaker"), ("category", "start", "end", "fold", "split")
+DEFAULTS = {"category": "", "start": "", "end": "", "fold": "-1", "split": "", **dict.fromkeys(EMOTIONS, "0")}
+A_DAY = 86_400.0  # seconds
 
 
 def folder(source: Path | str, table: Path | str) -> Listing:
@@ -142,108 +144,102 @@ def folder(source: Path | str, table: Path | str) -> Listing:
     if not root.is_dir():
         raise UserError(f"{root}: not a folder; give the folder to which the paths of {table} are relative.")
     rows = read_rows(table)
-    clips = {line: table_clip(f"{table}, line {line}", row) for line, row in rows.items()}
+    refuse_values(table, rows)
+    clips = pd.DataFrame(DEFAULTS, rows.index).assign(**rows)
+    clips["path"] = clips["name"] = [PurePosixPath(path).as_posix() for path in clips["path"]]
+    clips = clips.replace({"start": {"": "nan"}, "end": {"": "nan"}})
+    clips = clips.astype({"fold": int, **dict.fromkeys(("start", "end", *EMOTIONS), float)})
     refuse_contradictions(table, clips)
-    listed, folds = sorted(clips.values(), key=lambda clip: clip.path), "given by the table"
-    columns = set(next(iter(rows.values())))
-    if "fold" in columns:
-        check_folds(table, {clip.fold for clip in listed})
-    elif "split" not in columns:
-        fold_of = deal_speakers(table, {clip.speaker for clip in listed})
-        listed = [replace(clip, fold=fold_of[clip.speaker]) for clip in listed]
+    folds = "given by the table"
+    if "fold" in rows:
+        refuse_folds(table, sorted(clips["fold"].unique()))
+    elif "split" not in rows:
+        fold_of = deal_speakers(table, set(clips["speaker"]))
+        clips["fold"] = clips["speaker"].map(fold_of)
         folds = f"by speaker: the sorted speakers dealt over {max(fold_of.values()) + 1} folds"
-    categories = tuple(sorted({clip.category for clip in listed} - {""}))
+    if "split" not in rows:
+        clips["split"] = split_in_fold_0(clips["fold"])
+    categories = tuple(sorted(set(clips["category"]) - {""}))
     if len(categories) > MOST_CATEGORIES:
         raise UserError(f"{table}: {len(categories)} categories; a category is one of a few kinds, mend that column.")
     convention = "intensities from 0 to 3 as the table gives them; an emotion without a column is 0"
-    source = f"recordings described by {table.name}"
-    return Listing(root, "folder", source, tuple(listed), categories, folds, convention)
+    clips = clips.sort_values("path", kind="stable", ignore_index=True)
+    return Listing(root, "folder", f"recordings described by {table.name}", clips, categories, folds, convention)
 
 
-def read_rows(table: Path) -> dict[int, dict[str, str]]:
-    """Line of the file -> column -> value, with the names of columns checked."""
+def read_rows(table: Path) -> pd.DataFrame:
+    """The rows as text, numbered by their line in the file, with the names of columns checked."""
+    how = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
     try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True, restval="")
-            reader.fieldnames = names = [plain(name) for name in reader.fieldnames or []]
-            rows = [(reader.line_num, row) for row in reader if any(row.values())]
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise UserError(
-            f"{table}: not readable as a CSV table ({problem}); save it as UTF-8, with commas."
-        ) from problem
+        cells = pd.read_csv(table, encoding="utf-8-sig", **how).fillna("").apply(lambda column: column.str.strip())
+    except (OSError, ValueError) as problem:  # pandas' own errors of parsing are ValueErrors
+        reason = str(problem).strip().splitlines()[-1]
+        raise UserError(f"{table}: not readable as a CSV table ({reason}); save it as UTF-8, with commas.") from problem
+    names = [plain(name) for name in cells.iloc[0]]
+    rows = cells[1:].set_axis(range(2, len(cells) + 1)).set_axis(names, axis=1)
+    rows = rows[(rows != "").any(axis=1)]
     faults = ["semicolons between its columns instead of commas"] if len(names) == 1 and ";" in names[0] else []
     faults += [f"no column {name}" for name in NEEDED if name not in names]
     faults += [f"an unknown column {name!r}" for name in names if name not in {*NEEDED, *EMOTIONS, *OPTIONAL}]
+    faults += [f"two columns {name}" for name in rows.columns[rows.columns.duplicated()]]
     if not {*EMOTIONS, "category"} & set(names):
         faults.append("no emotion and no category")
     if {"fold", "split"} <= set(names):
         faults.append("both fold and split, of which only one can decide")
-    faults += [f"more values than columns in line {line}" for line, row in rows if None in row]
-    if not rows:
+    if rows.empty:
         faults.append("no row below the names of the columns")
     if faults:
         columns = f"it needs {', '.join(NEEDED)}, any of {', '.join(EMOTIONS)}, and may have {', '.join(OPTIONAL)}"
         raise UserError(f"{table}: {faults[0]}; {columns}.")
-    return {line: {name: value.strip() for name, value in row.items()} for line, row in rows}
+    return rows
 
 
-def is_number(text: str, most: float) -> bool:
-    try:
-        return 0 <= float(text) <= most
-    except ValueError:
-        return False
+def refuse_values(table: Path, rows: pd.DataFrame) -> None:
+    """Name the first value of a column that cannot be what it has to be."""
+    no_more_than = dict.fromkeys(EMOTIONS, CEILING) | {"start": A_DAY, "end": A_DAY}
+    words = dict.fromkeys(EMOTIONS, f"a number from 0 to {CEILING:g}") | {
+        **dict.fromkeys(("start", "end"), "a number of seconds from 0 on, or nothing"),
+        "path": "the name of a file",
+        "speaker": "a name, by which the folds are made, or a column fold beside it",
+        "category": "a name; without categories leave the whole column out",
+        "fold": "a whole number from 0 on",
+        "split": f"one of {', '.join(SPLITS)}",
+    }
+    for name, column in rows.items():
+        if name in no_more_than:
+            fits = pd.to_numeric(column, errors="coerce").between(0, no_more_than[name])
+            fits |= (column == "") & (name not in EMOTIONS)
+        elif name == "fold":
+            fits = column.str.isdecimal()
+        elif name == "split":
+            fits = column.isin(SPLITS)
+        else:
+            fits = (column != "") | (name == "speaker" and bool({"fold", "split"} & set(rows)))
+        for line, text in column[~fits].head(1).items():
+            raise UserError(f"{table}, line {line}: {name} is {text!r}, expected {words[name]}; mend this line.")
 
 
-A_DAY = 86_400.0  # seconds
-EXPECTED = {  # column -> what its values are, in code and in words
-    "path": (bool, "the name of a file"),
-    "speaker": (lambda text: True, "a name"),
-    "category": (bool, "a name; without categories leave the whole column out"),
-    **dict.fromkeys(
-        ("start", "end"), (lambda text: not text or is_number(text, A_DAY), "a number of seconds from 0 on, or nothing")
-    ),
-    "fold": (str.isdecimal, "a whole number from 0 on"),
-    "split": (SPLITS.__contains__, f"one of {', '.join(SPLITS)}"),
-    **dict.fromkeys(EMOTIONS, (lambda text: is_number(text, CEILING), f"a number from 0 to {CEILING:g}")),
-}
+def refuse_contradictions(table: Path, clips: pd.DataFrame) -> None:
+    """An end before its start, a part labelled twice, a file of two speakers, a speaker on both sides of a split."""
+    path, speaker, line = clips["path"], clips["speaker"], clips.index.to_series()
+    for wrong in line[clips["end"] <= clips["start"].fillna(0)]:
+        raise UserError(f"{table}, line {wrong}: its end is not after its start; mend this line.")
+    part = path + " " + clips["start"].map(str) + " " + clips["end"].map(str)
+    who, side = speaker.where(speaker != "", path), clips["fold"].astype(str) + clips["split"]
+    for of, fact, words in (
+        (part, line, "the same part of a recording again"),
+        (path, speaker, "another speaker for {}"),
+        (who, side, "another fold or split for {}"),
+    ):
+        for wrong in line[fact != fact.groupby(of).transform("first")]:
+            earlier, what = line[of == of[wrong]].iloc[0], words.format(of[wrong])
+            raise UserError(f"{table}, line {wrong}: {what}, after line {earlier}; mend one of them.")
 
 
-def table_clip(place: str, row: dict[str, str]) -> Clip:
-    """One row as a clip; `place` names it, for what has to be mended."""
-    for name, text in row.items():
-        fits, wanted = EXPECTED[name]
-        if not fits(text):
-            raise UserError(f"{place}: {name} is {text!r}, expected {wanted}; mend this line.")
-    if not row["speaker"] and "fold" not in row and "split" not in row:
-        raise UserError(f"{place}: no speaker, by which the folds are made; name one, or add a column fold.")
-    start, end = (float(row[name]) if row.get(name) else None for name in ("start", "end"))
-    if end is not None and end <= (start or 0.0):
-        raise UserError(f"{place}: end {row['end']} is not after its start; mend this line.")
-    path = PurePosixPath(row["path"]).as_posix()
-    targets = tuple(float(row.get(name, 0)) for name in EMOTIONS)
-    fold, split = int(row.get("fold", -1)), row.get("split", "")
-    return Clip(path, path, row["speaker"], targets, row.get("category", ""), start, end, fold, split)
-
-
-def refuse_contradictions(table: Path, clips: dict[int, Clip]) -> None:
-    """A part labelled twice, a file of two speakers, a speaker (or file) on both sides of a split."""
-    seen: dict[tuple, tuple[int, object]] = {}
-    for line, clip in clips.items():
-        facts = [
-            (("the same part of a recording again", clip.path, clip.start, clip.end), line),
-            ((f"another speaker for {clip.path}",), clip.speaker),
-            ((f"another fold or split for {clip.speaker or clip.path}",), (clip.fold, clip.split)),
-        ]
-        for key, value in facts:
-            earlier, known = seen.setdefault(key, (line, value))
-            if known != value:
-                raise UserError(f"{table}, line {line}: {key[0]}, after line {earlier}; mend one of them.")
-
-
-def check_folds(table: Path, folds: set[int]) -> None:
-    if folds != set(range(len(folds))) or not FEWEST_FOLDS <= len(folds) <= 127:
+def refuse_folds(table: Path, folds: list[int]) -> None:
+    if folds != list(range(len(folds))) or not FEWEST_FOLDS <= len(folds) <= 127:
         raise UserError(
-            f"{table}: folds {', '.join(map(str, sorted(folds)))}; number at least {FEWEST_FOLDS} of them from 0 on "
+            f"{table}: folds {', '.join(map(str, folds))}; number at least {FEWEST_FOLDS} of them from 0 on "
             "without a gap: one is tested, the next one validates, the rest train."
         )
 

@@ -14,10 +14,10 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
 from emo_ssl.core.writer import CorpusWriter
@@ -27,11 +27,10 @@ from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.fetch import UNREADABLE
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
-from emo_ssl.corpora.recipes import Clip, Listing, read_recipe
+from emo_ssl.corpora.recipes import Listing, read_recipe
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.progress import Progress
 
-CLIPPED = "end beyond the recording clipped"
 SILENCE = "dropped: silence before and after the voice"
 Framed = tuple[np.ndarray, float, float, float]  # what `front_ends.frames_of` returns
 
@@ -72,41 +71,43 @@ def fingerprint_of(listing: Listing) -> str:
     if not listing.root.is_dir():
         return fingerprint(listing.root)
     found = {}
-    for path in sorted({clip.path for clip in listing.clips}):
+    for path in sorted(set(listing.clips["path"])):
         with contextlib.suppress(OSError):  # it will be listed among the recordings that cannot be read
             found[path] = fingerprint(listing.root / path, blocks=4)
     return hash_of(found)
 
 
 def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool) -> None:
-    files = [list(clips) for _, clips in groupby(listing.clips, key=lambda clip: clip.name)]
-    folds = max(clip.fold for clip in listing.clips) + 1
+    files = [clips for _, clips in listing.clips.groupby("name", sort=False)]
     tally, fates, kept, skipped, recordings, silent = Tally(), Counter(), [], [], 0, 0
     with (
         CorpusWriter(folder, maker.feature_names, maker.frame_rate) as writer,
         Progress("recording", len(files), "files") as bar,
-        contextlib.closing(in_order(listing, files, maker, min(jobs, len(files)), keep_silence)) as results,
+        contextlib.closing(in_order(listing.root, files, maker, jobs, keep_silence)) as results,
     ):
         for clips, result in zip(files, results, strict=True):
+            path, name, speaker, split = clips.iloc[0][["path", "name", "speaker", "split"]]
             if isinstance(result, BadRecording):
-                skipped.append({"path": clips[0].path, "reason": str(result)})
-                tally.recording(f"left out: {result.reason}", clips[0].path)
+                skipped.append({"path": path, "reason": str(result)})
+                tally.recording(f"left out: {result.reason}", path)
                 fates[f"recording left out: {result.reason}"] += len(clips)
             else:
                 frames, began, ended, seconds = result
                 silent += round((began + seconds - ended) * maker.frame_rate)  # never made, hence not to be counted
                 mark_missing(frames, maker.feature_names, tally)
-                offset = writer.add_recording(clips[0].name, frames, split_of(clips[0], folds), clips[0].speaker)
-                kept += placed(clips, recordings, offset, len(frames), (began, ended), maker.frame_rate, fates)
+                offset = writer.add_recording(name, frames, SPLITS.index(split), speaker)
+                placed = with_frames(clips, len(frames), began, ended, maker.frame_rate)
+                fates.update(placed["fate"][placed["fate"] != ""])
+                kept.append(placed[placed["fate"] == ""].assign(recording=recordings, offset=offset))
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
-        refuse_too_little(listing.root, len(files), skipped, fates, len(kept))
+        refuse_too_little(listing.root, len(files), skipped, fates, sum(map(len, kept)))
+        segments = pd.concat(kept)
         for what, paths in listing.notes.items():
             tally.recordings[what], tally.named[what] = len(paths), paths[:10]
-        clipped = fates.pop(CLIPPED, 0)
         report = {
-            "segments": {"in": len(listing.clips), "kept": len(kept), "dropped": dict(sorted(fates.items()))},
-            "mended": {CLIPPED: clipped},
+            "segments": {"in": len(listing.clips), "kept": len(segments), "dropped": dict(sorted(fates.items()))},
+            "mended": {"end beyond the recording clipped": int(segments["clipped"].sum())},
             "videos": {"kept": recordings, **dict(sorted(tally.recordings.items()))},
             "frames": {"in": writer.frame_count + silent, "kept": writer.frame_count, SILENCE: silent},
             "missing_values": dict(tally.missing.most_common()),
@@ -115,8 +116,18 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
             "skipped": skipped,
         }
         writer.seal(
-            segment_table(kept, folds, listing.category_names),
-            np.array([clip.targets for clip, *_ in kept], np.float32),
+            SegmentTable(
+                recording=segments["recording"].to_numpy(np.int32),
+                row=segments["row"].to_numpy(np.int32),
+                start=segments["start"].to_numpy(),
+                end=segments["end"].to_numpy(),
+                first=(segments["offset"] + segments["first"]).to_numpy(np.int64),
+                length=segments["length"].to_numpy(np.int32),
+                split=segments["split"].map(SPLITS.index).to_numpy(np.int8),
+                fold=segments["fold"].to_numpy(np.int8),
+                category=pd.Index(listing.category_names, dtype=str).get_indexer(segments["category"]).astype(np.int8),
+            ),
+            segments[list(EMOTIONS)].to_numpy(np.float32),
             EMOTIONS,
             report,
             source=f"{listing.source}; front end {maker.name}",
@@ -129,6 +140,27 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
             front_end_licence=maker.licence,
             keep_silence=keep_silence,
         )
+
+
+def with_frames(clips: pd.DataFrame, frames: int, began: float, ended: float, rate: float) -> pd.DataFrame:
+    """The clips of one recording with their place among its frames, which were made of the sound from began to ended.
+
+    `fate` says why a clip is dropped, "" where it is kept.
+    """
+    start, end = clips["start"].fillna(began), clips["end"].fillna(ended)
+    edges = began + np.arange(frames + 1) / rate
+    first, length = cut(np.stack([edges[:-1], edges[1:]], 1), start.to_numpy(), end.to_numpy())
+    beyond, short = start >= ended, length / rate < SHORTEST - EDGE
+    reasons = ["interval beyond the end of the recording", f"shorter than {SHORTEST} s of frames"]
+    return clips.assign(
+        row=np.arange(len(clips)),
+        start=start,
+        end=end,
+        first=first,
+        length=length,
+        clipped=end > ended + 1 / rate,
+        fate=np.select([beyond, short], reasons, ""),
+    )
 
 
 def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counter, kept: int) -> None:
@@ -146,21 +178,18 @@ def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counte
 
 
 def in_order(
-    listing: Listing, files: list[list[Clip]], maker: FrontEnd, jobs: int, keep_silence: bool
+    root: Path, files: list[pd.DataFrame], maker: FrontEnd, jobs: int, keep_silence: bool
 ) -> Iterator[Framed | BadRecording]:
     """What becomes of each file, in the order of the files."""
     import joblib
 
     # one thread a process: those of several processes would wait for each other
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        pool = joblib.Parallel(jobs, return_as="generator", batch_size=1)
-    results = pool(
-        # the parts that a table names are in seconds of the whole recording
-        joblib.delayed(frames_or_reason)(
-            maker, listing.root, clips[0].path, keep_silence or any((c.start, c.end) != (None, None) for c in clips)
-        )
-        for clips in files
-    )
+        pool = joblib.Parallel(min(jobs, len(files)), return_as="generator", batch_size=1)
+    # the parts that a table names are in seconds of the whole recording
+    whole = [keep_silence or clips[["start", "end"]].notna().any(axis=None) for clips in files]
+    paths = [clips["path"].iloc[0] for clips in files]
+    results = pool(joblib.delayed(frames_or_reason)(maker, root, *given) for given in zip(paths, whole, strict=True))
     try:
         for result in results:  # noqa: UP028  `yield from` would close them outside of the last block
             yield result
@@ -177,62 +206,11 @@ def in_order(
 def frames_or_reason(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Framed | BadRecording:
     """Frames of a file below a folder, or of a member of an archive, of which nothing is written to the disk."""
     try:
-        return front_ends.frames_of(maker, root / path if root.is_dir() else member(root, path), keep_silence)
+        if root.is_dir():
+            return front_ends.frames_of(maker, root / path, keep_silence)
+        with zipfile.ZipFile(root) as archive:
+            return front_ends.frames_of(maker, archive.read(path), keep_silence)
+    except UNREADABLE as problem:
+        return BadRecording("damaged or locked in the archive", str(problem))
     except BadRecording as problem:
         return problem
-
-
-def member(archive: Path, name: str) -> bytes:
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            return opened.read(name)
-    except UNREADABLE as problem:
-        raise BadRecording("damaged or locked in the archive", str(problem)) from problem
-
-
-# Clips
-
-
-def split_of(clip: Clip, folds: int) -> int:
-    """What the clip is in fold 0, or what the table makes it; as in `Corpus.of_fold`."""
-    if clip.fold < 0:
-        return SPLITS.index(clip.split)
-    return SPLITS.index("test" if clip.fold == 0 else "valid" if clip.fold == 1 % folds else "train")
-
-
-def placed(
-    clips: list[Clip], recording: int, offset: int, frames: int, sound: tuple[float, float], rate: float, fates: Counter
-) -> Iterator[tuple]:
-    """A row (clip, recording, row, start, end, first frame in the store, frames) for each clip with frames enough.
-
-    The recording's frames begin in the store at `offset`; they were made of the sound from one second to another.
-    """
-    began, ended = sound
-    edges = began + np.arange(frames + 1) / rate
-    for row, clip in enumerate(clips):
-        start, end = began if clip.start is None else clip.start, ended if clip.end is None else clip.end
-        first, length = cut(np.stack([edges[:-1], edges[1:]], 1), np.array([start]), np.array([end]))
-        if start >= ended:
-            fates["interval beyond the end of the recording"] += 1
-        elif length[0] / rate < SHORTEST - EDGE:
-            fates[f"shorter than {SHORTEST} s of frames"] += 1
-        else:
-            fates[CLIPPED] += end > ended + 1 / rate
-            yield clip, recording, row, start, end, offset + first[0], length[0]
-
-
-def segment_table(kept: list[tuple], folds: int, category_names: tuple[str, ...]) -> SegmentTable:
-    """kept: as `placed` yields them."""
-    clips, recording, row, start, end, first, length = zip(*kept, strict=True)
-    code = {name: i for i, name in enumerate(category_names)} | {"": -1}
-    return SegmentTable(
-        recording=np.array(recording, np.int32),
-        row=np.array(row, np.int32),
-        start=np.array(start),
-        end=np.array(end),
-        first=np.array(first, np.int64),
-        length=np.array(length, np.int32),
-        split=np.array([split_of(clip, folds) for clip in clips], np.int8),
-        fold=np.array([clip.fold for clip in clips], np.int8),
-        category=np.array([code[clip.category] for clip in clips], np.int8),
-    )
