@@ -12,7 +12,7 @@ import numpy as np
 
 from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
 from emo_ssl.core.writer import CorpusWriter
-from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
+from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, csd_writer
 from emo_ssl.corpora.mosei import prepare
 
 RATE = 100
@@ -43,9 +43,9 @@ def label_table(rows: Sequence[tuple]) -> tuple[np.ndarray, np.ndarray]:
 
 def write_csd(path: Path, entries: Mapping, names: Sequence[str] | None, root: str = "COVAREP") -> Path:
     """entries: key -> (features, intervals)."""
-    with CsdWriter(path, root, names) as writer:
+    with csd_writer(path, root, names) as add:
         for key, (features, intervals) in entries.items():
-            writer.add(key, features, intervals)
+            add(key, features, intervals)
     return path
 
 

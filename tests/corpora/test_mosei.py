@@ -16,7 +16,7 @@ from builders import (
 )
 
 from emo_ssl.core.corpus import SPLITS, Corpus
-from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
+from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, csd_writer
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split
 from emo_ssl.corpora.mosei import cut, prepare
 from emo_ssl.corpora.report import describe
@@ -326,11 +326,14 @@ def test_real_geometry(real_data, tmp_path):
     acoustic, labels = tmp_path / "COVAREP.csd", tmp_path / "LABELS.csd"
     longest = times(int(np.ceil(max(end for rows in intervals.values() for _, end in rows) * RATE)))
     flat = np.zeros((len(longest), 1), np.float32)
-    with CsdWriter(acoustic, "COVAREP", ["F0"]) as sound, CsdWriter(labels, "All Labels", LABEL_NAMES) as table:
+    with (
+        csd_writer(acoustic, "COVAREP", ["F0"]) as add,
+        csd_writer(labels, "All Labels", LABEL_NAMES) as label,
+    ):
         for recording, rows in intervals.items():
             count = int(np.ceil(max(end for _, end in rows) * RATE))
-            sound.add(recording, flat[:count], longest[:count])
-            table.add(recording, rng.integers(0, 10, (len(rows), 7)).astype(np.float32) / 3, np.array(rows))
+            add(recording, flat[:count], longest[:count])
+            label(recording, rng.integers(0, 10, (len(rows), 7)).astype(np.float32) / 3, np.array(rows))
     opened = prepare(acoustic, labels, real_data / "mosei" / "folds.json", tmp_path / "out")
     report = opened.report
     assert [len(opened.where(name)) for name in SPLITS] == [16_327 - 2, 1_871, 4_662, 399]

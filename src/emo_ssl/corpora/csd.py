@@ -5,9 +5,8 @@
 """
 
 import contextlib
-import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -130,80 +129,31 @@ class Csd:
         self._file.close()
 
 
-class Stream(io.FileIO):
-    """The file that HDF5 writes to. HDF5 repeats a failed write until it crashes: here it succeeds, without effect."""
+@contextlib.contextmanager
+def csd_writer(
+    path: Path | str, root: str, names: Sequence[str] | None, description: str = "", metadata: dict | None = None
+) -> Iterator[Callable[[str, np.ndarray, np.ndarray], None]]:
+    """Yield `add(key, features (T, D), intervals (T, 2))`; the file appears whole when the block ends, or never."""
+    texts = {
+        "root name": root,
+        "computational sequence description": description,
+        "computational sequence version": "1.0",
+        "alignment compatible": True,
+        "dataset version": "1.0",
+        "creator": "emo-ssl",
+        **dict.fromkeys(("dataset name", "contact", "featureset bib citation", "dataset bib citation"), ""),
+        **({"dimension names": list(names)} if names is not None else {}),
+        **(metadata or {}),
+    }
+    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        data = file.create_group(f"{root}/data")
 
-    failure: OSError | None = None
+        def add(key: str, features: np.ndarray, intervals: np.ndarray) -> None:
+            group = data.create_group(key)
+            group.create_dataset("features", data=features)
+            group.create_dataset("intervals", data=intervals)
 
-    def write(self, content: bytes) -> int:
-        left = memoryview(content)
-        try:
-            while len(left) and not self.failure:
-                left = left[super().write(left) :]
-        except OSError as problem:
-            self.failure = problem
-        return memoryview(content).nbytes
-
-    def truncate(self, size: int | None = None) -> int:
-        return size or 0 if self.failure else super().truncate(size)
-
-
-class CsdWriter:
-    """Write a `.csd` entry by entry under a temporary name; it appears whole when the `with` block ends, or never."""
-
-    def __init__(
-        self,
-        path: Path | str,
-        root: str,
-        names: Sequence[str] | None,
-        description: str = "",
-        metadata: dict | None = None,
-    ):
-        self.path, self.root = Path(path), root
-        self._metadata = {
-            "root name": root,
-            "computational sequence description": description,
-            "computational sequence version": "1.0",
-            "alignment compatible": True,
-            "dataset name": "",
-            "dataset version": "1.0",
-            "creator": "emo-ssl",
-            "contact": "",
-            "featureset bib citation": "",
-            "dataset bib citation": "",
-            **({"dimension names": list(names)} if names is not None else {}),
-            **(metadata or {}),
-        }
-
-    def __enter__(self) -> "CsdWriter":
-        with contextlib.ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path))
-            self._stream = stack.enter_context(Stream(temporary, "w+"))
-            self._file = h5py.File(self._stream, "w")
-            stack.callback(self._close)
-            self._data = self._file.create_group(f"{self.root}/data")
-            self._stack = stack.pop_all()
-        return self
-
-    def add(self, key: str, features: np.ndarray, intervals: np.ndarray) -> None:
-        """features (T, D) and intervals (T, 2), stored as they are given."""
-        group = self._data.create_group(key)
-        group.create_dataset("features", data=features)
-        group.create_dataset("intervals", data=intervals)
-        if self._stream.failure:
-            raise self._stream.failure
-
-    def __exit__(self, kind, problem, trace) -> None:
-        with self._stack:  # closes the file, then puts it in place, or removes it if anything went wrong
-            if problem is not None:
-                raise problem
-            group = self._file.create_group(f"{self.root}/metadata")
-            for name, value in self._metadata.items():
-                group.create_dataset(name, data=[json.dumps(value)], dtype=h5py.string_dtype())
-
-    def _close(self) -> None:
-        try:
-            self._file.close()
-        finally:
-            if self._stream.failure:
-                raise self._stream.failure
+        yield add
+        group = file.create_group(f"{root}/metadata")
+        for name, value in texts.items():
+            group.create_dataset(name, data=[json.dumps(value)], dtype=h5py.string_dtype())

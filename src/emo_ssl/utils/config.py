@@ -19,12 +19,10 @@ def read_config(path: Path | str | None, kind: type[T]) -> T:
     if path is None:
         return kind()
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path of the configuration.")
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, UnicodeDecodeError) as problem:
+    except (OSError, ValueError) as problem:
         raise UserError(f"{path}: not readable as TOML or JSON ({problem}); mend it and run again.") from problem
     return build(content, kind, str(path))
 

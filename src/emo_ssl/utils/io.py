@@ -91,10 +91,8 @@ def failed_download(head: bytes) -> str:
 def read_json(path: Path) -> object:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as problem:
-        raise UserError(
-            f"{path}: not readable as JSON ({problem}); delete it or restore it, then run again."
-        ) from problem
+    except ValueError as problem:
+        raise UserError(f"{path}: not readable as JSON ({problem}); restore or delete it, then run again.") from problem
 
 
 def hash_of(value: object) -> str:

@@ -16,7 +16,6 @@ with warnings.catch_warnings():
 COUNTED = "{n:,.0f} of {total:,.0f} {unit}"
 ON_SCREEN = "{desc} {percentage:3.0f}% |{bar}| " + COUNTED + ", {elapsed} so far, {remaining} left{postfix}"
 IN_A_LOG = "{desc}: " + COUNTED + " ({percentage:.0f}%), {elapsed} so far, {remaining} left{postfix}"
-
 EVERY = 10  # seconds between two lines of a log
 
 
@@ -35,18 +34,16 @@ class Lines:
         sys.stderr.flush()
 
 
-class Bar(tqdm):
-    monitor_interval = 0  # no thread beside us: processes are forked from here
-
-
-class Progress:
+class Progress(tqdm):
     """`with Progress("preparing", total, "frames") as bar: bar.advance(n, note="…")`"""
+
+    monitor_interval = 0  # no thread beside us: processes are forked from here
 
     def __init__(self, label: str, total: float, unit: str = ""):
         in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
         on_screen = in_notebook or sys.stderr.isatty()
         screen = sys.stdout if in_notebook else sys.stderr  # a notebook shows stderr in red
-        self._bar = Bar(
+        super().__init__(
             desc=label,
             total=total,
             unit=unit,
@@ -59,13 +56,7 @@ class Progress:
             disable=os.environ.get("TQDM_DISABLE", "0") not in ("", "0"),
         )
 
-    def __enter__(self) -> "Progress":
-        return self
-
     def advance(self, amount: float = 1, note: str = "") -> None:
         if note:
-            self._bar.set_postfix_str(note, refresh=False)
-        self._bar.update(min(amount, self._bar.total - self._bar.n))  # totals may be estimates
-
-    def __exit__(self, *problem: object) -> None:
-        self._bar.close()
+            self.set_postfix_str(note, refresh=False)
+        self.update(min(amount, self.total - self.n))  # totals may be estimates

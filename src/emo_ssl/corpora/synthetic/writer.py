@@ -15,7 +15,7 @@ import numpy as np
 
 from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora.covarep import FEATURE_NAMES
-from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, CsdWriter
+from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, csd_writer
 from emo_ssl.corpora.synthetic.defects import TYPO_ROOT, Video, plan, plant
 from emo_ssl.corpora.synthetic.frames import WIDTH, Stretches, make_frames
 from emo_ssl.corpora.synthetic.geometry import FRAME_RATE, draw_geometry, territories
@@ -109,17 +109,17 @@ def write_files(folder: Path, config: SynthConfig, setting: dict, frames: int) -
         planted["typo root"] = 1
     root = TYPO_ROOT if planted else "COVAREP"
     with (
-        CsdWriter(folder / "COVAREP.csd", root, FEATURE_NAMES, about, metadata=metadata) as sound,
-        CsdWriter(folder / "LABELS.csd", "All Labels", LABEL_NAMES, about_labels, metadata=metadata) as table,
+        csd_writer(folder / "COVAREP.csd", root, FEATURE_NAMES, about, metadata=metadata) as add_frames,
+        csd_writer(folder / "LABELS.csd", "All Labels", LABEL_NAMES, about_labels, metadata=metadata) as add_labels,
         Progress("making up voices", frames, "frames") as bar,
     ):
         for index in range(config.videos):
             video, hidden = make_video(config, index)
             if video.features is not None:
-                sound.add(video.id, video.features, video.times)
+                add_frames(video.id, video.features, video.times)
                 counts["frames"] += len(video.features)
             if video.labels is not None:
-                table.add(video.id, video.labels.astype(np.float32), video.intervals)
+                add_labels(video.id, video.labels.astype(np.float32), video.intervals)
                 counts["label rows"] += len(video.labels)
                 meant = np.flatnonzero(video.meant)  # rows that defects added come after those that have latents
                 latents.append(hidden[meant])
