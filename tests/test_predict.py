@@ -57,16 +57,10 @@ def changed(model: Path, folder: Path, **values: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("frames", "expected"),
-    [(0, []), (1, [(0, 1)]), (30, [(0, 30)]), (31, [(0, 30), (1, 31)]), (49, [(0, 30), (10, 40), (19, 49)])],
+    ("frames", "expected"), [(1, [0]), (30, [0]), (31, [0, 1]), (40, [0, 10]), (49, [0, 10, 19]), (50, [0, 10, 20])]
 )
-@pytest.mark.parametrize("stretch", [1, 7, 33, 1000])
-def test_windows_of_three_steps_in_stretches_of_any_length(frames, expected, stretch):
-    every = np.arange(frames, dtype=float)[:, None]
-    found = predict.windows((every[i : i + stretch] for i in range(0, frames, stretch)), 30, 10)
-    flat = [window for ready in found for window in ready]
-    assert [(first, first + len(run)) for first, run in flat] == expected
-    assert all((run == every[first : first + len(run)]).all() for first, run in flat)
+def test_windows_of_30_frames_begin_every_10_and_one_ends_with_the_last(frames, expected):
+    assert predict.window_starts(frames, 30, 10).tolist() == expected
 
 
 # --- one recording
@@ -131,6 +125,7 @@ def test_long_recordings_give_what_they_would_give_in_one_piece(model, tmp_path,
 def test_the_whole_of_a_long_recording_is_the_mean_of_equal_parts(model, tmp_path, monkeypatch):
     path = write(tmp_path / "a.wav", hum(5), subtype="FLOAT")
     monkeypatch.setattr(predict, "LONGEST", 2.0)
+    monkeypatch.setattr(predict, "TOGETHER", 2)
     frames = acoustics(np.float32(hum(5)), RATE)
     assert len(frames) == 496  # at most 200 in a part
     parts = load_model(model).predict([frames[:166], frames[166:331], frames[331:496]]).presence[0]

@@ -8,7 +8,7 @@ predicted as a clip of the corpus is, in one go; beyond LONGEST seconds, which n
 parts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import fill
@@ -19,11 +19,12 @@ import pandas as pd
 from emo_ssl.core.predictor import EmotionModel, load_model
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import BadRecording
-from emo_ssl.corpora.front_ends import FrontEnd, Stretch
+from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.utils.io import UserError
 from emo_ssl.utils.progress import Progress
 
 WINDOW, STEP, LONGEST = 3.0, 1.0, 60.0  # seconds
+TOGETHER = 600  # runs of frames that the model is given at once
 OVERALL, OF_WINDOW = "overall", "window"
 INTENSITY, PRESENCE = "_intensity", "_presence"
 WIDE = 100  # letters in a line on a terminal
@@ -80,59 +81,41 @@ def front_end_of(description: dict, folder: Path | str) -> FrontEnd:
 
 def predict_one(model: EmotionModel, maker: FrontEnd, path: str) -> list[list]:
     """The rows of one recording: the whole first, then its windows in the order of time."""
-    rate = maker.frame_rate
-    edges, weights, of_parts, times, of_windows = [], [], [], [], []
-
-    def predicted_parts(found: Iterable[Stretch]) -> Iterator[np.ndarray]:
-        for frames, start, end in found:
-            frames[~np.isfinite(frames)] = np.nan
-            edges.append((start, end))
-            if len(frames):
-                runs = np.array_split(frames, -(-len(frames) // round(LONGEST * rate)))
-                of_parts.append(outputs(model, runs))
-                weights.extend(map(len, runs))
-            yield frames
-
-    found = front_ends.stretches(path, maker, bool(model.description["keep_silence"]))
-    for ready in windows(predicted_parts(found), round(WINDOW * rate), round(STEP * rate)):
-        times += [(edges[0][0] + first / rate, edges[0][0] + (first + len(frames)) / rate) for first, frames in ready]
-        of_windows.append(outputs(model, [frames for _, frames in ready]))
-    if not times:
+    description, rate = model.description, maker.frame_rate
+    pieces, begins, ends = zip(*front_ends.stretches(path, maker, bool(description["keep_silence"])), strict=True)
+    frames, began, ended = np.concatenate(pieces), begins[0], ends[-1]
+    if not len(frames):
         raise BadRecording("too short for a single frame")
-    began, ended = edges[0][0], edges[-1][1]
-    times[-1] = (times[-1][0], ended)  # frames end a little earlier than the sound that the last one looked at
-    whole = np.average(np.concatenate(of_parts), axis=0, weights=weights)
-    parts = [OVERALL] + [OF_WINDOW] * len(times)
+    frames[~np.isfinite(frames)] = np.nan
+    parts = np.array_split(frames, -(-len(frames) // round(LONGEST * rate)))
+    whole = np.average(outputs(model, parts), axis=0, weights=[len(part) for part in parts])
+    size = round(WINDOW * rate)
+    first = window_starts(len(frames), size, round(STEP * rate))
+    times = began + np.stack([first, np.minimum(first + size, len(frames))], 1) / rate
+    times[-1, 1] = ended  # frames end a little earlier than the sound that the last one looked at
+    windows = outputs(model, [frames[f : f + size] for f in first])
     rows = []
-    for part, time, values in zip(parts, [(began, ended), *times], [whole, *np.concatenate(of_windows)], strict=True):
-        emotions, scores = np.split(values, [2 * len(model.description["target_names"])])
-        category = [model.description["category_names"][scores.argmax()]] if len(scores) else []
-        rows.append([path, part, *time, *emotions.tolist(), *category])
+    for i, ((start, end), values) in enumerate(zip([(began, ended), *times], [whole, *windows], strict=True)):
+        emotions, scores = np.split(values, [2 * len(description["target_names"])])
+        category = [description["category_names"][scores.argmax()]] if len(scores) else []
+        rows.append([path, OF_WINDOW if i else OVERALL, float(start), float(end), *emotions.tolist(), *category])
     return rows
+
+
+def window_starts(frames: int, size: int, step: int) -> np.ndarray:
+    """A window begins every `step` frames, and one more ends with the last frame where none of them does."""
+    last = max(0, frames - size)
+    return np.unique(np.append(np.arange(0, last + 1, step), last))
 
 
 def outputs(model: EmotionModel, runs: Sequence[np.ndarray]) -> np.ndarray:
     """Frames (T_i, D) of n runs -> (n, 2 E + C): intensities, presences, scores of categories."""
-    found = model.predict(runs)
-    scores = [] if found.category is None else [found.category[0]]
-    return np.concatenate([found.intensity[0], found.presence[0], *scores], axis=1)
-
-
-def windows(found: Iterable[np.ndarray], size: int, step: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Stretches of frames (T, D) one after the other -> windows (first frame, frames), a list for each stretch.
-
-    A window begins every `step` frames, and one more ends with the last frame where none of them does.
-    """
-    kept, begun, following, covered = None, 0, 0, 0
-    for frames in found:
-        kept = frames if kept is None else np.concatenate((kept, frames))
-        starts = range(following, begun + len(kept) - size + 1, step)
-        if starts:
-            yield [(first, kept[first - begun :][:size]) for first in starts]
-            following, covered = starts[-1] + step, starts[-1] + size
-        begun, kept = begun + max(0, len(kept) - size), kept[-size:]
-    if kept is not None and begun + len(kept) > covered:
-        yield [(begun, kept)]
+    found = []
+    for i in range(0, len(runs), TOGETHER):
+        predicted = model.predict(runs[i : i + TOGETHER])
+        scores = [] if predicted.category is None else [predicted.category[0]]
+        found.append(np.concatenate([predicted.intensity[0], predicted.presence[0], *scores], axis=1))
+    return np.concatenate(found)
 
 
 def warning(description: dict) -> str:

@@ -1,8 +1,8 @@
 """How recordings become frames: by our own acoustics, or by openSMILE's low-level descriptors.
 
-A clip of a corpus is read whole, without the silence at its edges. A longer recording is read in pieces, so that a day
-of sound needs no more memory than ten minutes. Each piece is given to the front end with a second of sound to either
-side whose frames are thrown away. The frames are then those of the whole, if the front end needs no more context.
+A clip of a corpus is read whole, without the silence at its edges. A longer recording is read in pieces: an hour of
+sound needs 200 MB and more, an hour of frames 60 MB. Each piece is given to the front end with a second of sound to
+either side whose frames are thrown away. The frames are then those of the whole, if it needs no more context.
 """
 
 import warnings
