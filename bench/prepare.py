@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.corpora.cleaning import EDGE, cut
 from emo_ssl.corpora.csd import Csd
-from emo_ssl.corpora.mosei import EDGE, cut
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 
 BLOCK = 1 << 22

@@ -16,9 +16,10 @@ from builders import (
 )
 
 from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.corpora.cleaning import cut
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, csd_writer
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split
-from emo_ssl.corpora.mosei import cut, prepare
+from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.report import describe
 from emo_ssl.utils.io import UserError
 
@@ -211,7 +212,7 @@ DROPPED_ROWS = [
     (
         [(2, 3), (2, 3.005), (2, 9), (3.1, 4), (3.011, 5)],
         {"interval beyond the end of the video": 2},
-        {"end beyond the video clipped": 1},
+        {"end beyond the recording clipped": 1},
         [0, 1, 2],
     ),
     # [1.005, 1.285] touches frames 100 to 128, one fewer than 0.3 s
@@ -235,7 +236,7 @@ DROPPED_ROWS = [
     (
         [(2, 1, intensities(sad=NAN)), (5, 4, intensities(sad=9)), (7, 7.1), (-1, 9, intensities(sad=9))],
         {"label is NaN": 1, "interval reversed": 1, "interval beyond the end of the video": 1},
-        {"start below 0 clipped": 1, "end beyond the video clipped": 1, "value outside [0, 3] clamped": 1},
+        {"start below 0 clipped": 1, "end beyond the recording clipped": 1, "value outside [0, 3] clamped": 1},
         [3],
     ),
 ]

@@ -355,7 +355,7 @@ FOUND_AGAIN = {  # planted -> where the report of `corpus prepare` counts it
     "reversed interval": ("dropped", "interval reversed"),
     "duplicated segment": ("dropped", "duplicate of an earlier row"),
     "NaN label": ("dropped", "label is NaN"),
-    "interval partly beyond the end": ("mended", "end beyond the video clipped"),
+    "interval partly beyond the end": ("mended", "end beyond the recording clipped"),
     "value above 3": ("mended", "value outside [0, 3] clamped"),
 }
 

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from emo_ssl.core.metrics import CEILING
+from emo_ssl.corpora.cleaning import CLAMPED, drop
 from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.utils.io import UserError
 
@@ -18,30 +18,6 @@ SYNONYMS = {
 }
 MOST_OUT_OF_RANGE = 0.01
 ALIGNED = re.compile(r"\[(\d+)\]$")
-
-
-@dataclass
-class LabelRows:
-    """Every row of a label file, in the file's order; `fate` says why a row was dropped, "" while it is kept."""
-
-    video: np.ndarray  # (N,) str
-    row: np.ndarray  # (N,) position within its video
-    start: np.ndarray  # (N,) seconds
-    end: np.ndarray  # (N,)
-    values: np.ndarray  # (N, 6) float64, the emotions in the order of EMOTIONS
-    fate: np.ndarray  # (N,) str
-    mended: dict[str, np.ndarray] = field(default_factory=dict)  # repair -> (N,) bool
-
-    def __len__(self) -> int:
-        return len(self.video)
-
-    @property
-    def kept(self) -> np.ndarray:
-        return self.fate == ""
-
-    def drop(self, which: np.ndarray, reason: str) -> None:
-        """The first reason that fits is the one that counts, so that the reasons add up to the rows dropped."""
-        self.fate[which & self.kept] = reason
 
 
 def base_of(key: str) -> str:
@@ -58,8 +34,11 @@ def plain(name: str) -> str:
     return SYNONYMS.get(name.strip().lower(), name.strip().lower())
 
 
-def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
-    """All rows of a label file. Without names in the file or from the caller there is no telling the columns apart."""
+def read_labels(labels: Csd, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """All rows of a label file: name (of the video), row, start, end, the six intensities, and no fate yet.
+
+    Without names in the file or from the caller there is no telling the columns apart.
+    """
     names = names or labels.names
     if not names:
         raise UserError(
@@ -87,28 +66,31 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> LabelRows:
             values.append(table[:, columns].astype(np.float64))
     if not videos:
         raise UserError(f"{labels.path}: holds no labelled segment; is it the label file?")
-    start, end = np.concatenate(intervals).T
-    rows = pd.Series(videos).groupby(videos).cumcount().to_numpy()
-    return LabelRows(np.array(videos), rows, start, end, np.concatenate(values), np.full(len(videos), "", "U40"))
+    rows = pd.DataFrame(np.concatenate(values), columns=EMOTIONS)
+    rows["name"] = videos
+    rows["row"] = rows.groupby("name").cumcount()
+    rows[["start", "end"]] = np.concatenate(intervals)
+    return rows.assign(fate="")
 
 
-def clean(labels: LabelRows, path: Path) -> None:
+def clean(rows: pd.DataFrame, path: Path) -> None:
     """Drop what the table alone shows to be unusable: no label, an impossible interval, a duplicate; clamp values."""
-    labels.drop(np.isnan(labels.values).any(1), "label is NaN")
-    labels.drop(np.isinf(labels.values).any(1), "label is infinite")
-    labels.drop(~(np.isfinite(labels.start) & np.isfinite(labels.end)), "interval is not a number")
-    labels.drop(labels.end == labels.start, "interval of no length")
-    labels.drop(labels.end < labels.start, "interval reversed")
-    kept = np.flatnonzero(labels.kept)  # only what is kept may make a later row a duplicate, to the millisecond
-    milliseconds = {"start": np.rint(labels.start[kept] * 1000), "end": np.rint(labels.end[kept] * 1000)}
-    again = pd.DataFrame({"video": labels.video[kept], **milliseconds}).duplicated()
-    labels.fate[kept[again]] = "duplicate of an earlier row"
-    outside = labels.kept & ((labels.values < 0) | (labels.values > CEILING)).any(1)
-    if outside.sum() > max(1, MOST_OUT_OF_RANGE * labels.kept.sum()):
-        worst = labels.values[outside]
+    values, interval = rows[list(EMOTIONS)], rows[["start", "end"]]
+    drop(rows, values.isna().any(axis=1), "label is NaN")
+    drop(rows, np.isinf(values).any(axis=1), "label is infinite")
+    drop(rows, ~np.isfinite(interval).all(axis=1), "interval is not a number")
+    drop(rows, rows["end"] == rows["start"], "interval of no length")
+    drop(rows, rows["end"] < rows["start"], "interval reversed")
+    kept = rows["fate"] == ""  # only what is kept may make a later row a duplicate, to the millisecond
+    again = (interval[kept] * 1000).round().assign(name=rows["name"]).duplicated()
+    drop(rows, again.reindex(rows.index, fill_value=False), "duplicate of an earlier row")
+    kept = rows["fate"] == ""
+    outside = kept & ((values < 0) | (values > CEILING)).any(axis=1)
+    if outside.sum() > max(1, MOST_OUT_OF_RANGE * kept.sum()):
+        worst = values[outside].to_numpy()
         raise UserError(
-            f"{path}: {outside.sum()} of {labels.kept.sum()} rows hold intensities outside [0, 3] "
+            f"{path}: {outside.sum()} of {kept.sum()} rows hold intensities outside [0, 3] "
             f"(from {worst.min():g} to {worst.max():g}); are these the emotion columns?"
         )
-    labels.mended["value outside [0, 3] clamped"] = outside
-    labels.values = np.clip(labels.values, 0, CEILING)
+    rows[CLAMPED] = outside
+    rows[list(EMOTIONS)] = values.clip(0, CEILING)

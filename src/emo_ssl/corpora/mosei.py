@@ -4,24 +4,24 @@ The label table is checked first, then the acoustic file streams by once: each v
 segments are found by two binary searches. Memory holds a few videos at a time, whatever the size of the corpus.
 """
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora.audio import SHORTEST
+from emo_ssl.corpora.cleaning import EARLY, EDGE, LATE, TOO_SHORT, Tally, cut, drop, make_report, segment_table
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
-from emo_ssl.corpora.labels import LabelRows, base_of, clean, in_order, read_labels
+from emo_ssl.corpora.labels import base_of, clean, in_order, read_labels
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, require_space
 from emo_ssl.utils.progress import Progress
 
-EDGE = 1e-5  # seconds by which an interval's ends reach out, against rounding in the files
 USUAL_ROOTS = ("COVAREP", "Labels", "All Labels", "Emotion Labels")
 
 
@@ -31,28 +31,13 @@ class Sources:
 
     sound: Csd
     table: Csd
-    rows: LabelRows
+    rows: pd.DataFrame  # as `read_labels` returns it
     names: tuple[str, ...]  # of the features
     groups: dict[str, list[str]]  # video -> its keys in the acoustic file
     folds: dict[str, int] | None  # video -> split, None without a fold file
 
     def split(self, video: str) -> int:
         return hash_split(video) if self.folds is None else self.folds.get(video, SPLITS.index("none"))
-
-
-@dataclass
-class Tally:
-    """What was met on the way through the acoustic file."""
-
-    recordings: Counter = field(default_factory=Counter)
-    frames: Counter = field(default_factory=Counter)
-    missing: Counter = field(default_factory=Counter)
-    named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    def recording(self, kind: str, name: str) -> None:
-        self.recordings[kind] += 1
-        if len(self.named[kind]) < 10:
-            self.named[kind].append(name)
 
 
 def prepare(
@@ -90,10 +75,10 @@ def read_tables(sound: Csd, table: Csd, split_of: dict | None, folds: Path | str
     groups: dict[str, list[str]] = {}
     for key in in_order(sound.keys):  # several keys a video where the file was aligned into pieces `id[0]`, `id[1]`, …
         groups.setdefault(base_of(key), []).append(key)
-    labelled = set(rows.video.tolist())
+    labelled = set(rows["name"])
     if not set(groups) & labelled:
         raise UserError(
-            f"{table.path}: none of its videos (such as {rows.video[0]}) is in {sound.path} "
+            f"{table.path}: none of its videos (such as {rows['name'][0]}) is in {sound.path} "
             f"(such as {next(iter(groups))}); the two files are of different corpora."
         )
     if split_of is not None:
@@ -119,7 +104,8 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
     """Stream the acoustic file into `folder` once, then seal the folder with the table of segments."""
     rows, sound, tally = sources.rows, sources.sound, Tally()
     first, length, video_end = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.full(len(rows), np.nan)
-    rows_of, offset_of = pd.Series(rows.row).groupby(rows.video).indices, {}
+    start, end = rows["start"].to_numpy(), rows["end"].to_numpy()
+    rows_of, offset_of = rows.groupby("name").indices, {}
     rate = frame_rate(sound, sources.groups)
     with CorpusWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
         for video, keys in sorted(sources.groups.items()):
@@ -127,30 +113,27 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
             bar.advance(sum(sound.shape(key)[0] for key in keys))
             if len(frames):
                 mine = rows_of.get(video, [])
-                first[mine], length[mine] = cut(times, rows.start[mine], rows.end[mine])
+                first[mine], length[mine] = cut(times, start[mine], end[mine])
                 video_end[mine] = times[-1, 1]
                 offset_of[video] = writer.add_recording(video, frames, sources.split(video))
+        tally.frames["kept"] = writer.frame_count
         compare_files(sources, offset_of, tally)
-        drop_by_frames(rows, length, video_end, rate)
-        kept = np.flatnonzero(rows.kept)
-        kept = kept[np.lexsort((rows.row[kept], rows.video[kept]))]
-        videos, index = rows.video[kept].tolist(), {video: i for i, video in enumerate(offset_of)}
-        segments = SegmentTable(
-            recording=np.array([index[video] for video in videos], np.int32),
-            row=rows.row[kept].astype(np.int32),
-            start=rows.start[kept],
-            end=rows.end[kept],
-            first=first[kept] + np.array([offset_of[video] for video in videos], np.int64),
-            length=length[kept].astype(np.int32),
-            split=np.array([sources.split(video) for video in videos], np.int8),
-            fold=np.full(len(kept), -1, np.int8),
-            category=np.full(len(kept), -1, np.int8),
-        )
+        drop(rows, (length == 0) & (start >= video_end), "interval beyond the end of the video")
+        drop(rows, length == 0, "interval without frames")
+        drop(rows, length / rate < SHORTEST - EDGE, TOO_SHORT)
+        rows[EARLY], rows[LATE] = start < 0, end > video_end + 1 / rate
+        kept = rows.assign(first=first, length=length, fold=-1, category=-1)[rows["fate"] == ""]
+        kept = kept.sort_values(["name", "row"])
+        kept["first"] += kept["name"].map(offset_of)
+        kept["recording"] = kept["name"].map({video: i for i, video in enumerate(offset_of)})
+        kept["split"] = kept["name"].map(sources.split)
+        csds = (sound, sources.table)
+        unusual = {f"unusual root group `{csd.root}`": csd.path.name for csd in csds if csd.root not in USUAL_ROOTS}
         writer.seal(
-            segments,
-            rows.values[kept].astype(np.float32),
+            segment_table(kept),
+            kept[list(EMOTIONS)].to_numpy(np.float32),
             EMOTIONS,
-            make_report(sources, tally, len(offset_of), writer.frame_count),
+            make_report(rows, tally, len(offset_of), files=unusual),
             source=str(sound.metadata.get("corpus") or f"{sound.path.name} + {sources.table.path.name}"),
             folds=NOT_STANDARD if sources.folds is None else "given by the user",
         )
@@ -199,35 +182,17 @@ def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, 
         again = np.concatenate([[False], (np.diff(times, axis=0) == 0).all(1)])
         tally.frames["dropped: repeated in an overlapping piece"] += int(again.sum())
         frames, times = frames[~again], times[~again]
-    mark_missing(frames, sources.names, tally)
+    tally.mark_missing(frames, sources.names)
     return frames, times
-
-
-def mark_missing(frames: np.ndarray, names: tuple[str, ...], tally: Tally) -> None:
-    """Turn every infinity into NaN, in place, counting missing values a feature."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        suspects = np.flatnonzero(~np.isfinite(frames.sum(0)))  # one sweep tells which columns need a closer look
-    for d in suspects:
-        missing = ~np.isfinite(frames[:, d])
-        if missing.any():
-            tally.missing[names[d]] += int(missing.sum())
-            frames[missing, d] = np.nan
-
-
-def cut(times: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """times (T, 2) sorted, start and end (S,) -> first (S,) and length (S,) of the frames that touch each interval."""
-    first = np.searchsorted(times[:, 1], start - EDGE, side="right")
-    last = np.searchsorted(times[:, 0], end + EDGE, side="left")
-    return first, np.maximum(last - first, 0)
 
 
 def compare_files(sources: Sources, offset_of: dict[str, int], tally: Tally) -> None:
     """Drop the rows whose video gave no frames, and count the videos that stand in one file and not in another."""
-    rows, labelled = sources.rows, set(sources.rows.video.tolist())
+    rows, labelled = sources.rows, set(sources.rows["name"])
     sound, width = sources.sound, len(sources.names)
     uneven = [v for v, keys in sources.groups.items() if any(sound.shape(k)[1] not in (0, width) for k in keys)]
-    rows.drop(np.isin(rows.video, uneven), "video with rows of the wrong width")
-    rows.drop(~np.isin(rows.video, list(offset_of)), "video without frames")
+    drop(rows, rows["name"].isin(uneven), "video with rows of the wrong width")
+    drop(rows, ~rows["name"].isin(list(offset_of)), "video without frames")
     found = {
         "labelled but without frames": labelled - set(sources.groups),
         "with frames but without labels, kept for pretraining": set(offset_of) - labelled,
@@ -238,32 +203,3 @@ def compare_files(sources: Sources, offset_of: dict[str, int], tally: Tally) -> 
     for kind, videos in found.items():
         for video in sorted(videos):
             tally.recording(kind, video)
-
-
-def drop_by_frames(rows: LabelRows, length: np.ndarray, video_end: np.ndarray, rate: float) -> None:
-    """Drop rows without frames or with too few, and note what was clipped; `length` and `video_end` are (N,)."""
-    rows.drop((length == 0) & (rows.start >= video_end), "interval beyond the end of the video")
-    rows.drop(length == 0, "interval without frames")
-    rows.drop(length / rate < SHORTEST - EDGE, f"shorter than {SHORTEST} s of frames")
-    rows.mended["start below 0 clipped"] = rows.start < 0
-    rows.mended["end beyond the video clipped"] = rows.end > video_end + 1 / rate
-
-
-def make_report(sources: Sources, tally: Tally, recordings: int, frames: int) -> dict:
-    """Every number a reader needs to check that nothing vanished: in = kept + dropped, for segments and for frames."""
-    rows = sources.rows
-    dropped = Counter(rows.fate[~rows.kept].tolist())
-    examples = {
-        reason: [f"{rows.video[i]} row {rows.row[i]}" for i in np.flatnonzero(rows.fate == reason)[:5]]
-        for reason in dropped
-    }
-    csds = (sources.sound, sources.table)
-    return {
-        "segments": {"in": len(rows), "kept": int(rows.kept.sum()), "dropped": dict(sorted(dropped.items()))},
-        "mended": {repair: int((which & rows.kept).sum()) for repair, which in sorted(rows.mended.items())},
-        "videos": {"kept": recordings, **dict(sorted(tally.recordings.items()))},
-        "frames": {**tally.frames, "kept": frames},
-        "missing_values": dict(tally.missing.most_common()),
-        "files": {f"unusual root group `{csd.root}`": csd.path.name for csd in csds if csd.root not in USUAL_ROOTS},
-        "examples": {**examples, **tally.named},
-    }

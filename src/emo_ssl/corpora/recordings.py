@@ -11,7 +11,6 @@ nothing but the time. An interrupted run begins anew: all of RAVDESS takes a min
 import contextlib
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
+from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import SHORTEST, BadRecording
+from emo_ssl.corpora.cleaning import EDGE, LATE, TOO_SHORT, Tally, cut, drop, make_report, segment_table
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.fetch import UNREADABLE
 from emo_ssl.corpora.front_ends import FrontEnd
-from emo_ssl.corpora.mosei import EDGE, Tally, cut, mark_missing
 from emo_ssl.corpora.recipes import Listing, read_recipe
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.progress import Progress
@@ -78,8 +77,9 @@ def fingerprint_of(listing: Listing) -> str:
 
 
 def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool) -> None:
-    files = [clips for _, clips in listing.clips.groupby("name", sort=False)]
-    tally, fates, kept, skipped, recordings, silent = Tally(), Counter(), [], [], 0, 0
+    rows = listing.clips.assign(recording=-1, first=0, length=0, fate="", **{LATE: False})
+    rows["row"] = rows.groupby("name").cumcount()
+    files, tally, placed, skipped, recordings = [of for _, of in rows.groupby("name", sort=False)], Tally(), [], [], 0
     with (
         CorpusWriter(folder, maker.feature_names, maker.frame_rate) as writer,
         Progress("recording", len(files), "files") as bar,
@@ -90,46 +90,29 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
             if isinstance(result, BadRecording):
                 skipped.append({"path": path, "reason": str(result)})
                 tally.recording(f"left out: {result.reason}", path)
-                fates[f"recording left out: {result.reason}"] += len(clips)
+                placed.append(clips.assign(fate=f"recording left out: {result.reason}"))
             else:
                 frames, began, ended, seconds = result
-                silent += round((began + seconds - ended) * maker.frame_rate)  # never made, hence not to be counted
-                mark_missing(frames, maker.feature_names, tally)
+                silent = round((began + seconds - ended) * maker.frame_rate)  # never made, hence not to be counted
+                tally.frames.update({"in": len(frames) + silent, "kept": len(frames), SILENCE: silent})
+                tally.mark_missing(frames, maker.feature_names)
                 offset = writer.add_recording(name, frames, SPLITS.index(split), speaker)
-                placed = with_frames(clips, len(frames), began, ended, maker.frame_rate)
-                fates.update(placed["fate"][placed["fate"] != ""])
-                kept.append(placed[placed["fate"] == ""].assign(recording=recordings, offset=offset))
+                placed.append(with_frames(clips, recordings, offset, len(frames), began, ended, maker.frame_rate))
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
-        refuse_too_little(listing.root, len(files), skipped, fates, sum(map(len, kept)))
-        segments = pd.concat(kept)
         for what, paths in listing.notes.items():
             tally.recordings[what], tally.named[what] = len(paths), paths[:10]
-        report = {
-            "segments": {"in": len(listing.clips), "kept": len(segments), "dropped": dict(sorted(fates.items()))},
-            "mended": {"end beyond the recording clipped": int(segments["clipped"].sum())},
-            "videos": {"kept": recordings, **dict(sorted(tally.recordings.items()))},
-            "frames": {"in": writer.frame_count + silent, "kept": writer.frame_count, SILENCE: silent},
-            "missing_values": dict(tally.missing.most_common()),
-            "files": {},
-            "examples": tally.named,
-            "skipped": skipped,
-        }
+        rows = pd.concat(placed)
+        refuse_too_little(listing.root, len(files), skipped, rows["fate"])
+        kept = rows[rows["fate"] == ""]
+        categories = pd.Index(listing.category_names, dtype=str)
         writer.seal(
-            SegmentTable(
-                recording=segments["recording"].to_numpy(np.int32),
-                row=segments["row"].to_numpy(np.int32),
-                start=segments["start"].to_numpy(),
-                end=segments["end"].to_numpy(),
-                first=(segments["offset"] + segments["first"]).to_numpy(np.int64),
-                length=segments["length"].to_numpy(np.int32),
-                split=segments["split"].map(SPLITS.index).to_numpy(np.int8),
-                fold=segments["fold"].to_numpy(np.int8),
-                category=pd.Index(listing.category_names, dtype=str).get_indexer(segments["category"]).astype(np.int8),
+            segment_table(
+                kept.assign(split=kept["split"].map(SPLITS.index), category=categories.get_indexer(kept["category"]))
             ),
-            segments[list(EMOTIONS)].to_numpy(np.float32),
+            kept[list(EMOTIONS)].to_numpy(np.float32),
             EMOTIONS,
-            report,
+            make_report(rows, tally, recordings, skipped=skipped),
             source=f"{listing.source}; front end {maker.name}",
             folds=listing.folds,
             category_names=listing.category_names,
@@ -142,36 +125,31 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
         )
 
 
-def with_frames(clips: pd.DataFrame, frames: int, began: float, ended: float, rate: float) -> pd.DataFrame:
-    """The clips of one recording with their place among its frames, which were made of the sound from began to ended.
+def with_frames(
+    clips: pd.DataFrame, recording: int, offset: int, frames: int, began: float, ended: float, rate: float
+) -> pd.DataFrame:
+    """The clips of one recording with their place in the store and their fate.
 
-    `fate` says why a clip is dropped, "" where it is kept.
+    The recording's frames begin in the store at `offset`; they were made of the sound from one second to another.
     """
-    start, end = clips["start"].fillna(began), clips["end"].fillna(ended)
     edges = began + np.arange(frames + 1) / rate
-    first, length = cut(np.stack([edges[:-1], edges[1:]], 1), start.to_numpy(), end.to_numpy())
-    beyond, short = start >= ended, length / rate < SHORTEST - EDGE
-    reasons = ["interval beyond the end of the recording", f"shorter than {SHORTEST} s of frames"]
-    return clips.assign(
-        row=np.arange(len(clips)),
-        start=start,
-        end=end,
-        first=first,
-        length=length,
-        clipped=end > ended + 1 / rate,
-        fate=np.select([beyond, short], reasons, ""),
-    )
+    clips = clips.assign(recording=recording, start=clips["start"].fillna(began), end=clips["end"].fillna(ended))
+    first, length = cut(np.stack([edges[:-1], edges[1:]], 1), clips["start"].to_numpy(), clips["end"].to_numpy())
+    clips["first"], clips["length"], clips[LATE] = offset + first, length, clips["end"] > ended + 1 / rate
+    drop(clips, clips["start"] >= ended, "interval beyond the end of the recording")
+    drop(clips, clips["length"] / rate < SHORTEST - EDGE, TOO_SHORT)
+    return clips
 
 
-def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: Counter, kept: int) -> None:
+def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: pd.Series) -> None:
     if 2 * len(skipped) > files:
         first = skipped[0]
         raise UserError(
             f"{root}: {len(skipped)} of {files} recordings cannot be used, the first of them, {first['path']}, "
             f"because: {first['reason']}; mend the recordings or what describes them."
         )
-    if not kept:
-        raise UserError(f"{root}: no clip can be used ({', '.join(fates)}); mend start and end in the table.")
+    if (fates != "").all():
+        raise UserError(f"{root}: no clip can be used ({', '.join(fates.unique())}); mend start and end in the table.")
 
 
 # Files
