@@ -236,3 +236,15 @@ def test_skill_is_the_share_of_the_way_from_the_best_constant_to_perfection():
     assert skill("mae", 0.15, 0.2) == pytest.approx(0.25)
     assert skill("acc4", [0.9, 0.6], [0.8, 0.8]) == pytest.approx([0.5, -1.0])
     assert np.isnan(skill("mae", 0.1, 0.0)) and np.isnan(skill("acc4", 0.1, 1.0))
+
+
+def test_a_reason_is_one_sentence():
+    met = {"name": "uar gain, small budgets", "estimate": 0.03, "low": 0.01, "high": 0.05, "required": "x", "met": True}
+    failed = {**met, "name": "mae gain", "estimate": -0.01, "low": -0.02, "high": 0.0, "required": "y", "met": False}
+    of_none = {"effects": [], "reason": "not run: nothing"}
+    assert tables.reason(of_none) == "Not run: nothing."
+    sentence = "Of 2 requirements 1 is not met: gain in MAE, -0.010 (-0.020\xa0to\xa0+0.000), required y."
+    assert tables.reason({"effects": [met, failed], "reason": "inconclusive"}) == sentence
+    assert tables.reason({"effects": [failed, failed], "reason": ""}).startswith(
+        "Of 2 requirements 2 are not met, such as: "
+    )

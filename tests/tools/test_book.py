@@ -148,7 +148,11 @@ def test_one_real_rendering(tree, monkeypatch, capfd):
     site = tree / "build" / "site"
     assert capfd.readouterr().out.splitlines()[-1] == f"The book is ready, open {site / 'index.html'}"
     page = (site / "notebooks/01-first.html").read_text()
-    assert "It is <strong>0.12</strong>" in page and 'href="../book/index.html"' in page and "Markdown" not in page
+    assert (
+        "It is <strong>0.12</strong>" in page
+        and '<span class="std std-doc">the front' in page
+        and "Markdown" not in page
+    )
     assert "videos 7 seed 0" in page and "Figure 1" in page and (site / "book/index.html").is_file()
     assert "Profile demo · emo-ssl" in page and re.search(r'src="[^"]*mathjax/tex-svg.js', page)
     for launch in ("edit", "blob"):

@@ -162,9 +162,9 @@ def reason(claim: dict) -> str:
     if not failed:
         return f"{claim['reason'][0].upper()}{claim['reason'][1:]}."
     row = pd.Series({key: failed[0][key] for key in INTERVAL}, dtype=float)
-    are = "is" if len(failed) == 1 else "are"
+    are = "is not met" if len(failed) == 1 else "are not met, such as"
     found = f"{in_words(failed[0]['name'])}, {interval(row, sign=True)}, required {failed[0]['required']}"
-    return f"Of {len(claim['effects'])} requirements {len(failed)} {are} not met, such as: {found}."
+    return f"Of {len(claim['effects'])} requirements {len(failed)} {are}: {found}."
 
 
 def short_reason(claim: dict) -> str:

@@ -84,13 +84,13 @@ def budget_curves(evidence: dict) -> Figure:
 def headline_curves(panels: Mapping[str, tuple[dict, Sequence[str]]], height: float = 4.4) -> Figure:
     """The headline of many arms side by side on one scale; panels: title -> (evidence, arms)."""
     evidence, _ = next(iter(panels.values()))
-    names = (labelled(evidence), MEASURES[evidence["headline"]])
+    names = (labelled(evidence), SHORT[evidence["headline"]])
     figure, drawn = style.small_multiples(len(panels), len(panels), height, 0, *names, sharey=True)
     for axes, (title, (part, arms)) in zip(drawn, panels.items(), strict=True):
         draw_curves(axes, part, part["headline"], OVERALL, arms)
         budget_axis(axes, part, 0.14)
         axes.set_title(title)
-    style.legend(figure, 2)
+    style.legend(figure, 4 if len(panels) == 1 else 2, columnspacing=1.2)
     return figure
 
 
