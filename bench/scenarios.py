@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.pretrain import named, pretrain
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import SCENARIOS, SynthConfig, write_corpus
+from emo_ssl.evidence import lookup
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
 from emo_ssl.study.arms import ArmTrainer, Fold, Outcome
@@ -45,12 +47,16 @@ def scenario_row(scenario: str, folder: Path, recordings: int, seed: int) -> dic
     run = pretrain([prepared], folder / "run", seed=seed)
     found = evidence.evaluate(run_study(prepared, [run], folder / "study").folder)
 
-    def interval(row: dict) -> list[float]:
+    def interval(row: dict | pd.Series) -> list[float]:
         return [round(row[name], 3) for name in ("estimate", "low", "high")]
+
+    def curve(arm: str) -> dict[int, list[float]]:
+        return {int(row["budget"]): interval(row) for _, row in lookup.levels(found, arm, "auroc").iterrows()}
 
     return {
         "scenario": scenario,
         "held_out": {name: round(value, 3) for name, value in run.result["held_out"].items()},
+        "levels": {arm: curve(arm) for arm in ("scratch", "pretrained", "statistics")},
         "pretrained_over": {row["against"]: interval(row) for row in found["controls"]},
         "claims": {row["claim"]: row["verdict"] for row in found["ledger"]},
     }

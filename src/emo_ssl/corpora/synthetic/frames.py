@@ -1,13 +1,15 @@
 """Frames of made-up speech: phones above all, then the speaker and the channel, then rhythms, then a trace of emotion.
 
 A frame is a sum over groups of factors, each turned into the 74 features by a fixed matrix. Each group owns a stated
-share of every feature's variance (SHARES), and emotion can enter in two of them only:
+share of every feature's variance (SHARES), and emotion can enter in two of them and in the phones' order only:
 
   static     an offset of the speech frames, linear in the six latent intensities;
   rhythm     twelve rotations, each a pair of factors that circle at a rate of about 1 to 5 turns a second. The rate
              follows a carrier: an emotion's latent or a nuisance drawn alike. Position and size of a rotation have one
              distribution whatever the rate, so that no single frame, and no mean or spread, tells the carrier: only
              the order of frames does.
+  order      each word belongs to an emotion and turns round, its last phone first, where that emotion is there. Frames
+             stay what they were and change places only, so that nothing but knowing the words gives the emotion away.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ import numpy as np
 
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.synthetic.geometry import FRAME_RATE
-from emo_ssl.corpora.synthetic.scenarios import Scenario
+from emo_ssl.corpora.synthetic.labels import TYPICAL
+from emo_ssl.corpora.synthetic.scenarios import WORDS, Scenario
 
 WIDTH = len(FEATURE_NAMES)
 COLUMN = {name: i for i, name in enumerate(FEATURE_NAMES)}
@@ -39,7 +42,8 @@ IDIOSYNCRATIC = 0.4
 
 PHONES, VOWELS, VOICED = 40, 15, 28  # phones 0-14 are vowels, 0-27 voiced, 28-39 voiceless; number 40 is the pause
 PAUSE = PHONES
-WORDS, LONGEST_WORD = 400, 8
+LONGEST_WORD = 8
+LONG_WORD = 5  # phones, at least, of a small vocabulary's words
 PHONE_FRAMES = 8.0  # 80 ms on average
 PAUSE_FRAMES = 30.0  # median
 PAUSE_CHANCE = 0.24  # after a word, for the average speaker
@@ -83,6 +87,12 @@ class Language:
     pause: np.ndarray  # (1, 74) what a pause changes
     centre: np.ndarray  # (74,)
     scale: np.ndarray  # (74,) one standard deviation of all frames
+
+    def vocabulary(self, words: int) -> tuple[np.ndarray, np.ndarray]:
+        """The words and their chances: all of them, or the first long ones, each as frequent as the next."""
+        if words == WORDS:
+            return self.words, self.word_chance
+        return self.words[(self.words >= 0).sum(1) >= LONG_WORD][:words], np.full(words, 1 / words)
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ def language() -> Language:
     targets = rng.standard_normal((PHONES + 1, FACTORS["phones"]))
     targets[:VOWELS, :4] += 0.8
     targets[VOICED:PHONES, :4] -= 0.8
-    phones = phone_sequence(rng, words, chance, lengths, 200_000, PAUSE_CHANCE)
+    phones, _, _ = phone_sequence(rng, words, chance, lengths, 200_000, PAUSE_CHANCE)
     track = glide(targets[phones])
     # rounded, because the last digits of a covariance depend on how many threads computed it
     turn = np.linalg.inv(np.linalg.cholesky(np.cov(track.T))).round(6)
@@ -166,17 +176,34 @@ def phone_sequence(
     phone_frames: np.ndarray,
     frames: int,
     pause_chance: float,
-) -> np.ndarray:
-    """The phone (or PAUSE) of every frame, (frames,): words drawn one by one, now and then a pause between two."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Words drawn one by one, now and then a pause between two.
+
+    Of every frame, (frames,): its phone or PAUSE, its word's number in the vocabulary (-1 in a pause), and which of
+    the words and pauses spoken it belongs to.
+    """
     n = int(1.3 * frames / (5 * phone_frames[:PHONES].mean())) + 20
     spoken = np.full((n, LONGEST_WORD + 1), -1)
-    spoken[:, :-1] = words[np.searchsorted(np.cumsum(chance)[:-1], rng.random(n))]
+    drawn = np.searchsorted(np.cumsum(chance)[:-1], rng.random(n))
+    spoken[:, :-1] = words[drawn]
     spoken[rng.random(n) < pause_chance, -1] = PAUSE
-    phones = spoken[spoken >= 0]
+    phones, unit = spoken[spoken >= 0], np.nonzero(spoken >= 0)[0]
+    word, unit = np.where(phones == PAUSE, -1, drawn[unit]), 2 * unit + (phones == PAUSE)
     spread = rng.standard_gamma(4.0, len(phones)) / 4
     spread = np.where(phones == PAUSE, np.exp(0.6 * rng.standard_normal(len(phones))), spread)
     lengths = np.maximum(np.rint(phone_frames[phones] * spread), 2).astype(int)
-    return np.resize(np.repeat(phones, lengths), frames)  # cuts; repeats only if every word came out far too short
+    # cuts; repeats only if every word came out far too short
+    return tuple(np.resize(np.repeat(values, lengths), frames) for values in (phones, word, unit))
+
+
+def turned(phones: np.ndarray, word: np.ndarray, unit: np.ndarray, mood: np.ndarray) -> np.ndarray:
+    """phones (T,), their last frame first in every word whose emotion is there when it begins: mood (T, 6) bool."""
+    frame = np.arange(len(phones))
+    begins = np.flatnonzero(np.diff(unit, prepend=-1))
+    number = np.searchsorted(begins, frame, side="right") - 1
+    first, last = begins[number], np.append(begins[1:], len(phones))[number] - 1
+    backwards = (word >= 0) & mood[first, word % mood.shape[1]]
+    return phones[np.where(backwards, first + last - frame, frame)]
 
 
 def glide(steps: np.ndarray) -> np.ndarray:
@@ -251,15 +278,18 @@ def make_frames(rng: np.random.Generator, stretches: Stretches, scenario: Scenar
     speaker, channel = offset(rng, "speaker", scenario.speaker), offset(rng, "channel", scenario.channel, shift)
     pitch = np.log(130.0 if rng.random() < 0.5 else 214.0) + 0.14 * scenario.speaker * rng.standard_normal()
     lengths = np.append(lang.phone_frames[:PHONES] / tempo, PAUSE_FRAMES)
-    phones = phone_sequence(rng, lang.words, lang.word_chance, lengths, frames, pauses)
+    phones, word, unit = phone_sequence(rng, *lang.vocabulary(scenario.words), lengths, frames, pauses)
+    if scenario.order:
+        carrier = stretches.latents if scenario.order == "emotion" else stretches.nuisance
+        phones = turned(phones, word, unit, stretches.over_frames(carrier > TYPICAL))
     moving = glide(np.column_stack([lang.targets[phones], (phones == PAUSE).astype(np.float32)]))
     articulators, silence = moving[:, :-1], moving[:, -1:]
     speech = 1 - silence
     groups = [  # factors (T, K) of each group, and their matrix (K, 74)
         (articulators, lang.loadings["phones"]),
         (silence - np.float32(PAUSE_SHARE), lang.pause),
-        (rotations(rng, stretches, scenario.share, tempo), lang.loadings["rhythm"]),
-        (wander(rng, frames, FACTORS["residual"], RESIDUAL_KNOT), lang.loadings["residual"]),
+        (rotations(rng, stretches, scenario.share, tempo), scenario.clutter * lang.loadings["rhythm"]),
+        (wander(rng, frames, FACTORS["residual"], RESIDUAL_KNOT), scenario.clutter * lang.loadings["residual"]),
         (speech * stretches.over_frames(stretches.latents), scenario.static * lang.loadings["static"]),
         (speech, speaker),
     ]
@@ -267,7 +297,7 @@ def make_frames(rng: np.random.Generator, stretches: Stretches, scenario: Scenar
     x = mix(factors, np.concatenate([matrix for _, matrix in groups]) * lang.scale)
     noise = rng.standard_normal((frames + 1, WIDTH), dtype=np.float32)
     noise = noise[1:] + 0.5 * noise[:-1]  # neighbouring analysis windows overlap
-    x += noise * (np.sqrt(SHARES["noise"] / 1.25) * lang.scale).astype(np.float32)
+    x += noise * (scenario.clutter * np.sqrt(SHARES["noise"] / 1.25) * lang.scale).astype(np.float32)
     x += (lang.centre + channel * lang.scale).astype(np.float32)
     return bounded(rng, x, phones, pitch)
 

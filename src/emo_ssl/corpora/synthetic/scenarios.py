@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from emo_ssl.corpora.synthetic.labels import NOISE
 from emo_ssl.utils.io import UserError
 
 GENERATOR = 2  # raise it with every change of what is written: results on two versions cannot be compared
 SHARES = (0.0, 0.5, 1.0)
 LEAST_VIDEOS = 4
+WORDS = 400
 
 
 @dataclass(frozen=True)
@@ -16,16 +18,23 @@ class Scenario:
 
     static: float  # emotion in the mean level of speech
     share: float  # of the rhythms: 0, half or all of them follow emotion, the rest a nuisance
+    order: str = ""  # what turns words round: "emotion", a "nuisance" drawn alike, or nothing
+    words: int = WORDS  # in the vocabulary
+    clutter: float = 1.0  # what moves besides the phones: rhythms, residual, noise
+    label_noise: float = NOISE
     speaker: float = 1.0
     channel: float = 1.0
     channel_shift: float = 0.0  # how far the channels of valid and test videos lie from those of training
 
     @property
     def carries_emotion(self) -> bool:
-        return self.static > 0 or self.share > 0
+        return self.static > 0 or self.share > 0 or self.order == "emotion"
 
 
+CONTROL = Scenario(0.0, 0.0, "emotion", words=6, clutter=0.5, label_noise=0.2, speaker=0.3, channel=0.3)
 SCENARIOS = {
+    "order": CONTROL,
+    "order-null": replace(CONTROL, order="nuisance"),
     "null": Scenario(static=0.0, share=0.0),
     "static": Scenario(static=1.0, share=0.0),
     "dynamics": Scenario(static=0.0, share=1.0),

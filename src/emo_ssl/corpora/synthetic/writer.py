@@ -72,12 +72,14 @@ def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
         features=make_frames(stream(config, index, "frames"), Stretches(edges, latents, nuisance), scenario, shift),
         times=np.stack([clock[:-1], clock[1:]], 1),
         intervals=np.stack([geometry.starts, geometry.ends], 1)[rows],
-        labels=draw_labels(label_rng, latents[owner])[rows],
+        labels=draw_labels(label_rng, latents[owner], scenario.label_noise)[rows],
         meant=np.ones(len(rows), bool),
     )
     kind = None if config.clean else plan(config.seed, index)
     if kind:
-        plant(kind, video, stream(config, index, "defect"), draw_labels(label_rng, latents[-1:])[0])
+        plant(
+            kind, video, stream(config, index, "defect"), draw_labels(label_rng, latents[-1:], scenario.label_noise)[0]
+        )
     if video.intervals is not None and (np.diff(video.intervals[:, 0]) < 0).any():
         video.planted["unsorted label rows"] = 1
     return video, latents[owner][rows]
@@ -138,7 +140,7 @@ def write_files(folder: Path, config: SynthConfig, setting: dict, frames: int) -
 
 def oracle(config: SynthConfig, latents: np.ndarray, present: np.ndarray) -> dict:
     """Share of positives and AUROC of someone who knows the latents (N, 6), for what is present (N, 6)."""
-    expected = oracle_auroc()
+    expected = oracle_auroc(config.knobs.label_noise)
     if not config.knobs.carries_emotion:  # one answer for all
         latents, expected = np.zeros_like(latents), dict.fromkeys(EMOTIONS, 0.5)
     realised = [auroc(latents[:, e], present[:, e]) for e in range(len(EMOTIONS))]
