@@ -18,7 +18,7 @@ from emo_ssl.core.model import Classifier, EncoderConfig, HeadConfig, initialise
 from emo_ssl.core.optim import AdamConfig, adamw, clip_members, step
 
 def prepare(members):
-    config, head = EncoderConfig(features, width=width, layers=layers), HeadConfig((0.5, 1.5, 2.5), 6, 7)
+    config, head = EncoderConfig(features, width=width, layers=layers), HeadConfig((0, 1, 2, 3), 6, 7)
     network = Classifier(config, head, members)
     initialise(network.encoder, range(members)), initialise(network.head, range(members))
     optimiser = adamw(network, AdamConfig(), 1e-3)

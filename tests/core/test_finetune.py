@@ -79,7 +79,7 @@ def test_segments_lie_where_their_frames_and_labels_are(corpus, data):
 def test_levels_and_the_thresholds_between_them(data):
     assert levels_of(np.array([[0.0, 3.0]])) == WHOLE == (0, 1, 2, 3)
     assert levels_of(np.array([[0.0, 1 / 3]], np.float32)) == THIRDS
-    assert data.levels == THIRDS and data.head.thresholds == pytest.approx([(2 * k + 1) / 6 for k in range(9)])
+    assert data.head.levels == THIRDS and data.head.thresholds == pytest.approx([(2 * k + 1) / 6 for k in range(9)])
 
 
 def losses(data: LabelledSegments, head: HeadConfig, targets, category, out, picked) -> list[float]:
@@ -99,15 +99,15 @@ def test_losses_by_hand(data):
     # score 0: logits 1 and -2, labels 0 and 1; score 2: logits 3 and 0, label 2 twice
     first = (cost(1, False) + cost(-2, False) + cost(1, True) + cost(-2, False)) / 2
     second = cost(3, True) + cost(0, True)
-    ordinal = HeadConfig((0.5, 1.5), emotions=1)
+    ordinal = HeadConfig((0, 1, 2), emotions=1)
     outputs, picked = [[[0.0], [0.0]], [[2.0], [2.0]]], [[0, 1], [2, 2]]
     found = losses(data, ordinal, [[0.0], [1.0], [2.0]], [-1] * 3, outputs, picked)
     assert found == pytest.approx([first, second], rel=1e-5)
-    l1 = HeadConfig((0.5,), emotions=2, kind="l1")
+    l1 = HeadConfig((0, 1), emotions=2, kind="l1")
     found = losses(data, l1, [[0.0, 3.0], [1.0, 1.0]], [-1] * 2, [[[1.0, 0.5], [1.0, 0.5]]], [[0, 1]])
     assert found == pytest.approx([(1 + 2.5 + 0 + 0.5) / 4])
     # categories add their cross-entropy where they are known
-    both, out = HeadConfig((0.5,), emotions=1, categories=3, kind="l1"), [0.0, 1.0, 2.0, 3.0]
+    both, out = HeadConfig((0, 1), emotions=1, categories=3, kind="l1"), [0.0, 1.0, 2.0, 3.0]
     total = math.log(math.e + math.e**2 + math.e**3)
     found = losses(data, both, [[0.0]] * 3, [2, 0, -1], [[out] * 3], [[0, 1, 2]])
     assert found == pytest.approx([((total - 3) + (total - 1)) / 3])
@@ -179,7 +179,7 @@ def test_lockstep_is_the_loop_whoever_is_beside(data, kind):
         if m == 2:
             continue  # at that size rounding errors grow into something else
         assert all(float((moved[name] - value).abs().mean()) < 1e-5 for name, value in mine.state_dict().items())
-        found = [predict(n.head, embed(n, data, everything), data.levels) for n in (network, mine)]
+        found = [predict(n.head, embed(n, data, everything)) for n in (network, mine)]
         assert np.abs(found[0].presence - found[1].presence).max() < 1e-4
 
 
@@ -215,7 +215,7 @@ def test_a_tiny_model_learns_eight_segments_by_heart(tmp_path, head, kind):
     data = LabelledSegments.build(corpus, speaker_independent(corpus), CPU, head)
     config = FinetuneConfig(steps=250, batch=8, tokens=16, layer_decay=1.0)
     network = trained(classifier(data, kind), data, [Member(0, np.arange(8))], config, 2e-2)
-    predictions = predict(network.head, embed(network, data, np.arange(8)), data.levels)
+    predictions = predict(network.head, embed(network, data, np.arange(8)))
     assert np.array_equal(predictions.klass[0], labels)
     assert np.abs(predictions.intensity[0] - labels).max() < 0.5
 
@@ -276,7 +276,7 @@ def test_predictions_are_what_the_head_puts_out(acted):
     for head in (acted.head, replace(acted.head, kind="l1", categories=0)):
         made = initialise(Head(head, 6, 2), (0, 1))
         scores, logits = (out.detach() for out in made(vectors))
-        found = predict(made, vectors, acted.levels)
+        found = predict(made, vectors)
         if head.kind == "l1":
             assert np.array_equal(found.presence, scores) and found.category is None
         else:

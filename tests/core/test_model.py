@@ -32,7 +32,7 @@ from emo_ssl.core.model import (
 
 M, B, L, W, HEADS, S = 2, 3, 9, 16, 4, 10
 KINDS = ("transformer", "gru")
-HEAD = HeadConfig((0.5, 1.5, 2.5), emotions=2, categories=3)
+HEAD = HeadConfig((0, 1, 2, 3), emotions=2, categories=3)
 
 
 def config(kind: str = "transformer", **more) -> EncoderConfig:
@@ -235,7 +235,7 @@ def test_cut_points_are_softplus_steps():
 
 
 def test_a_head_begins_at_its_labels_own_distribution():
-    head = Head(HeadConfig((0.5, 1.5, 2.5), 2), 4, M)
+    head = Head(HeadConfig((0, 1, 2, 3), 2), 4, M)
     # above each threshold: .75, .5, .25 of the first emotion, .5 and then ties of the second
     head.start_at(1, torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 3.0], [3.0, 3.0]]))
     given = torch.sigmoid(head.exceedance_logits(torch.zeros(M, 1, 2)))[1, 0]
@@ -249,7 +249,7 @@ def test_a_head_begins_at_its_labels_own_distribution():
 
 
 def test_an_l1_head_begins_at_its_labels_median():
-    head = Head(HeadConfig((0.5,), 2, categories=3, kind="l1"), 4, M)
+    head = Head(HeadConfig((0, 1), 2, categories=3, kind="l1"), 4, M)
     head.start_at(1, torch.tensor([[0.0, 1.0], [1.0, 1.0], [3.0, 2.0]]))
     assert head.linear.bias.tolist() == [[0] * 5, [1, 1, 0, 0, 0]]
 

@@ -16,7 +16,7 @@ SHARES = {"encoder.token.weight": 0.5, "encoder.token.bias": 0.5, "head.cuts": 0
 
 
 def classifier(kind: str, members: int = 1) -> Classifier:
-    return busy(Classifier(EncoderConfig(2, kind, 2, 8, 1, 2), HeadConfig((0.5, 1.5), 2), members))
+    return busy(Classifier(EncoderConfig(2, kind, 2, 8, 1, 2), HeadConfig((0, 1, 2), 2), members))
 
 
 def loss_of(net: Classifier, number: int, members: range) -> torch.Tensor:

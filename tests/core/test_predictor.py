@@ -46,7 +46,7 @@ def test_a_loaded_model_is_what_was_trained(made):
     model = load_model(folder)
     state = model.network.state_dict()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
-    expected = predict(network.head, embed(network, data, np.arange(len(corpus))), data.levels)
+    expected = predict(network.head, embed(network, data, np.arange(len(corpus))))
     found = model.predict(segments_of(corpus))
     assert np.allclose(found.presence, expected.presence, atol=1e-5)
     assert found.intensity.shape == (1, len(corpus), 2)

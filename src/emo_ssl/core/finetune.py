@@ -6,8 +6,6 @@ member influences another, so lockstep is only a faster way to train them one by
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +28,7 @@ from emo_ssl.core.model import (
 from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.core.predictor import EmotionModel, embed, load_model
-from emo_ssl.core.pretrain import (
-    MODEL,
-    PretrainedRun,
-    device_named,
-    named,
-    refuse_leaks,
-    refuse_other_features,
-    refuse_shared,
-)
+from emo_ssl.core.pretrain import MODEL, PretrainedRun, device_named, named, refuse_shared
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.provenance import provenance
 
@@ -79,7 +69,6 @@ class LabelledSegments(Runs):
 
     targets: Tensor  # (N, E)
     category: Tensor  # (N,), -1 without
-    levels: tuple[float, ...]  # that labels take
     head: HeadConfig
 
     @classmethod
@@ -88,17 +77,10 @@ class LabelledSegments(Runs):
     ) -> "LabelledSegments":
         segments = corpus.segments
         frames, shift = normalised_frames(corpus, normaliser, np.unique(segments.recording), device)
-        levels = levels_of(corpus.targets)
-        between = tuple((a + b) / 2 for a, b in pairwise(levels))
-        head = HeadConfig(between, len(corpus.target_names), len(corpus.category_names), kind)
+        head = HeadConfig(levels_of(corpus.targets), len(corpus.target_names), len(corpus.category_names), kind)
         first = segments.first + shift[segments.recording]
         parts = (first, segments.length.astype(np.int64), corpus.targets, segments.category.astype(np.int64))
-        return cls(without_gaps(frames), *(torch.from_numpy(part).to(device) for part in parts), levels, head)
-
-    @cached_property
-    def thresholds(self) -> Tensor:
-        """(K,) on the device: sending them over in each step would stall it."""
-        return torch.tensor(self.head.thresholds, device=self.device)
+        return cls(without_gaps(frames), *(torch.from_numpy(part).to(device) for part in parts), head)
 
 
 def levels_of(targets: np.ndarray) -> tuple[float, ...]:
@@ -139,13 +121,13 @@ def draw_batches(member: Member, steps: int, batch: int) -> tuple[np.ndarray, np
 def member_losses(data: LabelledSegments, head: Head, scores: Tensor, logits: Tensor, picked: Tensor) -> Tensor:
     """Scores (M, B, E) and logits (M, B, C) of the segments picked (M, B) -> the members' own mean losses (M,)."""
     scores, targets = scores.float(), data.targets[picked]
-    if data.head.kind == "ordinal":
-        above = (targets[..., None] > data.thresholds).float()
+    if head.config.kind == "ordinal":
+        above = (targets[..., None] > head.thresholds).float()
         errors = F.binary_cross_entropy_with_logits(head.exceedance_logits(scores), above, reduction="none")
         loss = errors.sum(-1).mean((1, 2))
     else:
         loss = (scores - targets).abs().mean((1, 2))
-    if data.head.categories:
+    if head.config.categories:
         category = data.category[picked].flatten()  # -1 where it is not known
         flat = F.cross_entropy(logits.float().flatten(0, 1), category, ignore_index=-1, reduction="none")
         loss = loss + flat.view(picked.shape).mean(1)
@@ -216,7 +198,7 @@ def finetune(
 ) -> EmotionModel:
     """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it in `output`."""
     config, run = config or FinetuneConfig(), PretrainedRun.open(run)
-    refuse_other_features(run, corpus)
+    run.refuse_other_features(corpus)
     if run.result["config"]["protocol"] != INDEPENDENT:
         raise UserError(
             f"{run.folder}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it "
@@ -228,7 +210,7 @@ def finetune(
         if not out.complete:
             split = corpus.of_fold(run.result["fold"])
             refuse_shared(split)
-            refuse_leaks(run, split)
+            run.refuse_leaks(split)
             subset = label_order(split, split.where("train"), seed)[:labels]
             if not len(subset) or labels not in (None, len(subset)):
                 raise UserError(
@@ -255,7 +237,6 @@ def build(
     description = {
         "encoder": run.result["encoder"],
         "head": asdict(data.head),
-        "levels": list(data.levels),
         "feature_names": list(corpus.feature_names),
         "target_names": list(corpus.target_names),
         "category_names": list(corpus.category_names),

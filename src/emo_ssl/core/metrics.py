@@ -189,17 +189,3 @@ def predictions_of(
         klass.astype(np.int8),
         None if category is None else category.astype(np.float32),
     )
-
-
-def headline(predictions: Predictions, member: int, targets: np.ndarray, category: np.ndarray) -> float:
-    """The measure that no constant wins: UAR where clips have a category, else macro-AUROC of presence."""
-    if predictions.category is not None:
-        return recall(predictions, member, category)
-    return macro_auroc(predictions.presence[member], targets > 0)
-
-
-def recall(predictions: Predictions, member: int, category: np.ndarray) -> float:
-    """The unweighted average recall of one member on the segments whose category (n,) is known."""
-    known = category >= 0
-    scores = predictions.category[member, known]
-    return uar(scores.argmax(-1), category[known], scores.shape[-1])

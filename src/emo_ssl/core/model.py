@@ -10,6 +10,7 @@ features, L tokens of S = stack x D values, width W, E emotions, K thresholds, C
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -49,10 +50,15 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    thresholds: tuple[float, ...]  # t_k between the corpus's label levels
+    levels: tuple[float, ...]  # that labels take, from 0 up
     emotions: int = 6
     categories: int = 0  # 0: no softmax beside the ordinal head
     kind: str = "ordinal"  # or "l1", the literal reading of the paper
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """t_k, between the levels."""
+        return tuple((a + b) / 2 for a, b in pairwise(self.levels))
 
 
 def to_tokens(frames: Tensor, valid: Tensor, stack: int) -> tuple[Tensor, Tensor]:
@@ -269,8 +275,9 @@ class Head(nn.Module):
         self.config = config
         self.norm = layer_norm(inputs)
         self.linear = Linear(inputs, config.emotions + config.categories, members)
+        self.register_buffer("thresholds", torch.tensor(config.thresholds), persistent=False)
         if config.kind == "ordinal":
-            self.cuts = nn.Parameter(torch.zeros(members, config.emotions, len(config.thresholds)))
+            self.cuts = nn.Parameter(torch.zeros(members, config.emotions, len(self.thresholds)))
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         if vectors.dim() == 2:

@@ -47,13 +47,14 @@ def embed(network: Classifier, runs: Runs, chosen: np.ndarray, precision: str = 
 
 
 @torch.no_grad()
-def predict(head: Head, vectors: Tensor, levels: Sequence[float]) -> Predictions:
+def predict(head: Head, vectors: Tensor) -> Predictions:
     """vectors (M, n, I) -> the members' predictions for n runs."""
     scores, logits = head(vectors)
     category = logits.softmax(-1).cpu().numpy() if head.config.categories else None
     if head.config.kind == "l1":
         return l1_predictions(scores.cpu().numpy(), category)
-    return ordinal_predictions(torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy(), levels, category)
+    above = torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy()
+    return ordinal_predictions(above, head.config.levels, category)
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,6 @@ class EmotionModel:
     normaliser: Normaliser  # one row: speaker-independent
     description: dict
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        return tuple(self.description["levels"])
-
     def tokens(self, recordings: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Raw frames (T_i, D) of n recordings -> what the network is called with: tokens (n, L, S), valid (n, L)."""
         runs, stack = self.runs(recordings), self.network.encoder.config.stack
@@ -76,7 +73,7 @@ class EmotionModel:
     def predict(self, recordings: Sequence[np.ndarray]) -> Predictions:
         """Raw frames (T_i, D) of n recordings -> intensities, presences and classes, each (1, n, …)."""
         pooled = embed(self.network, self.runs(recordings), np.arange(len(recordings)))
-        return predict(self.network.head, pooled, self.levels)
+        return predict(self.network.head, pooled)
 
     def evaluate(self, corpus: Corpus) -> dict[str, float]:
         """Metrics over all emotions on the segments of `corpus`, say `corpus.split("test")`; NaN where undefined."""
@@ -87,7 +84,8 @@ class EmotionModel:
             "auroc": metrics.macro_auroc(found.presence[0], corpus.targets > 0),
         }
         if corpus.category_names:
-            scores["uar"] = metrics.recall(found, 0, corpus.segments.category)
+            likeliest = found.category[0].argmax(-1)
+            scores["uar"] = metrics.uar(likeliest, corpus.segments.category, len(corpus.category_names))
         return {name: float(value) for name, value in scores.items()}
 
     def runs(self, recordings: Sequence[np.ndarray]) -> Runs:

@@ -88,6 +88,18 @@ class PretrainedRun:
             raise UserError(f"{folder}: damaged, or made by another version ({reason}); pretrain again.") from problem
         return cls(folder, result, network)
 
+    def refuse_other_features(self, corpus: Corpus) -> None:
+        if self.result["feature_names"] != list(corpus.feature_names):
+            raise UserError(
+                f"{self.folder}: pretrained on other features than those of {corpus.folder}; pretrain on these."
+            )
+
+    def refuse_leaks(self, corpus: Corpus) -> None:
+        """Where the corpus, as it is split, scores what the run was pretrained on."""
+        leak = leak_in(self.result, corpus)
+        if leak:
+            raise UserError(f"{self.folder}: was pretrained on {leak}; pretrain on this corpus's training recordings.")
+
     def __str__(self) -> str:
         losses = ", ".join(f"{name} {value:.3f}" for name, value in self.result["held_out"].items())
         config = self.result["config"]
@@ -353,15 +365,3 @@ def refuse_shared(corpus: Corpus) -> None:
     leak = leak_in(trained_on([corpus]), corpus)
     if leak:
         raise UserError(f"{corpus.folder}: its training part holds {leak}; remove the copies, or split by speaker.")
-
-
-def refuse_leaks(run: PretrainedRun, corpus: Corpus) -> None:
-    """A run that may not be scored on this corpus, as it is split."""
-    leak = leak_in(run.result, corpus)
-    if leak:
-        raise UserError(f"{run.folder}: was pretrained on {leak}; pretrain on this corpus's training recordings.")
-
-
-def refuse_other_features(run: PretrainedRun, corpus: Corpus) -> None:
-    if run.result["feature_names"] != list(corpus.feature_names):
-        raise UserError(f"{run.folder}: pretrained on other features than those of {corpus.folder}; pretrain on these.")

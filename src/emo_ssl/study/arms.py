@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from emo_ssl.core.batches import label_order
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, random_crops, standardise, train
-from emo_ssl.core.metrics import Predictions, headline, predictions_of, to_class
+from emo_ssl.core.metrics import Predictions, macro_auroc, predictions_of, to_class, uar
 from emo_ssl.core.model import (
     Classifier,
     EncoderConfig,
@@ -109,9 +109,11 @@ def tune(trainer: "ArmTrainer", config: StudyConfig) -> tuple[float, list[dict]]
 
 
 def headlines(predictions: Predictions, corpus: Corpus, segments: np.ndarray) -> list[float]:
-    """The headline of each member on these segments."""
-    targets, category = corpus.targets[segments], corpus.segments.category[segments]
-    return [headline(predictions, m, targets, category) for m in range(len(predictions.klass))]
+    """What no constant wins, for each member: UAR where clips have a category, else macro-AUROC of presence."""
+    if predictions.category is None:
+        return [macro_auroc(presence, corpus.targets[segments] > 0) for presence in predictions.presence]
+    category, classes = corpus.segments.category[segments], len(corpus.category_names)
+    return [uar(scores.argmax(-1), category, classes) for scores in predictions.category]
 
 
 class ArmTrainer:
@@ -140,7 +142,7 @@ class ArmTrainer:
                 heads |= {name_of(member): hash_state(s) for member, s in zip(part, states, strict=True)}
                 parameters = sum(p.numel() for p in network.parameters()) // len(part)
             train(network, inputs, data, part, settings, rate, self.validation_check(pooled))
-            parts.append(predict(network.head, pooled(segments), data.levels))
+            parts.append(predict(network.head, pooled(segments)))
         return concatenate(parts), TrainedWith(
             self.fold.normaliser_hash,
             hash_of({name: value for name, value in asdict(settings).items() if name != "steps"}),
@@ -214,7 +216,7 @@ class ArmTrainer:
         corpus, valid = self.fold.corpus, self.fold.corpus.where("valid")
 
         def scores(network: Classifier | Probe) -> Tensor:
-            predictions = predict(network.head, pooled(valid), self.fold.data.levels)
+            predictions = predict(network.head, pooled(valid))
             return torch.tensor(headlines(predictions, corpus, valid))
 
         return scores

@@ -248,4 +248,5 @@ def scores_of(
             yield name, metric, float(value)
         yield OVERALL, metric, metrics.mean_of_known(values)
     if predictions.category is not None:
-        yield OVERALL, "uar", metrics.recall(predictions, member, category)
+        scores = predictions.category[member]
+        yield OVERALL, "uar", metrics.uar(scores.argmax(-1), category, scores.shape[-1])

@@ -15,7 +15,7 @@ from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, gather, wi
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.model import MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
-from emo_ssl.core.pretrain import PretrainConfig, PretrainedRun, refuse_other_features
+from emo_ssl.core.pretrain import PretrainConfig, PretrainedRun
 from emo_ssl.utils.config import build
 
 MODEL, INTERPOLATION = "model", metrics.BASELINES[-1]
@@ -37,7 +37,7 @@ class HeldOut:
     @classmethod
     def open(cls, corpus: Corpus, folder: Path | str) -> "HeldOut":
         run = PretrainedRun.open(folder)
-        refuse_other_features(run, corpus)
+        run.refuse_other_features(corpus)
         config = build(run.result["config"], PretrainConfig, str(folder))
         corpus, normaliser = under(config.protocol, corpus.of_fold(run.result["fold"]), config.enrolment)
         pool = WindowPool.build([(corpus, normaliser)], ("valid",), config.window, CPU)

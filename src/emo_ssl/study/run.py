@@ -15,15 +15,7 @@ import torch
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import LabelledSegments
 from emo_ssl.core.normalise import ADAPTED, INDEPENDENT, under
-from emo_ssl.core.pretrain import (
-    MODEL,
-    PretrainedRun,
-    device_named,
-    leak_in,
-    refuse_leaks,
-    refuse_other_features,
-    refuse_shared,
-)
+from emo_ssl.core.pretrain import MODEL, PretrainedRun, device_named, leak_in, refuse_shared
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.collect import Study, collect, find, write_chunk
 from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
@@ -58,7 +50,7 @@ def refuse_unequal_runs(corpus: Corpus, runs: Sequence[PretrainedRun]) -> None:
     if not runs:
         raise UserError("a study compares with a pretrained model; give at least one run with --pretrained.")
     for run in runs:
-        refuse_other_features(run, corpus)
+        run.refuse_other_features(corpus)
         if run.result["encoder"] != runs[0].result["encoder"]:
             raise UserError(
                 f"{run.folder}: its encoder differs from that of {runs[0].folder}; a study compares one shape."
@@ -85,7 +77,7 @@ def usable_runs(
             if not usable[fold, protocol]:
                 for run in fitting:
                     if run.result["fold"] == fold:
-                        refuse_leaks(run, split)
+                        run.refuse_leaks(split)
                 missing.setdefault(protocol, []).append(str(fold))
     for protocol, folds in missing.items():
         enrolment = f", enrolment = {config.enrolment}" if protocol == ADAPTED else ""
