@@ -168,7 +168,6 @@ def train(
     network: MaskedAutoencoder,
     pool: WindowPool,
     held_out: WindowPool,
-    mean: np.ndarray,
     config: PretrainConfig,
     seed: int,
     folder: Path,
@@ -178,8 +177,7 @@ def train(
     optimiser = adamw(network, config.adam, config.rate)
     begin, log = resume(folder, network, optimiser)
     if begin == 0:
-        first = held_out_loss(network, held_out, config, seed)
-        log = [{"step": 0, "held_out": first, "baselines": baseline_losses(held_out, mean, config, seed)}]
+        log = [{"step": 0, "held_out": held_out_loss(network, held_out, config, seed)}]
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     waiting: list[tuple[int, Tensor, int]] = []  # losses stay on the device until somebody looks
     started, tokens = time.monotonic(), 0
@@ -266,8 +264,9 @@ def run(
             f"{corpora[0].folder}: no validation recording to measure on; prepare it with folds that have some."
         )
     mean = np.mean([typical_frame(corpus, normaliser) for corpus, normaliser in normalised], 0)
+    baselines = baseline_losses(held_out, mean, config, seed)
     network = initialise(MaskedAutoencoder(config.encoder(len(corpora[0].feature_names))), [seed]).to(device)
-    log, speed = train(network, pool, held_out, mean, config, seed, folder)
+    log, speed = train(network, pool, held_out, config, seed, folder)
     center, scale = (torch.from_numpy(part[0]) for part in (normalised[0][1].center, normalised[0][1].scale))
     save_state(folder / MODEL, {**network.state_dict(), "normaliser.center": center, "normaliser.scale": scale})
     losses = [line["held_out"] for line in log if "held_out" in line]
@@ -283,7 +282,7 @@ def run(
         **trained_on(corpora),
         "mask_share": float(span_mask(np.random.default_rng([seed, 1, 0]), full, config.mask).mean()),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "held_out": {"model": losses[-1], "before training": losses[0], **log[0]["baselines"]},
+        "held_out": {"model": losses[-1], "before training": losses[0], **baselines},
         "tokens_a_second": speed,
         "provenance": provenance(str(device)),
     }

@@ -149,21 +149,21 @@ def assemble(
 
     `scored` holds the segments that (fold, protocol) tests: the speaker-adapted protocol leaves its enrolment out.
     """
+
+    def nothing(like: np.ndarray) -> np.ndarray:
+        return np.full((config.seeds, len(items), like.shape[-1]), -1 if like.dtype == np.int8 else np.nan, like.dtype)
+
     places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
     cells: dict[Key, Predictions] = {}
     for chunk, outcome in outcomes.items():
         for i, size in enumerate(chunk.budgets):
             key = Key(chunk.protocol, kind, chunk.arm, config.head, size)
             if key not in cells:
-                cells[key] = outcome.predictions.map(lambda values: unscored(values, config.seeds, len(items)))
+                cells[key] = outcome.predictions.map(nothing)
             rows = slice(i * len(chunk.seeds), (i + 1) * len(chunk.seeds))
             for name, values in outcome.predictions.arrays().items():
                 getattr(cells[key], name)[:, places[chunk.fold, chunk.protocol]] = values[rows]
     return cells
-
-
-def unscored(like: np.ndarray, seeds: int, items: int) -> np.ndarray:
-    return np.full((seeds, items, like.shape[-1]), -1 if like.dtype == np.int8 else np.nan, like.dtype)
 
 
 Scores = dict[str, np.ndarray]  # {"mae", "acc4"} -> (E,)
