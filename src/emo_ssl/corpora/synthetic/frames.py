@@ -20,7 +20,7 @@ import numpy as np
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.synthetic.geometry import FRAME_RATE
 from emo_ssl.corpora.synthetic.labels import TYPICAL
-from emo_ssl.corpora.synthetic.scenarios import WORDS, Scenario
+from emo_ssl.corpora.synthetic.scenarios import EVENNESS, WORDS, Scenario
 
 WIDTH = len(FEATURE_NAMES)
 COLUMN = {name: i for i, name in enumerate(FEATURE_NAMES)}
@@ -176,6 +176,7 @@ def phone_sequence(
     phone_frames: np.ndarray,
     frames: int,
     pause_chance: float,
+    evenness: float = EVENNESS,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Words drawn one by one, now and then a pause between two.
 
@@ -189,7 +190,7 @@ def phone_sequence(
     spoken[rng.random(n) < pause_chance, -1] = PAUSE
     phones, unit = spoken[spoken >= 0], np.nonzero(spoken >= 0)[0]
     word, unit = np.where(phones == PAUSE, -1, drawn[unit]), 2 * unit + (phones == PAUSE)
-    spread = rng.standard_gamma(4.0, len(phones)) / 4
+    spread = rng.standard_gamma(evenness, len(phones)) / evenness
     spread = np.where(phones == PAUSE, np.exp(0.6 * rng.standard_normal(len(phones))), spread)
     lengths = np.maximum(np.rint(phone_frames[phones] * spread), 2).astype(int)
     # cuts; repeats only if every word came out far too short
@@ -278,7 +279,9 @@ def make_frames(rng: np.random.Generator, stretches: Stretches, scenario: Scenar
     speaker, channel = offset(rng, "speaker", scenario.speaker), offset(rng, "channel", scenario.channel, shift)
     pitch = np.log(130.0 if rng.random() < 0.5 else 214.0) + 0.14 * scenario.speaker * rng.standard_normal()
     lengths = np.append(lang.phone_frames[:PHONES] / tempo, PAUSE_FRAMES)
-    phones, word, unit = phone_sequence(rng, *lang.vocabulary(scenario.words), lengths, frames, pauses)
+    phones, word, unit = phone_sequence(
+        rng, *lang.vocabulary(scenario.words), lengths, frames, pauses, scenario.evenness
+    )
     if scenario.order:
         carrier = stretches.latents if scenario.order == "emotion" else stretches.nuisance
         phones = turned(phones, word, unit, stretches.over_frames(carrier > TYPICAL))

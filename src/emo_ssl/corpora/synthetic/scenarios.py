@@ -10,6 +10,7 @@ GENERATOR = 2  # raise it with every change of what is written: results on two v
 SHARES = (0.0, 0.5, 1.0)
 LEAST_VIDEOS = 4
 WORDS = 400
+EVENNESS = 4.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Scenario:
     share: float  # of the rhythms: 0, half or all of them follow emotion, the rest a nuisance
     order: str = ""  # what turns words round: "emotion", a "nuisance" drawn alike, or nothing
     words: int = WORDS  # in the vocabulary
+    evenness: float = EVENNESS  # of the phones' lengths: their variance is the squared mean over this
     clutter: float = 1.0  # what moves besides the phones: rhythms, residual, noise
     label_noise: float = NOISE
     speaker: float = 1.0
@@ -31,7 +33,7 @@ class Scenario:
         return self.static > 0 or self.share > 0 or self.order == "emotion"
 
 
-CONTROL = Scenario(0.0, 0.0, "emotion", words=6, clutter=0.5, label_noise=0.2, speaker=0.3, channel=0.3)
+CONTROL = Scenario(0.0, 0.0, "emotion", 6, 40.0, clutter=0.5, label_noise=0.2, speaker=0.3, channel=0.3)
 SCENARIOS = {
     "order": CONTROL,
     "order-null": replace(CONTROL, order="nuisance"),
