@@ -74,13 +74,11 @@ def test_the_output_is_clipped_and_missing_is_zero():
 
 def test_each_row_of_a_batch_has_the_statistics_of_its_recording():
     normaliser = Normaliser(np.array([[0.0, 0], [1, 2]]), np.array([[1.0, 1], [2, 4]]), np.array([1, 0, 1]))
-    frames = np.stack([noise(6, seed=i) for i in range(3)])
+    frames = noise(3)
     batch = normaliser(frames, np.array([0, 1, 2]))
-    for i in range(3):
-        np.testing.assert_array_equal(batch[i], normaliser(frames[i], i))
-    np.testing.assert_allclose(batch[0], (frames[0] - [1, 2]) / [2, 4], rtol=1e-6)
+    np.testing.assert_allclose(batch[::2], (frames[::2] - [1, 2]) / [2, 4], rtol=1e-6)
     np.testing.assert_array_equal(batch[1], frames[1])
-    assert normaliser(frames[:0], np.empty(0, np.int64)).shape == (0, 6, 2)
+    assert normaliser(frames[:0], np.empty(0, np.int64)).shape == (0, 2)
 
 
 # --- speaker-independent

@@ -244,7 +244,6 @@ def build(
         "front_end": corpus.header.get("front_end", "as in the corpus"),
         "front_end_version": corpus.header.get("front_end_version"),
         "keep_silence": corpus.header.get("keep_silence"),
-        "protocol": INDEPENDENT,
         "corpus": named(corpus),
         "labels": len(member.subset),
         "seed": member.seed,

@@ -26,16 +26,13 @@ class Normaliser:
     group: np.ndarray  # (R,)
 
     def __call__(self, frames: np.ndarray, recording: np.ndarray | int) -> np.ndarray:
-        """frames (..., D) of one recording, or (B, L, D) of B -> float32 in [-CLIP, CLIP], missing = 0."""
+        """frames (T, D), of one recording or each of its own (T,) -> float32 in [-CLIP, CLIP], missing = 0."""
         return np.nan_to_num(self.with_gaps(frames, recording), copy=False, nan=0.0)
 
     def with_gaps(self, frames: np.ndarray, recording: np.ndarray | int) -> np.ndarray:
         """The same, missing values left NaN for those who must tell them from the centre."""
         row = self.group[recording]
-        center, scale = self.center[row], self.scale[row]
-        if np.ndim(recording):
-            center, scale = center[:, None], scale[:, None]
-        return np.clip((frames - center) / scale, -CLIP, CLIP).astype(np.float32, copy=False)
+        return np.clip((frames - self.center[row]) / self.scale[row], -CLIP, CLIP).astype(np.float32, copy=False)
 
 
 def robust_statistics(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,8 +65,7 @@ def sample_places(corpus: Corpus, recordings: np.ndarray, most: int) -> tuple[np
 def typical_frame(corpus: Corpus, normaliser: Normaliser, most: int = 20_000) -> np.ndarray:
     """The mean (D,) of the normalised training frames, missing values as a model reads them."""
     recording, frame = sample_places(corpus, corpus.recordings_of("train"), most)
-    frames = np.asarray(corpus.frames[frame], np.float32)[:, None]
-    return normaliser(frames, recording).mean((0, 1), dtype=np.float64)
+    return normaliser(np.asarray(corpus.frames[frame], np.float32), recording).mean(0, dtype=np.float64)
 
 
 def speaker_independent(corpus: Corpus, recordings: np.ndarray | None = None) -> Normaliser:

@@ -6,7 +6,6 @@ a resumed run ends in the same weights as one that was never stopped.
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -165,22 +164,16 @@ def baseline_losses(held_out: WindowPool, mean: np.ndarray, config: PretrainConf
 
 
 def train(
-    network: MaskedAutoencoder,
-    pool: WindowPool,
-    held_out: WindowPool,
-    config: PretrainConfig,
-    seed: int,
-    folder: Path,
-) -> tuple[list[dict], float]:
-    """Train in place, from the last checkpoint in `folder` if there is one; the log, and tokens a second."""
+    network: MaskedAutoencoder, pool: WindowPool, held_out: WindowPool, config: PretrainConfig, seed: int, folder: Path
+) -> list[dict]:
+    """Train in place, from the last checkpoint in `folder` if there is one; returns the log."""
     device = pool.frames.device
     optimiser = adamw(network, config.adam, config.rate)
     begin, log = resume(folder, network, optimiser)
     if begin == 0:
         log = [{"step": 0, "held_out": held_out_loss(network, held_out, config, seed)}]
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    waiting: list[tuple[int, Tensor, int]] = []  # losses stay on the device until somebody looks
-    started, tokens = time.monotonic(), 0
+    waiting: list[tuple[int, Tensor]] = []  # losses stay on the device until somebody looks
     with Progress("pretraining", config.steps, "steps") as bar:
         bar.advance(begin)
         for number in range(begin, config.steps):
@@ -192,13 +185,12 @@ def train(
             loss.backward()
             clip_members(network, 1, config.adam.clip)
             step(optimiser, schedule(number, config.steps, config.adam))
-            waiting.append((number + 1, loss.detach(), batch.tokens))
-            tokens += batch.tokens
+            waiting.append((number + 1, loss.detach()))
             done, last = number + 1, number + 1 == config.steps
             evaluates, saves = (last or done % every == 0 for every in (config.evaluate_every, config.checkpoint_every))
             note = ""
             if evaluates or saves:
-                log += [{"step": s, "loss": float(x), "tokens": n} for s, x, n in waiting]
+                log += [{"step": s, "loss": float(x)} for s, x in waiting]
                 waiting.clear()
             if evaluates:
                 log.append({"step": done, "held_out": held_out_loss(network, held_out, config, seed)})
@@ -206,8 +198,7 @@ def train(
             if saves:
                 save_checkpoint(folder, network, optimiser, done, log)
             bar.advance(note=note)
-    seconds = time.monotonic() - started
-    return log, tokens / seconds if seconds else 0.0
+    return log
 
 
 # --- a run in its folder --------------------------------------------------------------------------------------------
@@ -266,7 +257,7 @@ def run(
     mean = np.mean([typical_frame(corpus, normaliser) for corpus, normaliser in normalised], 0)
     baselines = baseline_losses(held_out, mean, config, seed)
     network = initialise(MaskedAutoencoder(config.encoder(len(corpora[0].feature_names))), [seed]).to(device)
-    log, speed = train(network, pool, held_out, config, seed, folder)
+    log = train(network, pool, held_out, config, seed, folder)
     center, scale = (torch.from_numpy(part[0]) for part in (normalised[0][1].center, normalised[0][1].scale))
     save_state(folder / MODEL, {**network.state_dict(), "normaliser.center": center, "normaliser.scale": scale})
     losses = [line["held_out"] for line in log if "held_out" in line]
@@ -283,7 +274,6 @@ def run(
         "mask_share": float(span_mask(np.random.default_rng([seed, 1, 0]), full, config.mask).mean()),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "held_out": {"model": losses[-1], "before training": losses[0], **baselines},
-        "tokens_a_second": speed,
         "provenance": provenance(str(device)),
     }
     write_json(folder / RESULT, result)

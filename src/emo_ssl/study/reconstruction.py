@@ -16,6 +16,7 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.model import MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
 from emo_ssl.core.pretrain import PretrainConfig, PretrainedRun
+from emo_ssl.study.probes import interval
 from emo_ssl.utils.config import build
 
 MODEL, INTERPOLATION = "model", metrics.BASELINES[-1]
@@ -112,15 +113,8 @@ class Errors:
 
     def below(self, baseline: str = INTERPOLATION, draws: int = 2000) -> tuple[float, float, float]:
         """By which share the model's loss lies below a baseline's, and 95 % of it over draws of held-out recordings."""
-        names = np.unique(self.recording)
-        member = self.recording == names[:, None]
-        model, other = (member @ self.sums[name].sum(1) for name in (MODEL, baseline))
-        share = 1 - model.sum() / other.sum()
-        if len(names) < 2:
-            return float(share), np.nan, np.nan
-        drawn = np.random.default_rng(0).integers(0, len(names), (draws, len(names)))
-        low, high = np.quantile(1 - model[drawn].sum(1) / other[drawn].sum(1), [0.025, 0.975])
-        return float(share), float(low), float(high)
+        model, other = (self.sums[name].sum(1) for name in (MODEL, baseline))
+        return interval([lambda items: 1 - model[items].sum() / other[items].sum()], self.recording, draws, seed=0)
 
 
 def errors(held_out: HeldOut) -> Errors:
@@ -136,12 +130,8 @@ def errors(held_out: HeldOut) -> Errors:
 
 def typical(held_out: HeldOut) -> Recovered:
     """One window: full length, no value missing if possible, and a model's loss in the middle of such windows."""
-    found = []
-    for part in recover(held_out):
-        loss = part.errors(MODEL).sum((1, 2)) / np.maximum(part.known.sum((1, 2)), 1)
-        missing = (~np.isfinite(part.true)).sum((1, 2))
-        found += [(missing[i], loss[i], part, i) for i in np.flatnonzero(part.hidden.any(1))]
-    least = min(missing for missing, *_ in found)
-    chosen = sorted((row for row in found if row[0] == least), key=lambda row: row[1])
-    _, _, part, i = chosen[len(chosen) // 2]
-    return part.only(i)
+    single = [part.only(i) for part in recover(held_out) for i in np.flatnonzero(part.hidden.any(1))]
+    missing = [np.isnan(window.true).sum() for window in single]
+    fullest = [window for window, count in zip(single, missing, strict=True) if count == min(missing)]
+    fullest.sort(key=lambda window: window.errors(MODEL).sum() / max(window.known.sum(), 1))
+    return fullest[len(fullest) // 2]
