@@ -44,9 +44,9 @@ def test_label_efficiency_covers_the_shift_of_the_curve(tmp_path):
     budgets = (28, 56, 112, 224)
     strengths = {"scratch": (0.1, 0.6, 1.1, 1.6), "pretrained": (0.6, 1.1, 1.6, 2.4)}
     covered, last = [], []
-    for scenario in range(40):
-        simulated.study(tmp_path, strengths, each=10, seeds=6, budgets=budgets, seed=scenario)
-        rows = label_efficiency(compute(StudyPredictions.open(tmp_path), 200, scenario), MAIN)
+    for scenario in range(25):
+        simulated.study(tmp_path, strengths, each=8, seeds=5, budgets=budgets, seed=scenario)
+        rows = label_efficiency(compute(StudyPredictions.open(tmp_path), 120, scenario), MAIN)
         covered += [row["low"] <= 2 * row["budget"] <= row["high"] for row in rows[:2]]
         last.append(rows[3])
     assert np.mean(covered) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / len(covered))
