@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# On all cores, file by file in the order that tests/conftest.py gives
+PYTEST := pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help book test quick lab audit bench format lock clean
@@ -29,12 +31,12 @@ book: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m $(PYTEST) $(ARGS)
 
 quick: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" tests/core tests/study tests/evidence tests/utils $(ARGS)
+	@$(BIN)/python -m $(PYTEST) -m "not slow" tests/core tests/study tests/evidence tests/utils $(ARGS)
 
 lab: $(STAMP)
 	@$(BIN)/jupyter lab notebooks

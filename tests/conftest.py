@@ -12,6 +12,14 @@ os.environ["TQDM_DISABLE"] = os.environ["OMP_NUM_THREADS"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+SLOWEST = ("test_smoke.py", "test_golden.py", "test_claims.py", "test_notebooks.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files come first, so that in the end no core waits for one that has just begun."""
+    items.sort(key=lambda item: SLOWEST.index(item.path.name) if item.path.name in SLOWEST else len(SLOWEST))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real recordings and tables; tests that need it are skipped where there is none."""
