@@ -103,11 +103,7 @@ class WindowPool(Runs):
 
     @classmethod
     def build(
-        cls,
-        corpora: Sequence[tuple[Corpus, Normaliser]],
-        splits: Sequence[str],
-        seconds: float,
-        device: torch.device,
+        cls, corpora: Sequence[tuple[Corpus, Normaliser]], splits: Sequence[str], seconds: float, device: torch.device
     ) -> "WindowPool":
         """All windows of the recordings in `splits`."""
         parts, begin = [], 0

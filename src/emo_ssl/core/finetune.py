@@ -16,15 +16,7 @@ from torch.nn import functional as F
 from emo_ssl.core.batches import Runs, gather_tokens, label_order, normalised_frames, without_gaps
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.core.model import (
-    Classifier,
-    Head,
-    HeadConfig,
-    depth_of,
-    initialise,
-    load_members,
-    member_state,
-)
+from emo_ssl.core.model import Classifier, Head, HeadConfig, depth_of, initialise, load_members, member_state
 from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
 from emo_ssl.core.predictor import EmotionModel, embed, load_model
