@@ -9,9 +9,7 @@ import pytest
 from builders import write_segments
 
 from emo_ssl import notebook
-from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
-from emo_ssl.study.grid import StudyConfig
 from emo_ssl.utils.io import UserError
 
 TINY = {"videos": 4, "seed": 3, "scenario": "static"}
@@ -101,14 +99,6 @@ def computed(tmp_path_factory):
     )
 
 
-def test_settings_leave_the_defaults_alone():
-    assert notebook.pretraining() == PretrainConfig() and notebook.pretraining(7).steps == 7
-    assert notebook.comparison("demo") == StudyConfig(profile="demo")
-    other = notebook.comparison("x", [30, 60], 3, 9)
-    found = (other.profile, other.budgets, other.seeds, other.finetune.steps, other.probe.steps)
-    assert found == ("x", (30, 60), 3, 9, 9)
-
-
 def test_a_run_and_a_study_are_computed_once_for_each_setting(computed, monkeypatch):
     monkeypatch.chdir(computed.folder / "build")
     assert computed.run.parent == computed.folder / "build" / "runs"
@@ -152,10 +142,3 @@ def test_recorded_evidence_needs_no_predictions(tmp_path):
         notebook.evidence(tmp_path)
     (tmp_path / "evidence.json").write_text(json.dumps({"budgets": [28]}))
     assert notebook.evidence(tmp_path) == {"budgets": [28]}
-
-
-def test_the_notice_states_what_the_numbers_are_about():
-    made_up = notebook.notice({"source": "synthetic, scenario null, seed 1"})
-    assert "say nothing about people" in made_up and "scenario null, seed 1" in made_up and "warning" in made_up
-    real = notebook.notice({"source": "CMU-MOSEI <b>", "folds": "standard"})
-    assert "machinery" not in real and "&lt;b&gt;" in real and "standard" in real

@@ -84,13 +84,6 @@ def test_a_recording_in_windows_and_as_a_whole(model, tmp_path):
     assert rows["category"].tolist() == [("down", "up")[c] for c in expected.category[0].argmax(-1)]
 
 
-def test_a_recording_shorter_than_a_window_has_one(model, tmp_path):
-    rows = predict.predict(model, [write(tmp_path / "a.wav", hum(0.5))]).table
-    assert rows["part"].tolist() == ["overall", "window"]
-    assert rows[["start", "end"]].to_numpy().tolist() == [[0, 0.5]] * 2
-    assert rows.iloc[0, 4:].tolist() == rows.iloc[1, 4:].tolist()
-
-
 def test_times_are_those_of_the_file_where_silence_is_left_out(model, tmp_path):
     quiet = np.zeros(2 * RATE)
     path = write(tmp_path / "a.wav", np.concatenate([quiet, hum(4), quiet]), subtype="FLOAT")
@@ -219,17 +212,6 @@ def test_json(model, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [row["part"] for row in found["rows"]] == ["overall", "window", "window"]  # 396 frames: 0 to 3, 0.96 to 4
     assert found["left_out"][0]["file"] == str(tmp_path / "b.wav") and "Do not use them" in found["warning"]
-
-
-def test_the_warning_gives_the_numbers_of_the_test(model):
-    description = load_model(model).description
-    test = description["test"]
-    words = predict.warning(description)
-    assert f"a UAR of {test['uar']:.2f} (guessing: 0.50)" in words and f"{test['mae']:.2f}" in words
-    assert f"from {description['labels']} labelled segments" in words and description["corpus"]["source"] in words
-    without = {"mae": 0.25, "auroc": 0.625}
-    assert "an AUROC of 0.62" in predict.warning(description | {"test": without, "category_names": []})
-    assert "were never tested" in predict.warning(description | {"test": {}})
 
 
 def test_one_wav_needs_few_modules(model, tmp_path):

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import emo_ssl
 
 NAMES = {
@@ -19,11 +17,6 @@ NAMES = {
 def test_the_names_are_listed_and_there():
     assert set(emo_ssl.__all__) == {*NAMES, "__version__"} and set(emo_ssl.__all__) <= set(dir(emo_ssl))
     assert {getattr(emo_ssl, name).__name__ for name in NAMES} == NAMES
-
-
-def test_another_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="'emo_ssl' has no attribute 'pretraining'"):
-        emo_ssl.pretraining  # noqa: B018
 
 
 def test_type_checkers_see_the_same_names_in_the_same_modules():

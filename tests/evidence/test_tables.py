@@ -172,40 +172,11 @@ def test_numbers_in_words():
     assert tables.in_words("acc4 over the best constant") == "accuracy ahead of the best constant"
 
 
-def test_tables_of_arms_and_protocols():
-    levels = tables.level_table(made_up(), "uar")
-    assert levels["from scratch"][720].startswith("0.272 (0.222") and set(levels["constant"]) == {"0.333"}
-    arms = tables.arm_table(made_up(), ["scratch", "not run"])
-    assert arms.columns.tolist() == BUDGETS and arms.loc["from scratch", 28] == "0.20 ±\N{NO-BREAK SPACE}0.05"
-    assert arms.loc["not run"].isna().all()
-    table = tables.protocol_table(made_up(), ["scratch", "statistics"])
-    assert table["protocol"].tolist() == [INDEPENDENT] * 4 + [ADAPTED] * 2
-    assert table["labels"].tolist() == [*BUDGETS, *OF_ADAPTED]
-    assert table.iloc[-1]["from scratch"].startswith("0.57 ±") and table.iloc[0][tables.GAIN].startswith("+0.050 ±")
-
-
-def test_tables_of_gains():
-    table = tables.gain_table(made_up(), ["uar", "mae"])
-    assert table.index.tolist() == [*BUDGETS, "small ones"] and table["MAE"].iloc[:-1].isna().all()
-    assert table["UAR"]["small ones"].startswith("+0.050 (+0.040")
-    assert tables.gain_at(made_up(), 28).startswith("+0.050 (") and tables.gain_at(made_up(), 29) == "unknown, not run"
-    assert tables.efficiency_table(made_up()).iloc[:, 0].tolist() == BUDGETS
-
-
 def test_mistakes_are_shares_of_the_true_category():
     table = tables.category_table(made_up(), "pretrained", [28, 720])
     assert table["recognised, 28 labels"].tolist() == ["75%", "50%", "–"]
     assert table["else mostly, 28 labels"].tolist() == ["happy", "neutral", "–"]
     assert table["else mostly, 720 labels"].tolist() == ["–", "sad", "–"]
-
-
-def test_the_ledger_and_its_requirements():
-    table = tables.ledger_table(made_up(), "C1", "C2")
-    assert table["met"].tolist() == ["1 of 2"] * 2
-    assert table["why"].tolist() == ["all 2 requirements are met", "equivalent"]
-    parts = tables.claim_table(made_up(), "C1")
-    assert parts["met"].tolist() == ["yes", "no"] and set(parts["required"]) == {"lower bound ≥ 0"}
-    assert set(parts["effect"]) == {"gain in MAE, happy"}
 
 
 def test_rates_are_those_of_the_arm_asked_for():

@@ -38,22 +38,6 @@ def test_stacked_bars_end_at_one():
     np.testing.assert_allclose(axes.lines[0].get_xdata(), [0.3, 0.8])
 
 
-def test_constant_baselines_show_every_value():
-    values = {name: {"mae": np.array([i, 0.5]), "acc4": np.array([0.9, i])} for i, name in enumerate("abc")}
-    mae, accuracy = figures.constant_baselines(values, ["happy", "sad"]).axes
-    assert [line.get_label() for line in mae.lines] == ["a", "b", "c"]
-    assert [line.get_xdata().tolist() for line in mae.lines] == [[0, 0.5], [1, 0.5], [2, 0.5]]
-    assert [line.get_xdata().tolist() for line in accuracy.lines] == [[0.9, 0], [0.9, 1], [0.9, 2]]
-
-
-def test_leakage_shows_repetitions_and_their_mean_beside_chance():
-    rows = [(split, "copy", "AUROC", v) for split in ("segment", "recording") for v in (0.6, 0.8)]
-    axes = figures.leakage(pd.DataFrame(rows, columns=["split", "answer", "metric", "value"])).axes[0]
-    dots, mean, *_, chance = axes.lines
-    assert dots.get_xdata().tolist() == [0.6, 0.8] and mean.get_xdata() == pytest.approx([0.7])
-    assert chance.get_xdata() == [0.5, 0.5]
-
-
 def test_gaps_show_guesses_where_frames_are_hidden_and_nowhere_else():
     true, hidden = np.arange(12.0).reshape(6, 2), np.array([False, True, True, False, False, True])
     (axes,) = figures.filled_gaps(true, {"model": true + 1, BASELINES[2]: true + 2}, hidden, {"F0": 1}, 100).axes

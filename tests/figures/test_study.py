@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
 from emo_ssl import figures
-from emo_ssl.figures import study, style
+from emo_ssl.figures import style
 
 RECORDED = Path(__file__).parents[2] / "results" / "ravdess"
 
@@ -46,14 +45,6 @@ def test_curves_show_every_arm_every_budget_and_every_interval(evidence):
             assert (np.abs(bar.lines[0].get_xdata() / evidence["budgets"] - 1) < 0.05).all()
         floor = evidence["floors"]["overall"].get(metric, 1 / len(evidence["category_names"]))
         assert axes.lines[-1].get_ydata() == pytest.approx([floor, floor])
-
-
-def test_a_log_axis_names_budgets_that_do_not_touch():
-    figure, axes = plt.subplots()
-    study.budget_axis(axes, {"budgets": [28, 56, 112, 224, 448, 600]}, 0.12)
-    plt.close(figure)
-    labels = [label.get_text() for label in axes.get_xticklabels()]
-    assert labels == ["28", "56", "112", "224", "", "600"] and axes.get_xscale() == "log"
 
 
 def test_gains_show_seeds_and_the_small_budgets_together(evidence):

@@ -56,11 +56,3 @@ def test_a_bar_in_a_terminal_and_in_a_notebook(switched_on, monkeypatch, stream,
     shown = streams.pop(shown_on).getvalue()
     assert "\rpreparing 100% |#" in shown and "4 of 4 frames" in shown and shown.count("\n") == 1
     assert [other.getvalue() for other in streams.values()] == [""]
-
-
-@pytest.mark.parametrize(("total", "amount", "counted"), [(0, 0, "0 of 0"), (2, 5, "2 of 2")])
-def test_totals_may_be_estimates(switched_on, monkeypatch, capsys, total, amount, counted):
-    monkeypatch.setattr(progress, "EVERY", 0)
-    with Progress("copying", total, "MB") as bar:
-        bar.advance(amount)
-    assert f"copying: {counted} MB (" in capsys.readouterr().err
