@@ -39,11 +39,6 @@ def test_a_device_that_does_not_work(monkeypatch, device):
     assert not well and f"{device or 'torch'} fails (" in text and "\n" not in text
 
 
-def test_room():
-    assert doctor.check_disk(8e9) == (True, "disk: 8.0 GB free")
-    assert doctor.check_disk(1e9) == (False, "disk: only 1.0 GB are free, 2 GB are needed; free some")
-
-
 def test_the_command_here(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "NEEDED", 0)
     status = cli.main(["doctor"])

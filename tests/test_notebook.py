@@ -74,12 +74,6 @@ def test_the_hash_of_code_follows_every_file(tmp_path, monkeypatch):
     assert len(seen) == 4
 
 
-def test_a_wrong_setting_makes_nothing(repository):
-    with pytest.raises(UserError):
-        notebook.corpus(scenario="nowhere")
-    assert not (repository / "build").exists()
-
-
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory):
     """A tiny run and a tiny study of it, with the settings that made them."""

@@ -6,7 +6,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -131,16 +130,3 @@ def test_each_room_imports_only_what_it_may():
     paths = [path for path in folder.rglob("*.py") if path != folder / "__init__.py"]  # which imports when asked
     wrong = [violations(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
     assert [what for found in wrong for what in found] == []
-
-
-@pytest.mark.parametrize(
-    ("path", "source", "found"),
-    [
-        ("core/model.py", "from emo_ssl import figures", ["core/model.py imports figures"]),
-        ("study/run.py", "def later():\n    from tools import book", ["study/run.py imports tools"]),
-        ("study/run.py", "from emo_ssl import __version__\nfrom emo_ssl.core.model import pool", []),
-        ("cli.py", "from emo_ssl.figures import style", []),
-    ],
-)
-def test_the_rule_sees_each_kind_of_import(path, source, found):
-    assert violations(path, source) == found

@@ -10,7 +10,6 @@ import simulated_predictions as simulated
 from emo_ssl.core import metrics
 from emo_ssl.evidence.bootstrap import holm
 from emo_ssl.evidence.claims import EvidenceConfig
-from emo_ssl.evidence.effects import pairs
 from emo_ssl.evidence.report import EVIDENCE, evaluate
 from emo_ssl.study.predictions import StudyPredictions
 
@@ -76,11 +75,6 @@ def test_the_file_is_what_was_returned_and_the_same_every_time(tmp_path):
     evaluate(tmp_path, QUICK)
     assert (tmp_path / EVIDENCE).read_bytes() == content
     assert evaluate(tmp_path, replace(QUICK, seed=1)) != first
-
-
-def test_which_arms_are_compared():
-    assert pairs(["pretrained", "pca", "scratch"]) == [("pretrained", "pca"), ("pretrained", "scratch")]
-    assert pairs(["frozen-random", "frozen-pretrained"]) == [("frozen-pretrained", "frozen-random")]
 
 
 def test_label_efficiency_in_the_file_is_clipped_to_the_budgets(tmp_path):

@@ -93,16 +93,6 @@ def test_uar_by_unit_where_each_unit_has_each_class():
     assert found == pytest.approx([(1 / 2 + 2 / 3) / 2])
 
 
-def test_an_emotion_without_positives_is_left_out_of_the_mean():
-    targets, category, score = predictions(20, 3, 1)
-    targets[:, 1] = 0
-    scorer = Scorer(targets, category, np.arange(20) // 5, ("a", "b", "c"), 0)
-    values = dict(zip(scorer.columns, scorer.score(score, np.ones(20, bool), np.ones((1, 4)))[0], strict=True))
-    assert np.isnan(values["auroc", "b"]) and np.isnan(values["balanced", "b"])
-    assert values["auroc", OVERALL] == pytest.approx((values["auroc", "a"] + values["auroc", "c"]) / 2)
-    assert np.isfinite(values["mae", "b"])
-
-
 def test_one_item_and_constant_predictions():
     one = Predictions(np.array([[1.0]]), np.array([[0.9]]), np.array([[1]]), None)
     scorer = Scorer(np.array([[2.0]]), np.array([-1]), np.array([0]), ("happy",), 0)

@@ -150,28 +150,6 @@ def test_skill_is_the_way_from_the_constant_to_perfection_seed_by_seed():
     assert words[:2] == ["0.350", "+0.70 (+0.69\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}+0.71)"]
 
 
-def test_losses_stay_below_interpolation_by_their_share_of_it():
-    losses = {"before training": 0.9, "mean frame": 0.5, "previous frame": 0.6, "linear interpolation": 0.4}
-    runs = [
-        {"fold": f, "seed": s, "protocol": p, "held_out": {"model": 0.4 - 0.01 * s + 0.1 * f, **losses}}
-        for s in range(3)
-        for p in (ADAPTED, INDEPENDENT)
-        for f in range(2)
-    ]
-    found = lookup.losses({"pretraining": runs})
-    assert found["protocol"].tolist() == [INDEPENDENT] * 6 + [ADAPTED] * 6
-    assert found["below"][:3].tolist() == pytest.approx([0, 0.025, 0.05])
-
-
-def test_numbers_in_words():
-    found = pd.Series({"estimate": 0.12345, "low": -0.00001, "high": 0.2})
-    assert tables.interval(found).split(" ") == ["0.123", "(0.000\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}0.200)"]
-    assert tables.interval(pd.Series({"estimate": 0.12345, "low": np.nan, "high": np.nan})) == "0.123"
-    assert tables.interval(pd.Series({"estimate": np.nan, "low": np.nan, "high": np.nan})) == "–"
-    assert [tables.p_value(p) for p in (0.0004999, 0.0005, 1.0, np.nan)] == ["< 0.001", "0.001", "1.000", "–"]
-    assert tables.in_words("acc4 over the best constant") == "accuracy ahead of the best constant"
-
-
 def test_mistakes_are_shares_of_the_true_category():
     table = tables.category_table(made_up(), "pretrained", [28, 720])
     assert table["recognised, 28 labels"].tolist() == ["75%", "50%", "–"]

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgba
 
 from emo_ssl import figures
 from emo_ssl.core.metrics import BASELINES
-from emo_ssl.figures import data, style
+from emo_ssl.figures import style
 
 
 def test_missing_and_hidden_values_have_colours_of_their_own():
@@ -20,14 +20,6 @@ def test_missing_and_hidden_values_have_colours_of_their_own():
         assert image.get_array().mask.sum() == 5 and tuple(image.get_cmap().get_bad()) == to_rgba(colour)
         assert whole.get_legend() is None and holes.get_legend().get_texts()[0].get_text() == blank
         assert [label.get_text() for label in holes.get_yticklabels()] == ["pitch (1)", "rest (2)"]
-
-
-@pytest.mark.parametrize(
-    ("places", "moved"),
-    [([1.0, 1.5, 2.0, 70.0, 74.0], [1, 4, 7, 70, 74]), ([9.0, 73.0, 74.0], [9, 71, 74]), ([5.0], [5]), ([], [])],
-)
-def test_labels_are_spread_without_overlap(places, moved):
-    np.testing.assert_array_equal(data.spread_out(np.array(places), 3.0, 74.0), moved)
 
 
 def test_stacked_bars_end_at_one():
@@ -71,3 +63,12 @@ def test_losses_by_fold_show_every_run_and_every_baseline(protocols, seeds):
     dots = [line.get_ydata().tolist() for line in panels[0].lines]
     assert dots == [list(range(seeds)), list(range(1, seeds + 1))]
     assert len(panels[0].collections) == 2 * len(BASELINES)
+
+
+def test_presence_over_time_shows_every_window_and_the_whole():
+    rows = pd.DataFrame({"part": ["overall", "window", "window"], "start": [0.0, 0, 1], "end": [4.0, 3, 4]})
+    rows = rows.assign(happy_presence=[0.5, 0.2, 0.7], sad_presence=[0.1, 0.3, 0.4])
+    for axes, name in zip(figures.presence_over_time(rows, ["happy", "sad"]).axes, ("happy", "sad"), strict=True):
+        line, whole = axes.lines
+        assert axes.get_title(loc="left") == name and line.get_xdata().tolist() == [1.5, 2.5]
+        assert [*set(whole.get_ydata()), *line.get_ydata()] == rows[f"{name}_presence"].tolist()

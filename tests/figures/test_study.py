@@ -68,16 +68,6 @@ def test_efficiency_points_out_of_the_study(evidence):
     assert marks == ["_", "_", "o", "v", "^", "^"]
 
 
-def test_controls_have_a_row_and_the_colour_of_each_other_arm(evidence):
-    axes = figures.controls(evidence).axes[0]
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    main = [row for row in evidence["controls"] if all(row[name] == value for name, value in evidence["main"].items())]
-    assert len(bars(axes)) == len(names) == len(main)
-    place = names.index("plain statistics")
-    assert bars(axes)[place].lines[0].get_color() == style.ARMS["statistics"]["color"]
-    assert bars(axes)[place].lines[0].get_ydata().tolist() == [place] and axes.get_ylim()[0] > axes.get_ylim()[1]
-
-
 def test_forest_has_a_row_an_emotion_and_one_for_all(evidence):
     (axes,) = figures.emotion_forest(evidence, ["mae"]).axes
     names = [label.get_text() for label in axes.get_yticklabels()]

@@ -2,7 +2,6 @@
 
 from itertools import combinations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,16 +37,6 @@ def test_every_kind_of_colour_vision_tells_all_arms_apart(eye):
     lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
     assert min(np.linalg.norm(a - b) for a, b in combinations(lab, 2)) > 10
     assert (1.05 / (y**3 + 0.05)).min() > 2, "a thin line stands out from white"
-
-
-@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 3, 1), (3, 3, 1), (5, 3, 2), (2, 1, 2)])
-def test_small_multiples_name_the_axes_at_the_left_and_below(count, columns, rows):
-    figure, panels = style.small_multiples(count, columns, 1.0, 0.5, "x", "y", sharex=True)
-    plt.close(figure)
-    assert [axes.get_visible() for axes in figure.axes] == [True] * count + [False] * (len(figure.axes) - count)
-    assert figure.get_size_inches().tolist() == [style.WIDTH, rows + 0.5]
-    assert [i for i, axes in enumerate(panels) if axes.get_xlabel()] == list(range(max(count - columns, 0), count))
-    assert [i for i, axes in enumerate(panels) if axes.get_ylabel()] == list(range(0, count, columns))
 
 
 def test_whiskers_reach_from_the_estimate_to_both_ends():

@@ -35,23 +35,14 @@ def test_round_trip(written):
     assert all(np.array_equal(found[name], wanted[name]) for name in found)
 
 
-def test_a_missing_file_is_refused(tmp_path):
+def test_what_is_no_archive_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no such file; run `emo-ssl study`"):
         StudyPredictions.open(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"PK\x03\x04 torn"])
-def test_what_is_no_archive_is_refused(tmp_path, content):
-    (tmp_path / PREDICTIONS).write_bytes(content)
-    with pytest.raises(UserError, match="damaged"):
-        StudyPredictions.open(tmp_path)
-
-
-def test_a_bare_array_is_refused(tmp_path):
-    with (tmp_path / PREDICTIONS).open("wb") as stream:
-        np.save(stream, np.zeros(3))
-    with pytest.raises(UserError, match="damaged"):
-        StudyPredictions.open(tmp_path)
+    np.save(tmp_path / "bare.npy", np.zeros(3))
+    for content in (b"", b"PK\x03\x04 torn", (tmp_path / "bare.npy").read_bytes()):
+        (tmp_path / PREDICTIONS).write_bytes(content)
+        with pytest.raises(UserError, match="damaged"):
+            StudyPredictions.open(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from training import PRETRAIN, STUDY
 
@@ -12,8 +11,7 @@ from emo_ssl.core.normalise import ADAPTED, ENROLMENT_SEED, INDEPENDENT, choose_
 from emo_ssl.core.pretrain import pretrain
 from emo_ssl.evidence import report as evidence
 from emo_ssl.evidence.claims import EvidenceConfig
-from emo_ssl.study.collect import RESULTS
-from emo_ssl.study.predictions import Key, StudyPredictions
+from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.study.run import run_study
 
 ENROLMENT = 3
@@ -45,19 +43,6 @@ def test_adapted_members_are_scored_on_the_rest_and_nowhere_else(acted, both):
         expected = kept if key.protocol == ADAPTED else np.ones(36, bool)
         assert np.array_equal(predictions.cell(key).scored(), np.broadcast_to(expected, (2, 36))), key
     assert [k.budget for k in predictions.keys if (k.protocol, k.arm) == (ADAPTED, "scratch")] == [4, 12]
-
-
-def test_the_table_of_adapted_members_by_hand(both):
-    predictions = StudyPredictions.open(both)
-    items = predictions.items
-    rows = pd.read_csv(both / RESULTS)
-    rows = rows[(rows.protocol == ADAPTED) & (rows.metric == "mae") & (rows.emotion == "happy")]
-    assert len(rows) == 4 * 3 * 2 * 2  # arms, folds, budgets, seeds
-    for row in rows.itertuples():
-        cell = predictions.cell(Key(ADAPTED, "transformer", row.arm, "ordinal", row.budget))
-        here = (items.fold == row.fold) & cell.scored()[row.seed]
-        wrong = np.abs(cell.intensity[row.seed, here, 0] - items.targets[here, 0])
-        assert row.value == pytest.approx(wrong.mean(), abs=1e-6)
 
 
 def test_each_protocol_begins_from_runs_of_its_own(both):

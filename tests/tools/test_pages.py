@@ -109,14 +109,6 @@ LINES = [(page, line) for page, text in markdown().items() for line in command_l
 COMMANDS = [(page, line) for page, line in LINES if ours(line) is not None]
 
 
-def test_shell_blocks_are_taken_apart():
-    text = "```bash\nfor k in 0 1; do emo-ssl pretrain \\\n  a --fold $k -o r/$k  # one each\ndone\nmake book\n```\n"
-    pretrain = ["pretrain", "a", "--fold", "1", "-o", "r/1"]
-    assert [ours(line) for line in command_lines(text)] == [None, pretrain, None, None]
-    assert ours("OMP_NUM_THREADS=1 .venv/bin/emo-ssl doctor") == ["doctor"] and ours("pip install emo-ssl") is None
-    assert {"data.md", "scale.md", "synthetic.md", "README.md"} <= {page for page, _ in COMMANDS}
-
-
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda word: word[:60])
 def test_every_command_on_a_page_is_one(page, line):
     try:

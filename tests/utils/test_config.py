@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from emo_ssl.core.finetune import FinetuneConfig
 from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.utils.config import read_config
@@ -43,11 +42,6 @@ def test_tuples_and_what_lies_two_levels_down(tmp_path):
     assert (config.budgets, config.arms, config.rates) == ((4, 8), ("scratch",), (1.0, 0.5))
     assert (config.finetune.steps, config.finetune.adam.clip) == (3, 0.5)
     assert config.probe == StudyConfig().probe
-
-
-def test_without_settings_the_defaults_hold(tmp_path):
-    (tmp_path / "a.toml").write_text("")
-    assert read_config(tmp_path / "a.toml", FinetuneConfig) == FinetuneConfig() == read_config(None, FinetuneConfig)
 
 
 @pytest.mark.parametrize(
