@@ -72,7 +72,7 @@ def three_panels(evidence: dict, height: float) -> tuple[Figure, dict[str, Axes]
 @style.styled
 def budget_curves(evidence: dict) -> Figure:
     """What the two main arms reach with how many labels: headline, MAE, accuracy."""
-    figure, panels = three_panels(evidence, 5.4)
+    figure, panels = three_panels(evidence, 4.7)
     for metric, axes in panels.items():
         draw_curves(axes, evidence, metric, OVERALL, ARMS)
         axes.set_title(MEASURES[metric][0].upper() + MEASURES[metric][1:])
@@ -114,7 +114,7 @@ def emotion_curves(evidence: dict) -> Figure:
 @style.styled
 def paired_gains(evidence: dict) -> Figure:
     """Pretrained minus from scratch at every budget, a dot a seed, and the mean over the small budgets as a band."""
-    figure, panels = three_panels(evidence, 5.2)
+    figure, panels = three_panels(evidence, 4.5)
     dots = {"color": style.GREY, "markersize": 4, "label": "one seed"}
     band = {"color": style.SKY, "alpha": 0.25, "linewidth": 0, "label": "small budgets together"}
     for metric, axes in panels.items():
@@ -168,7 +168,7 @@ def label_efficiency(evidence: dict) -> Figure:
 def controls(evidence: dict) -> Figure:
     """The pretrained arm minus each other one, over the small budgets."""
     found = lookup.controls(evidence)
-    figure, axes = plt.subplots(figsize=(style.WIDTH, 1.4 + 0.4 * len(found)))
+    figure, axes = plt.subplots(figsize=(style.WIDTH, 1.2 + 0.3 * len(found)))
     for height, arm in enumerate(found["against"]):
         style.draw_points(axes, found.iloc[[height]], [height], arm)
     axes.axvline(0, **style.ZERO)
@@ -223,7 +223,7 @@ def class_confusion(evidence: dict, budget: int) -> Figure:
 def category_confusion(evidence: dict, budgets: Sequence[int]) -> Figure:
     """Of each true category (a row) the percentage that was given each one; all seeds together, a panel a budget."""
     names = evidence["category_names"]
-    figure, panels = style.small_multiples(len(budgets), len(budgets), 3.6, 0, "given", "true", sharey=True)
+    figure, panels = style.small_multiples(len(budgets), len(budgets), 3.3, 0, "given", "true", sharey=True)
     for axes, budget in zip(panels, budgets, strict=True):
         draw_confusion(axes, lookup.confusion(evidence, PAIR[0], budget, "categories"), names, names)
         axes.tick_params(axis="x", rotation=90)
