@@ -41,8 +41,13 @@ def test_wrong_usage_ends_with_2(arguments, words, capsys):
 def runs(monkeypatch) -> list[tuple]:
     """What pretraining was called with, on corpora of two folds."""
     called = []
+
+    def pretrain(*given, **named):
+        called.append((*given, named))
+        return "the run"
+
     monkeypatch.setattr("emo_ssl.core.corpus.Corpus.open", lambda _: SimpleNamespace(folds=(0, 1)))
-    monkeypatch.setattr("emo_ssl.core.pretrain.pretrain", lambda *given: called.append(given) or "the run")
+    monkeypatch.setattr("emo_ssl.core.pretrain.pretrain", pretrain)
     monkeypatch.setattr("emo_ssl.corpora.report.describe", lambda _: "the corpus")
     return called
 
@@ -57,9 +62,10 @@ def test_every_flag_of_the_made_up_corpus_is_handed_on(tmp_path, capsys):
 def test_pretrain_one_fold_or_all(runs, capsys):
     assert cli.main(["pretrain", "a", "b", "-o", "run", "--seed", "3", "--fold", "1", "--device", "cpu"]) == 0
     assert cli.main(["pretrain", "a", "-o", "runs", "--fold", "all"]) == 0
-    started = [(len(corpora), str(output), *rest) for corpora, output, _, *rest in runs]
+    started = [(len(corpora), str(output), named) for corpora, output, _, named in runs]
     folds = [str(Path("runs") / name) for name in ("fold-0", "fold-1")]
-    assert started == [(2, "run", 3, 1, "cpu"), (1, folds[0], 0, 0, None), (1, folds[1], 0, 1, None)]
+    first = (2, "run", {"seed": 3, "fold": 1, "device": "cpu"})
+    assert started == [first, (1, folds[0], {"fold": 0}), (1, folds[1], {"fold": 1})]
     assert capsys.readouterr().out == "the run\n" * 3
 
 

@@ -15,14 +15,14 @@ ABSENT = (True, "optional and not installed: papermill, jupyter-book; pyproject.
     [
         ({"numpy": "2.2"}, [(True, "numpy: 2.2"), ABSENT]),
         ({"numpy": "2.3.0.dev1+cpu"}, [(True, "numpy: 2.3.0.dev1+cpu"), ABSENT]),
-        ({"numpy": "1.26.4"}, [(False, "numpy: 1.26.4 is here; run: pip install 'numpy>=2.1'"), ABSENT]),
+        ({"numpy": "1.26.4"}, [(False, "numpy: 1.26.4; run: pip install 'numpy>=2.1'"), ABSENT]),
         ({}, [(False, "numpy: not installed; run: pip install 'numpy>=2.1'"), ABSENT]),
         (
             {"numpy": "2.2", "papermill": "2.7", "jupyter-book": "2.0"},
             [
                 (True, "numpy: 2.2"),
                 (True, "papermill: 2.7"),
-                (False, "jupyter-book: 2.0 is here; run: pip install 'jupyter-book<2'"),
+                (False, "jupyter-book: 2.0; run: pip install 'jupyter-book<2'"),
             ],
         ),
     ],

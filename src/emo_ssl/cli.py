@@ -1,7 +1,10 @@
-"""`emo-ssl …`: a thin face over the functions that notebooks call too. How it ends stands in utils/endings.py."""
+"""`emo-ssl …`: a thin face over the functions that notebooks call too. How it ends stands in utils/endings.py.
+
+An option has the name of the argument that it becomes, and is handed on only if it was typed: the defaults live in one
+place, in the function that is called.
+"""
 
 import argparse
-import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -12,137 +15,117 @@ from emo_ssl.utils import endings
 from emo_ssl.utils.config import read_config
 from emo_ssl.utils.io import UserError
 
-# Handlers import what they need themselves, so that `emo-ssl --help` does not wait for torch
+# Commands import what they need themselves, so that `emo-ssl --help` does not wait for torch
 
 
-def run_doctor(arguments: argparse.Namespace) -> int:
+def doctor() -> int:
     from emo_ssl import doctor
 
     return doctor.report(doctor.findings())
 
 
-def run_corpus_prepare(arguments: argparse.Namespace) -> None:
-    from emo_ssl.corpora import mosei
-    from emo_ssl.corpora.report import describe
+def prepare(**given: object) -> None:
+    from emo_ssl.corpora import mosei, report
 
-    files = (arguments.acoustic, arguments.labels, arguments.folds, arguments.output)
-    names = arguments.label_names and tuple(name.strip() for name in arguments.label_names.split(","))
-    print(describe(mosei.prepare(*files, half=arguments.half, label_names=names)))
+    print(report.describe(mosei.prepare(**given)))
 
 
-def run_corpus_arrays(arguments: argparse.Namespace) -> None:
+def arrays(folder: Path, labels: Path, output: Path, **given: object) -> None:
     from emo_ssl.corpora.arrays import read_arrays, read_labels
 
-    labels = read_labels(arguments.labels)
-    frames, names = read_arrays(arguments.folder)
-    settings = (arguments.frame_rate, arguments.folds, names, arguments.half)
-    print(emo_ssl.Corpus.write(arguments.output, frames, labels, *settings))
+    table = read_labels(labels)
+    frames, names = read_arrays(folder)
+    print(emo_ssl.Corpus.write(output, frames, table, feature_names=names, **given))
 
 
-def run_corpus_synth(arguments: argparse.Namespace) -> None:
-    from emo_ssl.corpora.synthetic import SynthConfig, describe, write_corpus
+def synth(output: Path, **given: object) -> None:
+    from emo_ssl.corpora import synthetic
 
-    # Only what was typed is handed on: the defaults live in one place, SynthConfig
-    names = {field.name for field in dataclasses.fields(SynthConfig)}
-    given = {name: value for name, value in vars(arguments).items() if name in names}
-    print(describe(write_corpus(arguments.output, SynthConfig(**given))))
+    print(synthetic.describe(synthetic.write_corpus(output, synthetic.SynthConfig(**given))))
 
 
-def run_corpus_record(arguments: argparse.Namespace) -> None:
-    from emo_ssl.corpora.recordings import record
-    from emo_ssl.corpora.report import describe
+def record(**given: object) -> None:
+    from emo_ssl.corpora import recordings, report
 
-    given = (arguments.recipe, arguments.table, arguments.front_end, arguments.jobs, arguments.keep_silence)
-    print(describe(record(arguments.source, arguments.output, *given)))
+    print(report.describe(recordings.record(**given)))
 
 
-def run_corpus_fetch(arguments: argparse.Namespace) -> None:
+def fetch(name: str, **given: object) -> None:
     from emo_ssl.corpora.fetch import fetch
 
-    folder = fetch(arguments.corpus, arguments.output, arguments.accept_terms)
-    print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {arguments.corpus} -o CORPUS")
+    folder = fetch(name, **given)
+    print(f"{folder}: ready; next: emo-ssl corpus record {folder} --recipe {name} -o CORPUS")
 
 
-def run_corpus_show(arguments: argparse.Namespace) -> None:
-    from emo_ssl.corpora.report import describe, summary
+def show(folder: Path, json: bool = False) -> None:
+    from emo_ssl.corpora import report
 
-    corpus = emo_ssl.Corpus.open(arguments.folder)
-    print(as_json(summary(corpus)) if arguments.json else describe(corpus))
-
-
-def run_pretrain(arguments: argparse.Namespace) -> None:
-    corpora = [emo_ssl.Corpus.open(folder) for folder in arguments.corpus]
-    config = read_config(arguments.config, emo_ssl.PretrainConfig)
-    every = arguments.fold == "all"
-    for fold in corpora[0].folds if every else [arguments.fold]:
-        output = arguments.output / f"fold-{fold}" if every else arguments.output
-        print(emo_ssl.pretrain(corpora, output, config, arguments.seed, fold, arguments.device))
+    corpus = emo_ssl.Corpus.open(folder)
+    print(as_json(report.summary(corpus)) if json else report.describe(corpus))
 
 
-def run_finetune(arguments: argparse.Namespace) -> None:
-    model = emo_ssl.finetune(
-        emo_ssl.Corpus.open(arguments.corpus),
-        arguments.pretrained,
-        arguments.output,
-        arguments.budget,
-        arguments.rate,
-        arguments.seed,
-        read_config(arguments.config, emo_ssl.FinetuneConfig),
-        arguments.device,
-    )
-    print(model)
+def pretrain(corpora: list[Path], output: Path, config: Path | None = None, fold: int | str = 0, **given: object):
+    opened = [emo_ssl.Corpus.open(folder) for folder in corpora]
+    settings = read_config(config, emo_ssl.PretrainConfig)
+    runs = {number: output / f"fold-{number}" for number in opened[0].folds} if fold == "all" else {fold: output}
+    for number, folder in runs.items():
+        print(emo_ssl.pretrain(opened, folder, settings, fold=number, **given))
 
 
-def run_predict(arguments: argparse.Namespace) -> None:
+def finetune(corpus: Path, config: Path | None = None, **given: object) -> None:
+    settings = read_config(config, emo_ssl.FinetuneConfig)
+    print(emo_ssl.finetune(emo_ssl.Corpus.open(corpus), config=settings, **given))
+
+
+def predict(model: Path, files: list[Path], output: Path | None = None, json: bool = False) -> None:
     from emo_ssl import predict
 
-    if arguments.output:
+    if output:
         try:
             from emo_ssl.figures import prediction
         except ImportError as problem:
             what = f"-o draws figures, and {problem.name} is missing"
             raise UserError(f'{what}; pip install "emo-ssl[book]", or take --json instead.') from problem
-        found = prediction.predict_into(arguments.model, arguments.files, arguments.output)
+        found = prediction.predict_into(model, files, output)
     else:
-        found = predict.predict(arguments.model, arguments.files)
+        found = predict.predict(model, files)
     for one in found.left_out:
         endings.complain(f"{one['file']}: left out: {one['reason']}")
     if found.table.empty:
         raise UserError("none of the recordings could be used; mend them, or name others.")
-    if arguments.json:
-        rows = found.table.to_dict("records")
-        print(as_json({"warning": found.warning, "left_out": found.left_out, "rows": rows}))
-    else:
-        print(predict.in_words(found))
+    rows = {"warning": found.warning, "left_out": found.left_out, "rows": found.table.to_dict("records")}
+    print(as_json(rows) if json else predict.in_words(found))
 
 
-def run_study(arguments: argparse.Namespace) -> None:
+def study(corpus: Path, config: Path | None = None, **given: object) -> None:
     from emo_ssl.evidence import report
 
-    config = read_config(arguments.config, emo_ssl.StudyConfig)
-    corpus = emo_ssl.Corpus.open(arguments.corpus)
-    given = (arguments.pretrained, arguments.output, config, arguments.device, arguments.shard)
-    study = emo_ssl.run_study(corpus, *given)
-    if arguments.shard:
-        print(f"{study.folder}: this shard is done; when all are, run the same command without --shard.")
+    settings = read_config(config, emo_ssl.StudyConfig)
+    folder = emo_ssl.run_study(emo_ssl.Corpus.open(corpus), config=settings, **given).folder
+    if "shard" in given:
+        print(f"{folder}: this shard is done; when all are, run the same command without --shard.")
     else:
-        print(report.table(report.evaluate(study.folder)))
+        print(report.table(report.evaluate(folder)))
 
 
-def run_evidence(arguments: argparse.Namespace) -> None:
-    from emo_ssl.evidence import report
+def evidence(folder: Path, json: bool = False, keep: Path | None = None, command: str = "", corpus: Path | None = None):
+    from emo_ssl.evidence import record, report
 
-    found = report.evaluate(arguments.folder)
-    print(as_json(found) if arguments.json else report.table(found))
-    if arguments.keep:
-        from emo_ssl.evidence.record import keep
-
-        corpus = emo_ssl.Corpus.open(arguments.corpus) if arguments.corpus else None
-        keep(arguments.folder, arguments.keep, arguments.command_that_repeats or "", corpus)
+    found = report.evaluate(folder)
+    print(as_json(found) if json else report.table(found))
+    if keep:
+        record.keep(folder, keep, command, corpus and emo_ssl.Corpus.open(corpus))
 
 
 def as_json(found: dict) -> str:
     return json.dumps(found, indent=1, ensure_ascii=False)
+
+
+# Types of options
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -158,120 +141,120 @@ def fold(text: str) -> int | str:
     return text if text == "all" else int(text)
 
 
-def command(group: argparse._SubParsersAction, name: str, handler: Callable, words: str) -> argparse.ArgumentParser:
-    added = group.add_parser(name, help=words)
-    added.set_defaults(handler=handler)
-    return added
+class Command(argparse.ArgumentParser):
+    """A parser with the few kinds of options that we have."""
+
+    def file(self, *names: str, metavar: str = "FILE", **settings: object) -> None:
+        self.add_argument(*names, type=Path, metavar=metavar, **settings)
+
+    def switch(self, name: str, words: str) -> None:
+        self.add_argument(name, action="store_true", help=words)
+
+    def seed(self) -> None:
+        self.add_argument("--seed", type=int, metavar="S", help="same seed, same numbers (default: 0)")
+
+    def json(self) -> None:
+        self.switch("--json", "print it for programs")
+
+    def output(self) -> None:
+        self.file("-o", "--output", metavar="DIR", required=True, help="where it goes")
+
+    def training(self) -> None:
+        self.file("--config", help="settings, TOML or JSON; without: the defaults")
+        self.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
+        self.output()
 
 
-def add_output(added: argparse.ArgumentParser, required: bool = True, words: str = "where it goes") -> None:
-    added.add_argument("-o", "--output", type=Path, required=required, metavar="DIR", help=words)
-
-
-def add_json(added: argparse.ArgumentParser) -> None:
-    added.add_argument("--json", action="store_true", help="print it for programs")
-
-
-def add_corpus(commands: argparse._SubParsersAction) -> None:
+def parser() -> Command:
+    top = Command(prog="emo-ssl", description="Masked pretraining for audio-based emotion recognition.")
+    top.add_argument("--version", action="version", version=emo_ssl.__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
     corpus = commands.add_parser("corpus", help="make, prepare and look at training data")
-    actions = corpus.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = corpus.add_subparsers(required=True, metavar="ACTION")
 
-    prepare = command(actions, "prepare", run_corpus_prepare, "cut CMU-MOSEI's .csd files into a corpus, with a report")
-    prepare.add_argument("--acoustic", type=Path, required=True, metavar="FILE", help="COVAREP features, .csd")
-    prepare.add_argument("--labels", type=Path, required=True, metavar="FILE", help="emotion labels, .csd")
-    prepare.add_argument("--folds", type=Path, metavar="FILE", help="JSON, CSV or the SDK's .py; without: a hash split")
-    names = "the label columns in the file's order, where the file does not name them"
-    prepare.add_argument("--label-names", metavar="A,B,…", help=names)
-    prepare.add_argument("--half", action="store_true", help="store frames as float16; the report states the error")
-    add_output(prepare)
-
-    arrays = command(actions, "arrays", run_corpus_arrays, "turn features of your own into a corpus")
-    arrays.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="one .npy, .npz or .parquet (frames, features) each"
-    )
-    columns = "CSV: recording, speaker, start, end, category, and a column for each emotion (0 to 3)"
-    arrays.add_argument("--labels", type=Path, required=True, metavar="FILE", help=columns)
-    arrays.add_argument("--frame-rate", type=float, required=True, metavar="R", help="frames in a second")
-    arrays.add_argument("--folds", type=int, default=5, metavar="K", help="parts that keep speakers apart (default: 5)")
-    arrays.add_argument("--half", action="store_true", help="store frames as float16")
-    add_output(arrays)
-
-    synth = command(actions, "synth", run_corpus_synth, "write a made-up corpus of CMU-MOSEI's shape")
-    absent = argparse.SUPPRESS
-    synth.add_argument("--videos", type=int, default=40, metavar="N", help="how many videos (default: 40)")
-    synth.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes (default: 0)")
-    synth.add_argument("--scenario", default=absent, metavar="W", help="where emotion shows: null, static, dynamics, …")
-    synth.add_argument("--share", type=float, default=absent, metavar="X", help="share of the dynamics with emotion")
-    synth.add_argument("--clean", action="store_true", help="leave out the defects that real files have")
-    add_output(synth)
-
-    record = command(actions, "record", run_corpus_record, "turn recordings into a corpus, listing the unusable ones")
-    record.add_argument("source", type=Path, metavar="SOURCE", help="a folder, or the zip of RAVDESS")
-    record.add_argument("--recipe", default="ravdess", metavar="R", help="ravdess (default) or folder, with --table")
-    record.add_argument("--table", type=Path, metavar="FILE", help="CSV: path, speaker, emotions; category, start, …")
-    record.add_argument("--front-end", default="acoustics", metavar="F", help="acoustics (default), egemaps, compare")
-    record.add_argument("--keep-silence", action="store_true", help="keep the quiet before and after the voice")
-    record.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
-    add_output(record)
-
-    fetch = command(actions, "fetch", run_corpus_fetch, "download a public corpus from its archive, and unpack it")
-    fetch.add_argument("corpus", metavar="NAME", help="ravdess")
-    fetch.add_argument("--accept-terms", action="store_true", help="you know its terms and accept them")
-    add_output(fetch)
-
-    shown = command(actions, "show", run_corpus_show, "print what a prepared folder holds")
-    shown.add_argument("folder", type=Path, metavar="CORPUS")
-    add_json(shown)
-
-
-def add_training(commands: argparse._SubParsersAction) -> None:
-    def training(name: str, handler: Callable, words: str) -> argparse.ArgumentParser:
-        added = command(commands, name, handler, words)
-        added.add_argument("--config", type=Path, metavar="FILE", help="settings, TOML or JSON; without: the defaults")
-        added.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
-        added.set_defaults(trains=True)
-        add_output(added)
+    def command(handler: Callable, words: str, group: argparse._SubParsersAction = commands) -> Command:
+        added = group.add_parser(handler.__name__, help=words, argument_default=argparse.SUPPRESS)
+        added.set_defaults(handler=handler)
         return added
 
-    pretraining = training("pretrain", run_pretrain, "learn to recover masked frames, without labels")
-    pretraining.add_argument("corpus", type=Path, nargs="+", metavar="CORPUS", help="prepared folders")
-    pretraining.add_argument("--seed", type=int, default=0, metavar="S")
-    folds = "cross-validation fold; all: a run for each, in DIR/fold-K"
-    pretraining.add_argument("--fold", type=fold, default=0, metavar="K", help=folds)
+    it = command(prepare, "cut CMU-MOSEI's .csd files into a corpus, with a report", actions)
+    it.file("--acoustic", required=True, help="COVAREP features, .csd")
+    it.file("--labels", required=True, help="emotion labels, .csd")
+    it.file("--folds", help="JSON, CSV or the SDK's .py; without: a hash split")
+    it.add_argument("--label-names", type=names, metavar="A,B,…", help="of the columns, where the file has no names")
+    it.switch("--half", "store frames as float16; the report states the error")
+    it.output()
 
-    tuning = training("finetune", run_finetune, "fine-tune a pretrained model on labels, and save it")
-    tuning.add_argument("corpus", type=Path, metavar="CORPUS")
-    tuning.add_argument("--pretrained", type=Path, required=True, metavar="RUN")
-    tuning.add_argument("--budget", type=int, metavar="N", help="labelled segments to use (default: all)")
-    tuning.add_argument("--rate", type=float, default=1e-3, metavar="R", help="peak learning rate (default: 0.001)")
-    tuning.add_argument("--seed", type=int, default=0, metavar="S")
+    it = command(arrays, "turn features of your own into a corpus", actions)
+    it.file("folder", metavar="FOLDER", help="one .npy, .npz or .parquet (frames, features) each")
+    it.file("--labels", required=True, help="CSV: recording, speaker, start, end, category, each emotion (0 to 3)")
+    it.add_argument("--frame-rate", type=float, required=True, metavar="R", help="frames in a second")
+    it.add_argument("--folds", type=int, metavar="K", help="parts that keep speakers apart (default: 5)")
+    it.switch("--half", "store frames as float16")
+    it.output()
 
-    predicting = command(commands, "predict", run_predict, "emotions that a fine-tuned model recognises in recordings")
-    predicting.add_argument("model", type=Path, metavar="MODEL", help="a folder made by emo-ssl finetune")
-    predicting.add_argument("files", type=Path, nargs="+", metavar="FILE", help="recordings: wav, flac, mp3, ogg")
-    add_json(predicting)
-    add_output(predicting, required=False, words="where a table and figures go")
+    it = command(synth, "write a made-up corpus of CMU-MOSEI's shape", actions)
+    it.add_argument("--videos", type=int, metavar="N", help="how many videos (default: 40)")
+    it.seed()
+    it.add_argument("--scenario", metavar="W", help="where emotion shows: null, static, dynamics, …")
+    it.add_argument("--share", type=float, metavar="X", help="share of the dynamics with emotion")
+    it.switch("--clean", "leave out the defects that real files have")
+    it.output()
 
-    studying = training("study", run_study, "compare pretrained and not, at every label budget")
-    studying.add_argument("corpus", type=Path, metavar="CORPUS")
-    studying.add_argument("--pretrained", type=Path, nargs="+", required=True, metavar="RUN")
-    studying.add_argument("--shard", type=shard, metavar="I/N", help="run only every N-th part, beginning with I")
+    it = command(record, "turn recordings into a corpus, listing the unusable ones", actions)
+    it.file("source", metavar="SOURCE", help="a folder, or the zip of RAVDESS")
+    it.add_argument("--recipe", metavar="R", help="ravdess (default) or folder, with --table")
+    it.file("--table", help="CSV: path, speaker, emotions; category, start, …")
+    it.add_argument("--front-end", metavar="F", help="acoustics (default), egemaps, compare")
+    it.switch("--keep-silence", "keep the quiet before and after the voice")
+    it.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
+    it.output()
 
-    evidence = command(commands, "evidence", run_evidence, "what a finished study shows: effects, intervals, claims")
-    evidence.add_argument("folder", type=Path, metavar="STUDY")
-    add_json(evidence)
-    evidence.add_argument("--keep", type=Path, metavar="DIR", help="copy what is small and lasting there")
-    evidence.add_argument("--command-that-repeats", metavar="TEXT", help="stored with what is kept")
-    evidence.add_argument("--corpus", type=Path, metavar="CORPUS", help="that was studied; what it holds is kept too")
+    it = command(fetch, "download a public corpus from its archive, and unpack it", actions)
+    it.add_argument("name", metavar="NAME", help="ravdess")
+    it.switch("--accept-terms", "you know its terms and accept them")
+    it.output()
 
+    it = command(show, "print what a prepared folder holds", actions)
+    it.file("folder", metavar="CORPUS")
+    it.json()
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="emo-ssl", description="Masked pretraining for audio-based emotion recognition.")
-    top.add_argument("--version", action="version", version=emo_ssl.__version__)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_corpus(commands)
-    add_training(commands)
-    command(commands, "doctor", run_doctor, "check this computer and say what to do")
+    it = command(pretrain, "learn to recover masked frames, without labels")
+    it.file("corpora", nargs="+", metavar="CORPUS", help="prepared folders")
+    it.seed()
+    it.add_argument(
+        "--fold", type=fold, metavar="K", help="to hold out (default: 0); all: a run for each, in DIR/fold-K"
+    )
+    it.training()
+
+    it = command(finetune, "fine-tune a pretrained model on labels, and save it")
+    it.file("corpus", metavar="CORPUS")
+    it.file("--pretrained", dest="run", required=True, metavar="RUN")
+    it.add_argument("--budget", dest="labels", type=int, metavar="N", help="labelled segments to use (default: all)")
+    it.add_argument("--rate", type=float, metavar="R", help="peak learning rate (default: 0.001)")
+    it.seed()
+    it.training()
+
+    it = command(predict, "emotions that a fine-tuned model recognises in recordings")
+    it.file("model", metavar="MODEL", help="a folder made by emo-ssl finetune")
+    it.file("files", nargs="+", help="recordings: wav, flac, mp3, ogg")
+    it.json()
+    it.file("-o", "--output", metavar="DIR", help="where a table and figures go")
+
+    it = command(study, "compare pretrained and not, at every label budget")
+    it.file("corpus", metavar="CORPUS")
+    it.file("--pretrained", dest="runs", nargs="+", required=True, metavar="RUN")
+    it.add_argument("--shard", type=shard, metavar="I/N", help="run only every N-th part, beginning with I")
+    it.training()
+
+    it = command(evidence, "what a finished study shows: effects, intervals, claims")
+    it.file("folder", metavar="STUDY")
+    it.json()
+    it.file("--keep", metavar="DIR", help="copy what is small and lasting there")
+    it.add_argument("--command-that-repeats", dest="command", metavar="TEXT", help="stored with what is kept")
+    it.file("--corpus", metavar="CORPUS", help="that was studied; what it holds is kept too")
+
+    command(doctor, "check this computer and say what to do")
     return top
 
 
@@ -283,7 +266,8 @@ def note_on_threads() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    if hasattr(arguments, "trains"):
+    given = vars(parser().parse_args(argv))
+    handler = given.pop("handler")
+    if handler in (pretrain, finetune, study):
         note_on_threads()
-    return endings.run(lambda: arguments.handler(arguments))
+    return endings.run(lambda: handler(**given))

@@ -20,14 +20,13 @@ def check_packages(lines: Iterable[str], installed: Mapping[str, str]) -> Iterat
     """
     absent = []
     for requirement in {wanted.name: wanted for wanted in map(Requirement, lines)}.values():
-        name, advice = requirement.name, f"run: pip install '{requirement.name}{requirement.specifier}'"
-        if name in installed:
-            fits = requirement.specifier.contains(installed[name], prereleases=True)
-            yield fits, f"{name}: {installed[name]}" if fits else f"{name}: {installed[name]} is here; {advice}"
-        elif requirement.marker is None:
-            yield False, f"{name}: not installed; {advice}"
-        else:
+        name, here = requirement.name, installed.get(requirement.name)
+        if here is None and requirement.marker is not None:
             absent.append(name)
+        elif here is not None and requirement.specifier.contains(here, prereleases=True):
+            yield True, f"{name}: {here}"
+        else:
+            yield False, f"{name}: {here or 'not installed'}; run: pip install '{name}{requirement.specifier}'"
     if absent:
         yield True, f"optional and not installed: {', '.join(absent)}; pyproject.toml names the extra of each"
 

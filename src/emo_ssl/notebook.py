@@ -160,10 +160,11 @@ def notice(header: Mapping[str, str]) -> str:
     source = header["source"]
     if source.startswith("synthetic"):
         kind, title = "warning", "Made-up voices"
-        text = f"These pages were run on a corpus that is {source}. No person spoke or labelled it. "
-        text += "Its numbers test the machinery and say nothing about people."
+        text = (
+            f"These pages were run on a corpus that is {source}. No person spoke or labelled it. "
+            "Its numbers test the machinery and say nothing about people."
+        )
     else:
         kind, title = "note", "The corpus of this run"
         text = f"{source}; folds: {header.get('folds', 'unknown')}."
-    body = f'<p class="admonition-title">{title}</p><p>{html.escape(text)}</p>'
-    return f'<div class="admonition {kind}">{body}</div>'
+    return f'<div class="admonition {kind}"><p class="admonition-title">{title}</p><p>{html.escape(text)}</p></div>'

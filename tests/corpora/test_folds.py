@@ -52,7 +52,7 @@ def test_a_python_file_is_never_run(tmp_path):
         ("f.json", '{"train": ["a"', "no lists of video ids"),
         ("f.csv", "a,train\nb,test\n", "expected the columns video and split"),
         ("f.csv", "video,split\na,spare\n", "`spare` is none of train, valid, test"),
-        ("f.csv", "video,split\na\n", "no lists of video ids"),
+        ("f.csv", "video,split\na\n", "`` is none of train, valid, test"),
         ("f.py", "standard_train_fold = [", "no lists of video ids"),
         ("f.py", "standard_train_fold = {'a'}", "`standard_train_fold` is not a list"),
         ("f.txt", "a train", r"folds are read from \.json, \.csv or \.py"),

@@ -19,7 +19,6 @@ WHOLE = 0.99  # the decoders of lossy formats may miss the last few samples
 UNKNOWN_LENGTH = 0x7FFF_0000  # what is recorded into a pipe promises about this many bytes or more
 BESIDE_THE_VOICE = 35.0  # dB below the loudest moment: quieter edges of a recording are room, not voice
 MOMENT, MARGIN = 0.025, 0.15  # seconds: what loudness is measured over, and what is left standing before and after
-BLOCK = 1 << 20  # samples read at once, so that an hour is never in memory with all of its channels
 MINUTE = 60  # seconds
 INSTALL = 'install it with: pip install "emo-ssl[audio]"'
 
@@ -64,7 +63,9 @@ def pieces(recording: Path | str | bytes, seconds: int) -> Iterator[tuple[np.nda
             if not RATES[0] <= rate <= RATES[1]:
                 raise BadRecording("a sampling rate outside 4 kHz to 768 kHz", f"{rate} Hz")
             while not ended:
-                samples = mono(sound, seconds * rate)
+                block = sound.read(seconds * rate, "float32", always_2d=True)
+                with np.errstate(invalid="ignore", over="ignore"):
+                    samples = block.mean(1, dtype=np.float32)
                 if not np.isfinite(samples).all():
                     raise BadRecording("samples that are not finite numbers")
                 count, peak = count + len(samples), max(peak, float(np.abs(samples).max(initial=0)))
@@ -79,16 +80,6 @@ def pieces(recording: Path | str | bytes, seconds: int) -> Iterator[tuple[np.nda
         raise BadRecording(f"shorter than {SHORTEST} s", f"{count / rate:.3f} s")
     if peak <= QUIETEST:
         raise BadRecording("silent: no sample above -90 dB of full scale")
-
-
-def mono(sound, most: int) -> np.ndarray:
-    """The next samples of an open file, up to `most` of them, with the channels averaged."""
-    blocks = [np.empty(0, np.float32)]
-    while most and len(block := sound.read(min(most, BLOCK // sound.channels), "float32", always_2d=True)):
-        with np.errstate(invalid="ignore", over="ignore"):  # the caller refuses what is not finite
-            blocks.append(block.mean(1, dtype=np.float32))
-        most -= len(block)
-    return np.concatenate(blocks)
 
 
 def refuse_what_is_cut_off(read: int, promised: int, header: str) -> None:

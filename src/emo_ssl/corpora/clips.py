@@ -4,12 +4,12 @@ Nobody speaks here. A voice is a pitch, a throat, a tempo and a level; an emotio
 more so the stronger it is. A model that recognises these has shown that the machinery works, and nothing about people.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emo_ssl.corpora.audio import soundfile_module
 from emo_ssl.corpora.csd import EMOTIONS
@@ -94,8 +94,7 @@ def write_sound(path: Path, sound: np.ndarray) -> None:
 
 def write_clips(folder: Path | str, speakers: int = 6, each: int = 2, seed: int = 0) -> Path:
     """One wav a clip below `folder`, `each` for an emotion of a speaker; returns the path of the table beside them."""
-    folder = Path(folder)
-    lines = [("path", "speaker", "category", *EMOTIONS)]
+    folder, lines = Path(folder), []
     for speaker in range(speakers):
         who = voice(np.random.default_rng([seed, speaker]))
         name = f"voice-{speaker + 1:02d}"
@@ -108,8 +107,8 @@ def write_clips(folder: Path | str, speakers: int = 6, each: int = 2, seed: int 
                 path = f"{name}/{emotion}-{take + 1}.wav"
                 write_sound(folder / path, in_a_room(sound, *rng.uniform(*QUIET, 2), rng))
                 lines.append((path, name, emotion, *(intensity * (emotion == target) for target in EMOTIONS)))
-    with atomic_path(folder / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows(lines)
+    with atomic_path(folder / TABLE) as temporary:
+        pd.DataFrame(lines, columns=["path", "speaker", "category", *EMOTIONS]).to_csv(temporary, index=False)
     return folder / TABLE
 
 

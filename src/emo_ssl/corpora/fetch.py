@@ -76,10 +76,8 @@ def agree(corpus: PublicCorpus, accepted: bool) -> None:
 
 def empty(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in (STATE, LOCK):
-            path.unlink()
+        if path.name not in (STATE, LOCK):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def fill(folder: Path, corpus: PublicCorpus) -> None:

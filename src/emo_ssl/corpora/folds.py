@@ -11,12 +11,11 @@ from emo_ssl.utils.io import UserError
 
 NOT_STANDARD = "by-video hash split, not the standard folds"
 WORDS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
-HASH_SHARES = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
 LEAST_KNOWN_SHARE = 0.5
 
 
 def split_of_word(name: str) -> str | None:
-    """`standard_train_fold`, `dev`, `Test` -> the split that the name means."""
+    """`standard_train_fold`, `dev`, `Test` -> the split that the name means, if it means one."""
     return next((split for part in name.lower().replace("-", "_").split("_") if (split := WORDS.get(part))), None)
 
 
@@ -37,7 +36,10 @@ def read_folds(path: Path | str) -> dict[str, int]:
     if not pairs:
         raise UserError(f"{path}: names no video at all; expected lists of ids for train, valid and test.")
     split_of: dict[str, int] = {}
-    for video, split in pairs:
+    for video, name in pairs:
+        split = split_of_word(name)
+        if split is None:
+            raise UserError(f"{path}: `{name}` is none of train, valid, test; rename it.")
         first = SPLITS[split_of.setdefault(video, SPLITS.index(split))]
         if first != split:
             raise UserError(
@@ -46,7 +48,7 @@ def read_folds(path: Path | str) -> dict[str, int]:
     return split_of
 
 
-Pairs = list[tuple[str, str]]  # (video, split)
+Pairs = list[tuple[str, str]]  # (video, name of its split)
 
 
 def pairs_in_json(text: str) -> Pairs:
@@ -61,26 +63,17 @@ def pairs_in_python(text: str) -> Pairs:
 
 
 def pairs_in_lists(lists: dict[str, object]) -> Pairs:
-    pairs = []
     for name, videos in lists.items():
         if not isinstance(videos, list | tuple) or not all(isinstance(v, str | int) for v in videos):
             raise ValueError(f"`{name}` is not a list of video ids")
-        pairs += [(str(video), known_split(name)) for video in videos]
-    return pairs
+    return [(str(video), name) for name, videos in lists.items() for video in videos]
 
 
 def pairs_in_csv(text: str) -> Pairs:
-    rows = list(csv.DictReader(text.splitlines()))
+    rows = list(csv.DictReader(text.splitlines(), restval=""))
     if rows and not {"video", "split"} <= rows[0].keys():
         raise ValueError("expected the columns video and split")
-    return [(row["video"], known_split(row["split"])) for row in rows]
-
-
-def known_split(name: str) -> str:
-    split = split_of_word(name)
-    if split is None:
-        raise ValueError(f"`{name}` is none of train, valid, test")
-    return split
+    return [(row["video"], row["split"]) for row in rows]
 
 
 def refuse_foreign_folds(path: Path | str, split_of: dict[str, int], known: set[str]) -> None:
@@ -96,8 +89,4 @@ def refuse_foreign_folds(path: Path | str, split_of: dict[str, int], known: set[
 def hash_split(video: str) -> int:
     """A split that depends on the video's id alone, so that it survives added and removed videos."""
     draw = int.from_bytes(hashlib.sha256(video.encode()).digest()[:8]) / 2**64
-    for split, share in HASH_SHARES:
-        if draw < share:
-            return SPLITS.index(split)
-        draw -= share
-    return SPLITS.index("test")
+    return SPLITS.index("train" if draw < 0.7 else "valid" if draw < 0.8 else "test")

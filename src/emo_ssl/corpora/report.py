@@ -10,23 +10,20 @@ MOST_SPEAKERS, MOST_EXAMPLES = 8, 10  # named on a terminal
 
 def parts(corpus: Corpus) -> list[dict]:
     """Who is in each split, or in each cross-validation fold where the corpus has some."""
-    recordings, segments = corpus.recordings, corpus.segments
-    found = []
+    segments, speaker = corpus.segments, corpus.recordings.speaker
     if (segments.fold >= 0).any():
-        for fold in corpus.folds:
-            inside = segments.fold == fold
-            found.append((f"fold {fold}", np.unique(segments.recording[inside]), inside.sum()))
+        inside = {f"fold {fold}": np.flatnonzero(segments.fold == fold) for fold in corpus.folds}
+        found = {name: (np.unique(segments.recording[chosen]), chosen) for name, chosen in inside.items()}
     else:
-        for code, name in enumerate(SPLITS):
-            found.append((name, np.flatnonzero(recordings.split == code), (segments.split == code).sum()))
+        found = {name: (corpus.recordings_of(name), corpus.where(name)) for name in SPLITS}
     return [
         {
             "part": name,
-            "recordings": len(chosen),
-            "speakers": sorted({*recordings.speaker[chosen].tolist()} - {""}),  # none where nobody knows them
-            "segments": int(count),
+            "recordings": len(recordings),
+            "speakers": sorted({*speaker[recordings].tolist()} - {""}),  # none where nobody knows them
+            "segments": len(chosen),
         }
-        for name, chosen, count in found
+        for name, (recordings, chosen) in found.items()
     ]
 
 
@@ -80,7 +77,7 @@ def summary(corpus: Corpus) -> dict:
         "frame_rate": corpus.frame_rate,
         "frames": int(header["frames"]),
         "hours": header["frames"] / corpus.frame_rate / 3600,
-        "videos": {name: int((corpus.recordings.split == code).sum()) for code, name in enumerate(SPLITS)},
+        "videos": {name: len(corpus.recordings_of(name)) for name in SPLITS},
         "segments": {name: len(corpus.where(name)) for name in SPLITS},
         "labels": {name: label_distribution(corpus.targets[:, e]) for e, name in enumerate(corpus.target_names)},
         "parts": parts(corpus),

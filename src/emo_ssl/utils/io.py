@@ -126,21 +126,17 @@ class OutputFolder:
         self._lock = filelock.FileLock(self.path / LOCK, timeout=0)
 
     def __enter__(self) -> "OutputFolder":
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path}: this is a file, not a folder; choose another -o.")
         self._made = not self.path.exists()
-        self._check_owner()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except filelock.Timeout:
-            raise UserError(
-                f"{self.path}: another emo-ssl is writing here; wait for it or choose another -o."
-            ) from None
+            sentence = f"{self.path}: another emo-ssl is writing here; wait for it or choose another -o."
+            raise UserError(sentence) from None
         except OSError as problem:
             raise UserError(f"{self.path}: cannot write here ({problem.strerror}); choose another -o.") from problem
         try:
-            self._check_owner()  # again, now that nobody else can change it
+            self._check_owner()
             if not self.complete:
                 self._remove_partials()
                 self._write_state(complete=False)
@@ -151,7 +147,7 @@ class OutputFolder:
 
     def _check_owner(self) -> None:
         if not (self.path / STATE).exists():
-            if self.path.is_dir() and any(p.name not in OURS for p in self.path.iterdir()):
+            if any(p.name not in OURS for p in self.path.iterdir()):
                 raise UserError(
                     f"{self.path}: the folder is not empty and emo-ssl did not make it; choose another -o or empty it."
                 )

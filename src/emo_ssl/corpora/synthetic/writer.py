@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emo_ssl.core.metrics import auroc
 from emo_ssl.corpora.covarep import FEATURE_NAMES
@@ -155,19 +156,12 @@ def oracle(config: SynthConfig, latents: np.ndarray, present: np.ndarray) -> dic
 
 def describe(summary: dict) -> str:
     """The summary as lines for a terminal."""
-    counts = summary["counts"]
-    lines = [
+    counts, planted = summary["counts"], pd.Series(summary["planted"], name="planted defects")
+    oracle = pd.DataFrame(summary["oracle_auroc"]).T.astype(float).assign(positive=summary["positive_share"])
+    return (
         f"synthetic corpus, scenario {summary['scenario']}, seed {summary['seed']}: {counts['videos']:,} videos, "
-        f"{counts['label rows']:,} labelled segments, {counts['frames']:,} frames",
-        "",
-        "What someone who knows the hidden emotions would reach (AUROC of presence):",
-        *(
-            f"  {name:<10}{'--' if v['realised'] is None else format(v['realised'], '.3f')} here, "
-            f"{v['expected']:.3f} expected, {summary['positive_share'][name]:.1%} of segments positive"
-            for name, v in summary["oracle_auroc"].items()
-        ),
-        "",
-        "Planted defects:" if summary["planted"] else "No planted defects.",
-        *(f"  {count:>6}  {kind}" for kind, count in summary["planted"].items()),
-    ]
-    return "\n".join(lines)
+        f"{counts['label rows']:,} labelled segments, {counts['frames']:,} frames\n\n"
+        "What someone who knows the hidden emotions would reach (AUROC of presence), and the share of positives:\n"
+        f"{oracle.round(3).to_string(na_rep='--')}\n\n"
+        f"{planted.to_frame().to_string() if len(planted) else 'No planted defects.'}"
+    )
