@@ -112,8 +112,8 @@ def test_one_frame_short_of_a_corpus(tmp_path):
     opened = prepared(tmp_path, {"a": 2}, {"a": [(0, 0.02)]})
     assert reasons(check_sums(opened, rows=1, frames=2)) == {"shorter than 0.3 s of frames": 1}
     assert len(opened) == 0 and opened.frame_rate == 100
-    for count, sentence in ((1, "no video has two frames"), (0, "holds no frames")):
-        with pytest.raises(UserError, match=rf"COVAREP\.csd: {sentence}"):
+    for count in (1, 0):
+        with pytest.raises(UserError, match=r"COVAREP\.csd: no video has two frames"):
             prepared(tmp_path / str(count), {"a": count}, {"a": [(0, 0.02)]})
 
 

@@ -6,6 +6,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from emo_ssl.corpora.cleaning import read_csv
 from emo_ssl.utils.io import UserError
 
 KINDS = (".npy", ".npz", ".parquet")
@@ -52,8 +53,4 @@ def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
 
 def read_labels(path: Path | str) -> pd.DataFrame:
     """CSV with a row a segment; `Corpus.write` says which columns it may have. Names stay text, "007" too."""
-    try:
-        return pd.read_csv(path, dtype={"recording": str, "speaker": str, "category": str})
-    except (OSError, ValueError) as problem:  # pandas' own errors of parsing are ValueErrors
-        reason = str(problem).splitlines()[0]
-        raise UserError(f"{path}: not readable as a CSV table ({reason}); mend it and run again.") from problem
+    return read_csv(path, dtype={"recording": str, "speaker": str, "category": str})

@@ -39,17 +39,12 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> pd.DataFrame
 
     Without names in the file or from the caller there is no telling the columns apart.
     """
-    names = names or labels.names
-    if not names:
-        raise UserError(
-            f"{labels.path}: the file does not name its columns, and older releases order them differently; "
-            "give the names with --label-names sentiment,happy,sad,anger,surprise,disgust,fear in the file's order."
-        )
+    names = names or labels.names or ()
     found = [plain(name) for name in names]
     if missing := [emotion for emotion in EMOTIONS if emotion not in found]:
         raise UserError(
-            f"{labels.path}: no column named {', '.join(missing)} among {', '.join(found)}; "
-            "give the names of its columns in order with --label-names."
+            f"{labels.path}: no column named {', '.join(missing)} among {', '.join(found) or 'columns without names'}; "
+            "give their names in the file's order, --label-names sentiment,happy,sad,anger,surprise,disgust,fear or so."
         )
     columns = [found.index(emotion) for emotion in EMOTIONS]
     videos, intervals, values = [], [], []

@@ -90,10 +90,8 @@ def read_tables(sound: Csd, table: Csd, split_of: dict | None, folds: Path | str
 def feature_names(sound: Csd) -> tuple[str, ...]:
     """The names of the columns, checked against the width that most videos have."""
     widths = Counter(sound.shape(key)[1] for key in sound.keys if sound.shape(key)[0])
-    if not widths:
-        raise UserError(f"{sound.path}: holds no frames; download it again.")
-    width = widths.most_common(1)[0][0]
     names = sound.names or FEATURE_NAMES
+    width = max(widths, key=widths.get, default=len(names))
     if len(names) != width:
         expected = "the file names" if sound.names else "COVAREP has"
         raise UserError(f"{sound.path}: rows hold {width} values, {expected} {len(names)}; is it the acoustic file?")

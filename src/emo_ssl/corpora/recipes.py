@@ -11,6 +11,7 @@ import pandas as pd
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.corpora.audio import FORMATS
+from emo_ssl.corpora.cleaning import read_csv
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain
 from emo_ssl.utils.io import UserError
@@ -169,12 +170,8 @@ def folder(source: Path | str, table: Path | str) -> Listing:
 
 def read_rows(table: Path) -> pd.DataFrame:
     """The rows as text, numbered by their line in the file, with the names of columns checked."""
-    how = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
-    try:
-        cells = pd.read_csv(table, encoding="utf-8-sig", **how).fillna("").apply(lambda column: column.str.strip())
-    except (OSError, ValueError) as problem:  # pandas' own errors of parsing are ValueErrors
-        reason = str(problem).strip().splitlines()[-1]
-        raise UserError(f"{table}: not readable as a CSV table ({reason}); save it as UTF-8, with commas.") from problem
+    cells = read_csv(table, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    cells = cells.fillna("").apply(lambda column: column.str.strip())
     names = [plain(name) for name in cells.iloc[0]]
     rows = cells[1:].set_axis(range(2, len(cells) + 1)).set_axis(names, axis=1)
     rows = rows[(rows != "").any(axis=1)]
