@@ -13,7 +13,7 @@ from builders import contents
 
 from emo_ssl import cli
 from emo_ssl.corpora import fetch as fetching
-from emo_ssl.corpora.fetch import RAVDESS, SOURCE, fetch
+from emo_ssl.corpora.fetch import DOI, FILE, NAME, SOURCE, TERMS, fetch
 from emo_ssl.utils.io import STATE, OutputFolder, UserError
 
 requests = pytest.importorskip("requests")
@@ -39,7 +39,7 @@ def md5(content: bytes) -> str:
 def archive(monkeypatch):
     """What the archive answers: its record's registry, then the file or an exception; and how often it was asked."""
     pooch = pytest.importorskip("pooch")
-    answers = SimpleNamespace(registry={RAVDESS.file: md5(GOOD)}, content=GOOD, asked=0)
+    answers = SimpleNamespace(registry={FILE: md5(GOOD)}, content=GOOD, asked=0)
 
     def read_record(self):
         answers.asked += 1
@@ -69,9 +69,9 @@ def test_the_folder_holds_the_clips_and_where_they_come_from(archive, tmp_path, 
     assert unpacked(out) == CLIPS
     source = json.loads((out / SOURCE).read_text())
     assert source["checksum"] == md5(GOOD)
-    assert source["terms"] == RAVDESS.terms and source["doi"] == RAVDESS.doi
+    assert source["terms"] == TERMS and source["doi"] == DOI
     printed = capsys.readouterr().out
-    assert RAVDESS.terms in printed and f"emo-ssl corpus record {out} --recipe ravdess" in printed
+    assert TERMS in printed and f"emo-ssl corpus record {out} --recipe ravdess" in printed
     before = contents(tmp_path)
     monkeypatch.setitem(sys.modules, "pooch", None)
     assert command(out) == 0  # neither the terms nor the archive are asked for again
@@ -103,7 +103,7 @@ def test_without_consent_nothing_is_asked_of_the_archive(archive, tmp_path, monk
     monkeypatch.setattr(sys, "stdin", stdin)
     assert command(tmp_path / "out") == 2
     printed = capsys.readouterr()
-    assert printed.err == f"emo-ssl: {sentence}\n" and RAVDESS.terms in printed.out
+    assert printed.err == f"emo-ssl: {sentence}\n" and TERMS in printed.out
     assert archive.asked == 0 and list(tmp_path.iterdir()) == []
 
 
@@ -119,10 +119,10 @@ def test_unknown_corpus_and_missing_pooch(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("registry", "content", "what"),
     [
-        ({RAVDESS.file: md5(GOOD)}, GOOD[:-1] + b"!", "ValueError"),
-        ({RAVDESS.file: md5(GOOD)}, requests.ConnectionError("no network"), "ConnectionError: no network"),
-        ({}, GOOD, f"KeyError: '{RAVDESS.file}'"),
-        ({RAVDESS.file: md5(GOOD[:-30])}, GOOD[:-30], "BadZipFile"),
+        ({FILE: md5(GOOD)}, GOOD[:-1] + b"!", "ValueError"),
+        ({FILE: md5(GOOD)}, requests.ConnectionError("no network"), "ConnectionError: no network"),
+        ({}, GOOD, f"KeyError: '{FILE}'"),
+        ({FILE: md5(GOOD[:-30])}, GOOD[:-30], "BadZipFile"),
     ],
 )
 def test_a_failed_download_is_one_sentence_and_leaves_nothing(archive, tmp_path, registry, content, what):
@@ -130,13 +130,13 @@ def test_a_failed_download_is_one_sentence_and_leaves_nothing(archive, tmp_path,
     with pytest.raises(UserError) as caught:
         fetch("ravdess", tmp_path / "out", accept_terms=True)
     sentence = str(caught.value)
-    assert sentence.startswith(f"https://doi.org/{RAVDESS.doi}: the download failed, nothing was kept ({what}")
+    assert sentence.startswith(f"https://doi.org/{DOI}: the download failed, nothing was kept ({what}")
     assert "or get Audio_Speech_Actors_01-24.zip by hand" in sentence and "\n" not in sentence
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_run_left_is_begun_again(archive, tmp_path):
-    out, config = tmp_path / "out", {"corpus": RAVDESS.name, "doi": RAVDESS.doi, "file": RAVDESS.file}
+    out, config = tmp_path / "out", {"corpus": NAME, "doi": DOI, "file": FILE}
     with OutputFolder(out, fetching.KIND, config):
         (out / "Actor_09").mkdir()
         (out / "Actor_09" / "half.wav").write_bytes(b"half")
