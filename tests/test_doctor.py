@@ -13,7 +13,6 @@ ABSENT = (True, "optional and not installed: papermill, jupyter-book; pyproject.
 @pytest.mark.parametrize(
     ("installed", "found"),
     [
-        ({"numpy": "2.2"}, [(True, "numpy: 2.2"), ABSENT]),
         ({"numpy": "2.3.0.dev1+cpu"}, [(True, "numpy: 2.3.0.dev1+cpu"), ABSENT]),
         ({"numpy": "1.26.4"}, [(False, "numpy: 1.26.4; run: pip install 'numpy>=2.1'"), ABSENT]),
         ({}, [(False, "numpy: not installed; run: pip install 'numpy>=2.1'"), ABSENT]),

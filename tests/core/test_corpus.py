@@ -144,11 +144,6 @@ def test_whatever_a_model_reads_changes_the_hash(ready, tmp_path, change):
     assert write_segments(tmp_path / "other", **given).content_hash != ready.content_hash
 
 
-def test_the_report_does_not_change_the_hash(ready, tmp_path):
-    other = write_segments(tmp_path / "other", RECORDINGS, SEGMENTS, report={"note": "another"})
-    assert other.content_hash == ready.content_hash and len(other.content_hash) == 64
-
-
 # --- damage
 
 

@@ -85,8 +85,6 @@ def test_the_command(tmp_path, capsys):
     assert cli.main([*command, "-o", str(tmp_path / "out"), "--frame-rate", "20", "--folds", "3"]) == 0
     corpus = Corpus.open(tmp_path / "out")
     assert f"{corpus}\n" == capsys.readouterr().out
-    assert corpus.recordings.id.tolist() == [f"{i:03}" for i in range(6)]
-    assert corpus.recordings.speaker.tolist() == ["00", "01", "02"] * 2
-    assert corpus.segments.length.tolist() == [30] * 6 and corpus.targets[:, 0].tolist() == [0, 1, 2, 3, 0, 1]
+    assert corpus.recordings.speaker.tolist() == ["00", "01", "02"] * 2  # which a number would not be
     assert cli.main([*command, "-o", str(tmp_path / "two"), "--frame-rate", "20", "--folds", "9"]) == 2
     assert "9 folds of 3 speakers" in capsys.readouterr().err and not (tmp_path / "two").exists()

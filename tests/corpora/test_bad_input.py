@@ -198,32 +198,20 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def stop_in_the_middle(command, number):
-    """Run until the second of three videos is on its way to the disk, then send the signal."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", HOLD_IN_THE_MIDDLE, *command], text=True, **pipes) as run:
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_stopped_in_the_middle(tmp_path, source, good_hash, capsys, number, status):
+    """When the second of three videos is on its way to the disk."""
+    out, pipes = tmp_path / "out", dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    command = [sys.executable, "-c", HOLD_IN_THE_MIDDLE, *arguments(source, out)]
+    with subprocess.Popen(command, text=True, **pipes) as run:
         assert run.stdout.readline() == "in the middle\n"
         run.send_signal(number)
         stdout, stderr = run.communicate(timeout=60)
-    assert stdout == ""
-    return run.returncode, stderr
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_stopped_in_the_middle(tmp_path, source, good_hash):
-    returncode, stderr = stop_in_the_middle(arguments(source, tmp_path / "out"), signal.SIGTERM)
-    assert returncode == 143
-    (sentence,) = sentences(stderr)
-    assert "stopped" in sentence and "run the same command again" in sentence
-    assert not (tmp_path / "out").exists()
-    check_rerun(tmp_path / "out", tmp_path / "source", good_hash)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_killed_in_the_middle(tmp_path, source, good_hash, capsys):
-    returncode, _ = stop_in_the_middle(arguments(source, tmp_path / "out"), signal.SIGKILL)
-    assert returncode == -signal.SIGKILL
-    assert (tmp_path / "out" / "frames.bin.partial").exists()
-    assert cli.main(["corpus", "show", str(tmp_path / "out")]) == 2
-    assert "an unfinished corpus" in capsys.readouterr().err
-    check_rerun(tmp_path / "out", tmp_path / "source", good_hash)
+    assert (run.returncode, stdout) == (status, "")
+    if number == signal.SIGTERM:
+        assert "stopped by SIGTERM; run the same command again" in stderr and not out.exists()
+    else:
+        assert (out / "frames.bin.partial").exists() and cli.main(["corpus", "show", str(out)]) == 2
+        assert "an unfinished corpus" in capsys.readouterr().err
+    check_rerun(out, tmp_path / "source", good_hash)

@@ -174,11 +174,6 @@ def test_frames_whose_interval_is_not_a_number_are_dropped(tmp_path, bad):
     np.testing.assert_array_equal(opened.recording(0), np.delete(raw, (7, 9, 20), 0))
 
 
-def test_a_feature_file_without_names_is_taken_for_covarep_by_its_width(tmp_path):
-    opened = prepared(tmp_path, {"a": noise(100, 74)}, {"a": [SECOND]}, names=None)
-    assert len(opened.feature_names) == 74 and opened.feature_names[7] == "peakSlope"
-
-
 # --- files that the SDK's align has cut into pieces
 
 
@@ -289,10 +284,8 @@ def test_columns_are_found_by_name(tmp_path, names, plain, given):
     assert opened.targets.tolist() == [list(COLUMN_VALUES.values())]
 
 
-def test_names_given_go_before_names_in_the_file_and_must_fit(tmp_path):
+def test_names_given_must_fit(tmp_path):
     labels = {"a": [(*SECOND, tuple(COLUMN_VALUES.values()))]}
-    opened = prepared(tmp_path, {"a": 100}, labels, given_names=("sentiment", *reversed(EMOTIONS)))
-    assert opened.targets.tolist() == [list(reversed(COLUMN_VALUES.values()))]
     with pytest.raises(UserError, match=r"`a` has 7 columns for the 6 names"):
         prepared(tmp_path / "short", {"a": 100}, labels, given_names=EMOTIONS)
 

@@ -1,12 +1,10 @@
 import json
 import re
 
-import numpy as np
-import pytest
 from builders import Segment, Video, noise, prepared, write_segments
 
 from emo_ssl.corpora.covarep import FEATURE_NAMES, GROUPS, groups_of
-from emo_ssl.corpora.report import describe, faults, label_distribution, summary
+from emo_ssl.corpora.report import describe, faults, summary
 
 
 def test_the_summary_is_plain_json(tmp_path):
@@ -21,17 +19,6 @@ def test_the_summary_is_plain_json(tmp_path):
     text = describe(opened)
     assert opened.content_hash in text and "150 frames (0.0 h) of 2 features at 100 Hz, f4" in text
     assert re.search(r"^train +1 +\? +2$", text, re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("intensity", "expected"),
-    [
-        ([], {"positive": None, "mean": None, "classes": [0, 0, 0, 0]}),
-        ([0, 0.25, 0.5, 3], {"positive": 0.75, "mean": 0.9375, "classes": [0.5, 0.25, 0, 0.25]}),
-    ],
-)
-def test_label_distribution(intensity, expected):
-    assert label_distribution(np.array(intensity, np.float32)) == expected
 
 
 def test_describe_says_who_is_in_each_cross_validation_fold(tmp_path):

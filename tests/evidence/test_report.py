@@ -75,12 +75,3 @@ def test_the_file_is_what_was_returned_and_the_same_every_time(tmp_path):
     evaluate(tmp_path, QUICK)
     assert (tmp_path / EVIDENCE).read_bytes() == content
     assert evaluate(tmp_path, replace(QUICK, seed=1)) != first
-
-
-def test_label_efficiency_in_the_file_is_clipped_to_the_budgets(tmp_path):
-    simulated.study(tmp_path, {"scratch": (0, 0.5, 1, 1.5), "pretrained": (-1, 0.5, 1, 3)}, each=20)
-    rows = evaluate(tmp_path, QUICK)["label_efficiency"]
-    assert (rows[0]["labels"], rows[0]["labels_beyond"]) == (28, "less")
-    assert rows[0]["text"].startswith("less than 28")
-    assert (rows[3]["labels"], rows[3]["labels_beyond"]) == (560, "more")
-    assert rows[1]["labels_beyond"] is None

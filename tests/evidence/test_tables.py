@@ -6,7 +6,6 @@ import pytest
 
 from emo_ssl.evidence import lookup, tables
 from emo_ssl.evidence.lookup import BETTER, NEITHER, UNKNOWN, WORSE, skill
-from emo_ssl.study.grid import Chunk
 
 INDEPENDENT, ADAPTED = "speaker-independent", "speaker-adapted"
 MAIN = {"protocol": INDEPENDENT, "backbone": "transformer", "readout": "ordinal"}
@@ -85,14 +84,6 @@ def nearly_empty() -> dict:
     return found | {"gains": [], "controls": [], "confusion": [], "label_efficiency": [], "small_budgets": []}
 
 
-def with_one_seed() -> dict:
-    """Estimates stand, intervals and p-values are None."""
-    found = made_up()
-    for part in ("gains", "levels", "controls"):
-        found[part] = [r | dict.fromkeys(("low", "high", "p", "p_holm")) for r in found[part]]
-    return found
-
-
 def test_numbers_are_those_of_the_main_group():
     reached = lookup.levels(made_up(), "scratch", "uar")["estimate"].tolist()
     assert reached == pytest.approx([0.2028, 0.2056, 0.2112, 0.272])
@@ -148,37 +139,6 @@ def test_skill_is_the_way_from_the_constant_to_perfection_seed_by_seed():
     np.testing.assert_allclose(accuracy["high"].iloc[0], (0.11 - 0.9) / 0.1)
     words = tables.skill_table(made_up(), results(), "pretrained", 28).loc["sad"].tolist()
     assert words[:2] == ["0.350", "+0.70 (+0.69\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}+0.71)"]
-
-
-def test_mistakes_are_shares_of_the_true_category():
-    table = tables.category_table(made_up(), "pretrained", [28, 720])
-    assert table["recognised, 28 labels"].tolist() == ["75%", "50%", "–"]
-    assert table["else mostly, 28 labels"].tolist() == ["happy", "neutral", "–"]
-    assert table["else mostly, 720 labels"].tolist() == ["–", "sad", "–"]
-
-
-def test_rates_are_those_of_the_arm_asked_for():
-    rates = {
-        Chunk(0, "scratch", (28, 56), (0,)).name: 0.2,
-        Chunk(1, "scratch", (28, 56), (0,)).name: 0.1,
-        Chunk(0, "scratch-4x", (28,), (0,)).name: 0.9,
-        Chunk(0, "scratch", (28,), (0,), ADAPTED).name: 0.7,
-    }
-    assert lookup.rates_of({"tuned_rates": rates}, "scratch") == [0.1, 0.2]
-
-
-@pytest.mark.parametrize("state", [nearly_empty, with_one_seed])
-def test_tables_stand_whatever_is_missing(state):
-    found = state()
-    assert len(tables.level_table(found, "mae")) == len(BUDGETS)
-    assert len(tables.arm_table(found, ARMS)) == len(ARMS)
-    assert len(tables.protocol_table(found, ARMS)) >= len(BUDGETS)
-    assert len(tables.gain_table(found, ("uar", "mae", "acc4"))) == len(BUDGETS) + 1
-    assert set(tables.control_table(found)["pretrained is"]) <= {UNKNOWN}
-    assert len(tables.efficiency_table(found)) in (0, len(BUDGETS))
-    assert len(tables.emotion_table(found, ("auroc", "mae"))) == len(EMOTIONS)
-    assert len(tables.skill_table(found, results(), "pretrained", 28)) == len(EMOTIONS)
-    assert len(tables.category_table(found, "pretrained", [28])) == len(CATEGORIES)
 
 
 def test_skill_is_the_share_of_the_way_from_the_best_constant_to_perfection():

@@ -3,7 +3,6 @@
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -37,8 +36,3 @@ def test_every_kind_of_colour_vision_tells_all_arms_apart(eye):
     lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
     assert min(np.linalg.norm(a - b) for a, b in combinations(lab, 2)) > 10
     assert (1.05 / (y**3 + 0.05)).min() > 2, "a thin line stands out from white"
-
-
-def test_whiskers_reach_from_the_estimate_to_both_ends():
-    found = pd.DataFrame({"estimate": [0.5, 0.5, np.nan], "low": [0.4, np.nan, np.nan], "high": [0.7, np.nan, np.nan]})
-    np.testing.assert_allclose(style.whiskers(found), [[0.1, 0, 0], [0.2, 0, 0]])

@@ -96,9 +96,3 @@ def test_a_planted_leak_is_found_by_segment_and_gone_by_video():
 
     assert auroc("segment") > 0.95
     assert auroc("recording") < 0.65
-
-
-def test_measured_splits_by_recording_share_no_frame(corpus):
-    exposure, scores = leaks.measure(corpus, leaks.mean_sound(corpus, plain(corpus)), repetitions=3)
-    assert len(exposure) == 2 * 3 and len(scores) == 2 * 3 * 3 * 3  # splits, repetitions, answers, measures
-    assert (exposure[exposure["split"] == "recording"][leaks.EXPOSURE[0]] == 0).all()

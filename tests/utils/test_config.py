@@ -5,7 +5,6 @@ import json
 import pytest
 
 from emo_ssl.core.pretrain import PretrainConfig
-from emo_ssl.study.grid import StudyConfig
 from emo_ssl.utils.config import read_config
 from emo_ssl.utils.io import UserError
 
@@ -32,16 +31,6 @@ def test_toml_and_json_say_the_same(tmp_path):
     assert (found[0].kind, found[0].rate, found[0].mask.share, found[0].mask.span) == ("gru", 1e-3, 0.4, 3)
     assert found[0].adam.beta2 == PretrainConfig().adam.beta2  # what was not named stays
     assert isinstance(found[0].window, float) and isinstance(found[0].adam.clip, float)  # a whole number will do
-
-
-def test_tuples_and_what_lies_two_levels_down(tmp_path):
-    (tmp_path / "a.toml").write_text(
-        'budgets = [4, 8]\narms = ["scratch"]\nrates = [1, 0.5]\n[finetune]\nsteps = 3\n[finetune.adam]\nclip = 0.5\n'
-    )
-    config = read_config(tmp_path / "a.toml", StudyConfig)
-    assert (config.budgets, config.arms, config.rates) == ((4, 8), ("scratch",), (1.0, 0.5))
-    assert (config.finetune.steps, config.finetune.adam.clip) == (3, 0.5)
-    assert config.probe == StudyConfig().probe
 
 
 @pytest.mark.parametrize(

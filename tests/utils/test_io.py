@@ -112,13 +112,6 @@ def test_an_unfinished_folder_is_resumed(tmp_path):
         assert (tmp_path / "first half").read_bytes() == b"1"
 
 
-def test_a_failure_that_kept_nothing_leaves_no_trace(tmp_path):
-    with pytest.raises(KeyboardInterrupt), OutputFolder(tmp_path / "out", "corpus", CONFIG):
-        (tmp_path / "out" / "data.partial").write_bytes(b"?")
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_another_configuration_is_refused_by_name(tmp_path):
     make(tmp_path)
     before = contents(tmp_path)
