@@ -7,7 +7,6 @@ import pytest
 from builders import RATE, Segment, Video, contents, noise, write_segments
 
 from emo_ssl.core.corpus import FRAMES, HEADER, INDEX, REPORT, SPLITS, Corpus
-from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.utils.io import UserError
 
 RECORDINGS = (
@@ -83,13 +82,6 @@ def test_half_precision_is_stored_saturated_and_its_error_stated(tmp_path):
     assert large.header["float16_error"] == pytest.approx((1e6 - 65504) / 1e6)
     for name, frames in (("c", noise(0)), ("d", np.full((3, 2), np.nan, np.float32))):
         assert write_segments(tmp_path / name, [Video("a", frames)], half=True).header["float16_error"] == 0
-
-
-def test_a_writer_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), CorpusWriter(tmp_path, ("F0", "peakSlope"), 100.0) as writer:
-        writer.add_recording("a", noise(9), 0)
-        raise KeyboardInterrupt
-    assert not any(tmp_path.iterdir())
 
 
 # --- folds

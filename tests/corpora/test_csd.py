@@ -3,7 +3,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from builders import contents, noise, times, write_csd, write_plain_csd
+from builders import noise, times, write_plain_csd
 
 from emo_ssl.corpora.csd import Csd, csd_writer
 from emo_ssl.utils.io import UserError
@@ -153,13 +153,3 @@ def test_an_entry_of_the_wrong_kind_is_named(tmp_path, features):
 
 
 # --- whole or absent
-
-
-def test_an_exception_inside_the_block_leaves_what_was_there_before(tmp_path):
-    write_csd(tmp_path / "a.csd", one_entry(), None)
-    before = contents(tmp_path)
-    with pytest.raises(KeyboardInterrupt), csd_writer(tmp_path / "a.csd", "COVAREP", None) as add:
-        add("x", noise(2), times(2))
-        assert {p.name for p in tmp_path.iterdir()} == {"a.csd", "a.csd.partial"}
-        raise KeyboardInterrupt
-    assert contents(tmp_path) == before

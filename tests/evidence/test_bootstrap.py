@@ -69,13 +69,6 @@ def test_draws_in_which_a_measure_is_undefined_are_left_out():
     assert values_of(interval(sample)) == pytest.approx(values_of(of_units(sample)))
 
 
-def test_samples_add_up_draw_by_draw():
-    a, b = (Sample(np.array(d), np.array(s), u) for d, s, u in (([1.0, 2], [1.0], 3), ([3.0, 5], [2.0], 2)))
-    assert (b - a).draws.tolist() == [2, 3] and (a - 1.0).draws.tolist() == [0, 1]
-    mean = bootstrap.mean([a, b])
-    assert (mean.draws.tolist(), mean.by_seed.tolist(), mean.units) == ([2, 3.5], [1.5], 2)
-
-
 def test_holm_by_hand():
     # .01 * 3, then max(.03, .02 * 2), then max(.04, .5)
     assert holm([0.02, 0.5, 0.01]) == pytest.approx([0.04, 0.5, 0.03])

@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import product
 from pathlib import Path
 
 import matplotlib
@@ -28,12 +29,7 @@ FRAMES, HIDDEN = RNG.normal(size=(120, 9)), np.arange(120) % 40 < 16
 GROUPS = [("pitch", np.arange(2)), ("rest", np.arange(2, 9))]
 CONSTANTS = {name: {"mae": RNG.random(6), "acc4": RNG.random(6)} for name in ("train mean", "train median", "always 0")}
 SCORES = pd.DataFrame(
-    [
-        (split, "copy", metric, v)
-        for split in ("segment", "recording")
-        for metric in ("MAE", "AUROC")
-        for v in (0.5, 0.6)
-    ],
+    product(("segment", "recording"), ["copy"], ("MAE", "AUROC"), (0.5, 0.6)),
     columns=["split", "answer", "metric", "value"],
 )
 KNOWN = pd.DataFrame(

@@ -1,7 +1,6 @@
 """Numbers that no rearrangement may change: the golden run against what README.md describes."""
 
 import json
-import os
 import re
 import shutil
 from functools import cache
@@ -20,7 +19,6 @@ RECORDED = 1e-6
 COMPUTED = 1.1e-6  # all else; evidence has six decimals, of which the last may turn
 
 HERE = Path(__file__).parent
-REAL = os.environ.get("EMO_SSL_REAL_DATA", "")
 
 
 @cache
@@ -146,9 +144,8 @@ def test_tables_of_real_speech():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL, reason="needs real data: set EMO_SSL_REAL_DATA to its folder")
-def test_a_part_of_the_recorded_study(tmp_path):
-    make.command("corpus", "record", Path(REAL) / "ravdess-16k", "--recipe", "ravdess", "-o", tmp_path / "corpus")
+def test_a_part_of_the_recorded_study(real_data, tmp_path):
+    make.command("corpus", "record", real_data / "ravdess-16k", "--recipe", "ravdess", "-o", tmp_path / "corpus")
     found = small_part(Corpus.open(tmp_path / "corpus"), make.RESULTS)
     assert len(found) and (found["value_recorded"].isna() == found["value_recomputed"].isna()).all()
     assert (found["value_recomputed"] - found["value_recorded"]).abs().max() <= RECORDED

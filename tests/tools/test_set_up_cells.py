@@ -1,6 +1,7 @@
 """The cell that installs the project where a notebook comes alone, as on Colab."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -17,21 +18,10 @@ def test_notebooks_have_the_set_up_cell_of_this_repository_after_their_title(pat
     assert places == [1] and cells[1].source == set_up.source(ROOT), "run make format"
 
 
-class Shell:
-    def __init__(self):
-        self.commands = []
-
-    def system(self, command: str) -> None:
-        self.commands.append(command)
-
-    def run_line_magic(self, name: str, line: str) -> None:
-        self.commands.append(f"%{name} {line}")
-
-
 @pytest.mark.parametrize("there", [True, False])
 def test_it_installs_only_where_nothing_is_there(there, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if there and name == "emo_ssl" else None)
-    shell = Shell()
+    ran = []
+    shell = SimpleNamespace(system=ran.append, run_line_magic=lambda name, line: ran.append(f"%{name} {line}"))
     exec(compile(set_up.source(ROOT), "cell", "exec"), {"get_ipython": lambda: shell})
-    commands = [command.split(" ")[0] for command in shell.commands]
-    assert commands == ([] if there else ["git", "%cd"])
+    assert [command.split(" ")[0] for command in ran] == ([] if there else ["git", "%cd"])
