@@ -233,13 +233,13 @@ def test_turning_words_changes_no_phone_but_its_place_and_a_listener_who_knows_t
     right, spoken = [], []
     for _ in range(60):
         latents = labels.draw_latents(rng, 5)
-        mood = np.repeat(latents > labels.TYPICAL, 900, axis=0)
+        mood = np.repeat(latents > labels.RATINGS[knobs.rating].typical, 900, axis=0)
         phones, word, unit = frames.phone_sequence(
             rng, *lang.vocabulary(knobs.words), lang.phone_frames, len(mood), frames.PAUSE_CHANCE
         )
         turned = frames.turned(phones, word, unit, mood)
         assert np.array_equal(np.sort(turned), np.sort(phones))
-        present = labels.draw_labels(rng, latents, knobs.label_noise)[:, 1:] > 0
+        present = labels.draw_labels(rng, latents, labels.RATINGS[knobs.rating])[:, 1:] > 0
         for s in range(5):
             for e in range(6):
                 here = np.arange(900 * s, 900 * (s + 1))[word[900 * s : 900 * (s + 1)] == e]

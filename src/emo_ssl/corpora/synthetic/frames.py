@@ -19,7 +19,7 @@ import numpy as np
 
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.synthetic.geometry import FRAME_RATE
-from emo_ssl.corpora.synthetic.labels import TYPICAL
+from emo_ssl.corpora.synthetic.labels import RATINGS
 from emo_ssl.corpora.synthetic.scenarios import EVENNESS, WORDS, Scenario
 
 WIDTH = len(FEATURE_NAMES)
@@ -284,7 +284,7 @@ def make_frames(rng: np.random.Generator, stretches: Stretches, scenario: Scenar
     )
     if scenario.order:
         carrier = stretches.latents if scenario.order == "emotion" else stretches.nuisance
-        phones = turned(phones, word, unit, stretches.over_frames(carrier > TYPICAL))
+        phones = turned(phones, word, unit, stretches.over_frames(carrier > RATINGS[scenario.rating].typical))
     moving = glide(np.column_stack([lang.targets[phones], (phones == PAUSE).astype(np.float32)]))
     articulators, silence = moving[:, :-1], moving[:, -1:]
     speech = 1 - silence

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from emo_ssl.corpora.synthetic.labels import NOISE
 from emo_ssl.utils.io import UserError
 
 GENERATOR = 2  # raise it with every change of what is written: results on two versions cannot be compared
@@ -23,7 +22,7 @@ class Scenario:
     words: int = WORDS  # in the vocabulary
     evenness: float = EVENNESS  # of the phones' lengths: their variance is the squared mean over this
     clutter: float = 1.0  # what moves besides the phones: rhythms, residual, noise
-    label_noise: float = NOISE
+    rating: str = "mosei"  # how labels follow from emotion: as in CMU-MOSEI, or "plain"
     speaker: float = 1.0
     channel: float = 1.0
     channel_shift: float = 0.0  # how far the channels of valid and test videos lie from those of training
@@ -33,7 +32,7 @@ class Scenario:
         return self.static > 0 or self.share > 0 or self.order == "emotion"
 
 
-CONTROL = Scenario(0.0, 0.0, "emotion", 6, 40.0, clutter=0.5, label_noise=0.2, speaker=0.3, channel=0.3)
+CONTROL = Scenario(0.0, 0.0, "emotion", 6, 40.0, clutter=0.5, rating="plain", speaker=0.3, channel=0.3)
 SCENARIOS = {
     "order": CONTROL,
     "order-null": replace(CONTROL, order="nuisance"),

@@ -20,7 +20,7 @@ from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, csd_writer
 from emo_ssl.corpora.synthetic.defects import TYPO_ROOT, Video, plan, plant
 from emo_ssl.corpora.synthetic.frames import WIDTH, Stretches, make_frames
 from emo_ssl.corpora.synthetic.geometry import FRAME_RATE, draw_geometry, territories
-from emo_ssl.corpora.synthetic.labels import draw_labels, draw_latents, oracle_auroc
+from emo_ssl.corpora.synthetic.labels import RATINGS, draw_labels, draw_latents, oracle_auroc
 from emo_ssl.corpora.synthetic.scenarios import GENERATOR, SynthConfig
 from emo_ssl.utils.io import OutputFolder, read_json, require_space, write_json
 from emo_ssl.utils.progress import Progress
@@ -73,13 +73,16 @@ def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
         features=make_frames(stream(config, index, "frames"), Stretches(edges, latents, nuisance), scenario, shift),
         times=np.stack([clock[:-1], clock[1:]], 1),
         intervals=np.stack([geometry.starts, geometry.ends], 1)[rows],
-        labels=draw_labels(label_rng, latents[owner], scenario.label_noise)[rows],
+        labels=draw_labels(label_rng, latents[owner], RATINGS[scenario.rating])[rows],
         meant=np.ones(len(rows), bool),
     )
     kind = None if config.clean else plan(config.seed, index)
     if kind:
         plant(
-            kind, video, stream(config, index, "defect"), draw_labels(label_rng, latents[-1:], scenario.label_noise)[0]
+            kind,
+            video,
+            stream(config, index, "defect"),
+            draw_labels(label_rng, latents[-1:], RATINGS[scenario.rating])[0],
         )
     if video.intervals is not None and (np.diff(video.intervals[:, 0]) < 0).any():
         video.planted["unsorted label rows"] = 1
@@ -141,7 +144,7 @@ def write_files(folder: Path, config: SynthConfig, setting: dict, frames: int) -
 
 def oracle(config: SynthConfig, latents: np.ndarray, present: np.ndarray) -> dict:
     """Share of positives and AUROC of someone who knows the latents (N, 6), for what is present (N, 6)."""
-    expected = oracle_auroc(config.knobs.label_noise)
+    expected = oracle_auroc(RATINGS[config.knobs.rating])
     if not config.knobs.carries_emotion:  # one answer for all
         latents, expected = np.zeros_like(latents), dict.fromkeys(EMOTIONS, 0.5)
     realised = [auroc(latents[:, e], present[:, e]) for e in range(len(EMOTIONS))]
