@@ -81,11 +81,3 @@ def test_the_same_recording_is_not_found_through_shared_frames(voices):
     assert chance.reshape(-1, 3)[0] == pytest.approx([1 / 70, 1 / 70, 2 / 71])
     alone = np.arange(0, len(voices), 3)  # one segment of each recording: nothing to find
     assert np.isnan(probes.same_recording(np.eye(24)[voices.segments.recording], voices, alone)[0]).all()
-
-
-def test_representations_are_one_vector_a_segment(corpus, run):
-    tables = probes.representations(corpus, run)
-    counts = {"pretrained": 1, "frozen-permuted": probes.RANDOM, "frozen-random": probes.RANDOM, "statistics": 1}
-    assert {name: len(versions) for name, versions in tables.items()} == counts
-    assert all(len(t) == len(corpus) and np.isfinite(t).all() for versions in tables.values() for t in versions)
-    assert not np.allclose(*tables["frozen-random"][:2])
