@@ -188,13 +188,6 @@ def confusion(evidence: dict, arm: str, budget: int, of: str = "four_classes") -
     return np.array(found[0] if found else np.zeros(shape), np.int64).reshape(shape)
 
 
-def recognised(evidence: dict, arm: str, budget: int) -> pd.Series:
-    """Category -> the share of its clips that was recognised; NaN where none was scored."""
-    counts = confusion(evidence, arm, budget, "categories")
-    totals = counts.sum(1)
-    return pd.Series(np.diag(counts) / np.where(totals > 0, totals, np.nan), evidence["category_names"], dtype=float)
-
-
 def claim(evidence: dict, name: str) -> dict:
     return next(row for row in evidence["ledger"] if row["claim"] == name)
 

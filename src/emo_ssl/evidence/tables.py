@@ -97,12 +97,6 @@ def efficiency_table(evidence: dict) -> pd.DataFrame:
     return found.set_axis(["labels, pretrained", "labels from scratch for the same (interval)"], axis=1)
 
 
-def emotion_table(evidence: dict, metrics: Sequence[str]) -> pd.DataFrame:
-    """Beside the forest plot."""
-    columns = {SHORT[m]: lookup.emotion_gains(evidence, m).apply(interval, axis=1, sign=True) for m in metrics}
-    return pd.DataFrame(columns)
-
-
 def skill_table(evidence: dict, table: pd.DataFrame, arm: str, budget: int) -> pd.DataFrame:
     """Beside the plot of skills: an emotion's best constant and skill in both of the paper's measures."""
     names, columns = evidence["target_names"], {}
@@ -111,17 +105,6 @@ def skill_table(evidence: dict, table: pd.DataFrame, arm: str, budget: int) -> p
         found = found[found["budget"] == budget].set_index("emotion").reindex(names)
         columns[f"best constant, {SHORT[metric]}"] = [f"{lookup.baseline(evidence, metric, e):.3f}" for e in names]
         columns[f"skill, {SHORT[metric]}"] = [interval(row, sign=True, digits=2) for _, row in found.iterrows()]
-    return pd.DataFrame(columns, names)
-
-
-def category_table(evidence: dict, arm: str, budgets: Sequence[int]) -> pd.DataFrame:
-    """Of each category the share that was recognised, and for what the rest was taken most often."""
-    names, columns = evidence["category_names"], {}
-    for budget in budgets:
-        wrong, shares = lookup.confusion(evidence, arm, budget, "categories"), lookup.recognised(evidence, arm, budget)
-        np.fill_diagonal(wrong, 0)
-        columns[f"recognised, {budget} labels"] = [f"{s:.0%}" if np.isfinite(s) else "–" for s in shares]
-        columns[f"else mostly, {budget} labels"] = [names[row.argmax()] if row.any() else "–" for row in wrong]
     return pd.DataFrame(columns, names)
 
 
