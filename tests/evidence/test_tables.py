@@ -66,7 +66,7 @@ def nearly_empty() -> dict:
     """Nothing but the baseline was run."""
     found = made_up()
     found["levels"] = [r for r in found["levels"] if (r["arm"], r["protocol"]) == ("scratch", INDEPENDENT)]
-    return found | {"gains": [], "controls": [], "confusion": [], "label_efficiency": [], "small_budgets": []}
+    return found | {"gains": [], "controls": [], "label_efficiency": [], "small_budgets": []}
 
 
 def test_numbers_are_those_of_the_main_group():
@@ -144,17 +144,8 @@ def test_a_reason_is_one_sentence():
     )
 
 
-def test_mistakes_are_shares_of_the_true_category():
-    counts = [{"arm": "pretrained", "budget": 28, "categories": [[3, 1, 0], [2, 2, 0], [0, 0, 0]]}]
-    table = tables.category_table({**made_up(), "confusion": counts}, "pretrained", [28])
-    assert table["recognised, 28 labels"].tolist() == ["75%", "50%", "–"]
-    assert table["else mostly, 28 labels"].tolist() == ["happy", "neutral", "–"]
-
-
 def test_tables_stand_where_nothing_but_the_baseline_was_run():
     found = nearly_empty()
     assert len(tables.level_table(found, "mae")) == len(BUDGETS) and len(tables.arm_table(found, ARMS)) == len(ARMS)
     assert len(tables.gain_table(found, ("uar", "mae"))) == len(BUDGETS) + 1
     assert len(tables.control_table(found)) == len(tables.efficiency_table(found)) == 0
-    assert len(tables.emotion_table(found, ("auroc", "mae"))) == len(EMOTIONS)
-    assert len(tables.category_table(found, "pretrained", [28])) == len(CATEGORIES)
