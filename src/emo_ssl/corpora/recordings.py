@@ -11,7 +11,7 @@ nothing but the time. An interrupted run begins anew: all of RAVDESS takes a min
 import contextlib
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -77,32 +77,45 @@ def fingerprint_of(listing: Listing) -> str:
 
 
 def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool) -> None:
-    rows = listing.clips.assign(recording=-1, first=0, length=0, fate="", **{LATE: False})
+    rows, tally, skipped, recordings, rate = listing.clips.assign(fate=""), Tally(), [], 0, maker.frame_rate
     rows["row"] = rows.groupby("name").cumcount()
-    files, tally, placed, skipped, recordings = [of for _, of in rows.groupby("name", sort=False)], Tally(), [], [], 0
+    files, rows_of = rows.drop_duplicates("name"), rows.groupby("name").indices
+    # the parts that a table names are in seconds of the whole recording
+    in_parts = rows["name"][rows[["start", "end"]].notna().any(axis=1)]
+    work = zip(files["path"], files["name"].isin(in_parts) | keep_silence, strict=True)
+    start, end = rows["start"].to_numpy(copy=True), rows["end"].to_numpy(copy=True)
+    recording, first, length = (np.zeros(len(rows), np.int64) for _ in range(3))
+    ended_of = np.full(len(rows), np.inf)
     with (
-        CorpusWriter(folder, maker.feature_names, maker.frame_rate) as writer,
+        CorpusWriter(folder, maker.feature_names, rate) as writer,
         Progress("recording", len(files), "files") as bar,
-        contextlib.closing(in_order(listing.root, files, maker, jobs, keep_silence)) as results,
+        contextlib.closing(in_order(listing.root, work, maker, min(jobs, len(files)))) as results,
     ):
-        for clips, result in zip(files, results, strict=True):
-            path, name, speaker, split = clips.iloc[0][["path", "name", "speaker", "split"]]
+        for file, result in zip(files.itertuples(), results, strict=True):
+            mine = rows_of[file.name]
             if isinstance(result, BadRecording):
-                skipped.append({"path": path, "reason": str(result)})
-                tally.recording(f"left out: {result.reason}", path)
-                placed.append(clips.assign(fate=f"recording left out: {result.reason}"))
+                skipped.append({"path": file.path, "reason": str(result)})
+                tally.recording(f"left out: {result.reason}", file.path)
+                rows.loc[mine, "fate"] = f"recording left out: {result.reason}"
             else:
                 frames, began, ended, seconds = result
-                silent = round((began + seconds - ended) * maker.frame_rate)  # never made, hence not to be counted
+                silent = round((began + seconds - ended) * rate)  # never made, hence not to be counted
                 tally.frames.update({"in": len(frames) + silent, "kept": len(frames), SILENCE: silent})
                 tally.mark_missing(frames, maker.feature_names)
-                offset = writer.add_recording(name, frames, SPLITS.index(split), speaker)
-                placed.append(with_frames(clips, recordings, offset, len(frames), began, ended, maker.frame_rate))
+                edges = began + np.arange(len(frames) + 1) / rate
+                start[mine] = np.where(np.isnan(start[mine]), began, start[mine])
+                end[mine] = np.where(np.isnan(end[mine]), ended, end[mine])
+                first[mine], length[mine] = cut(np.stack([edges[:-1], edges[1:]], 1), start[mine], end[mine])
+                first[mine] += writer.add_recording(file.name, frames, SPLITS.index(file.split), file.speaker)
+                recording[mine], ended_of[mine] = recordings, ended
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
+        rows = rows.assign(recording=recording, start=start, end=end, first=first, length=length)
+        rows[LATE] = end > ended_of + 1 / rate
+        drop(rows, start >= ended_of, "interval beyond the end of the recording")
+        drop(rows, length / rate < SHORTEST - EDGE, TOO_SHORT)
         for what, paths in listing.notes.items():
             tally.recordings[what], tally.named[what] = len(paths), paths[:10]
-        rows = pd.concat(placed)
         refuse_too_little(listing.root, len(files), skipped, rows["fate"])
         kept = rows[rows["fate"] == ""]
         categories = pd.Index(listing.category_names, dtype=str)
@@ -125,22 +138,6 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
         )
 
 
-def with_frames(
-    clips: pd.DataFrame, recording: int, offset: int, frames: int, began: float, ended: float, rate: float
-) -> pd.DataFrame:
-    """The clips of one recording with their place in the store and their fate.
-
-    The recording's frames begin in the store at `offset`; they were made of the sound from one second to another.
-    """
-    edges = began + np.arange(frames + 1) / rate
-    clips = clips.assign(recording=recording, start=clips["start"].fillna(began), end=clips["end"].fillna(ended))
-    first, length = cut(np.stack([edges[:-1], edges[1:]], 1), clips["start"].to_numpy(), clips["end"].to_numpy())
-    clips["first"], clips["length"], clips[LATE] = offset + first, length, clips["end"] > ended + 1 / rate
-    drop(clips, clips["start"] >= ended, "interval beyond the end of the recording")
-    drop(clips, clips["length"] / rate < SHORTEST - EDGE, TOO_SHORT)
-    return clips
-
-
 def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: pd.Series) -> None:
     if 2 * len(skipped) > files:
         first = skipped[0]
@@ -156,18 +153,15 @@ def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: pd.Ser
 
 
 def in_order(
-    root: Path, files: list[pd.DataFrame], maker: FrontEnd, jobs: int, keep_silence: bool
+    root: Path, work: Iterable[tuple[str, bool]], maker: FrontEnd, jobs: int
 ) -> Iterator[Framed | BadRecording]:
-    """What becomes of each file, in the order of the files."""
+    """What becomes of each file, in the order of the files; work: the path of each, and whether its silence is kept."""
     import joblib
 
     # one thread a process: those of several processes would wait for each other
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        pool = joblib.Parallel(min(jobs, len(files)), return_as="generator", batch_size=1)
-    # the parts that a table names are in seconds of the whole recording
-    whole = [keep_silence or clips[["start", "end"]].notna().any(axis=None) for clips in files]
-    paths = [clips["path"].iloc[0] for clips in files]
-    results = pool(joblib.delayed(frames_or_reason)(maker, root, *given) for given in zip(paths, whole, strict=True))
+        pool = joblib.Parallel(jobs, return_as="generator", batch_size=1)
+    results = pool(joblib.delayed(frames_or_reason)(maker, root, path, keep) for path, keep in work)
     try:
         for result in results:  # noqa: UP028  `yield from` would close them outside of the last block
             yield result
