@@ -55,6 +55,7 @@ def scenario_row(scenario: str, folder: Path, recordings: int, seed: int) -> dic
 
     return {
         "scenario": scenario,
+        "videos": recordings,
         "held_out": {name: round(value, 3) for name, value in run.result["held_out"].items()},
         "levels": {arm: curve(arm) for arm in ("scratch", "pretrained", "statistics")},
         "pretrained_over": {row["against"]: interval(row) for row in found["controls"]},

@@ -9,6 +9,7 @@ import pytest
 from builders import write_segments
 
 from emo_ssl import notebook
+from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 from emo_ssl.utils.io import UserError
 
@@ -136,3 +137,28 @@ def test_recorded_evidence_needs_no_predictions(tmp_path):
         notebook.evidence(tmp_path)
     (tmp_path / "evidence.json").write_text(json.dumps({"budgets": [28]}))
     assert notebook.evidence(tmp_path) == {"budgets": [28]}
+
+
+# --- parameters that papermill hands on
+
+
+def test_a_parameter_that_the_notebook_does_not_have_is_refused_by_name():
+    declared = 'corpus = ""\nseed = 0  # of all'
+    notebook.refuse_unknown_parameters(["", declared, "# Parameters\nseed = 3\n", "import numpy"])
+    notebook.refuse_unknown_parameters(["", declared, "import numpy"])  # run by hand
+    with pytest.raises(UserError, match="no parameter sead; it has corpus, seed"):
+        notebook.refuse_unknown_parameters(["", declared, "# Parameters\nsead = 3\n"])
+
+
+def test_recorded_rows_are_read_and_a_missing_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n{"b": [2]}\n')
+    assert notebook.recorded("rows.jsonl") == [{"a": 1}, {"b": [2]}]
+    with pytest.raises(UserError, match=r"none\.jsonl: not there"):
+        notebook.recorded("none.jsonl")
+
+
+def test_settings_of_pretraining_take_changes_of_the_mask_too():
+    changed = notebook.pretraining(steps=7, kind="gru", share=0.25, span=3)
+    assert (changed.steps, changed.kind, changed.mask.share, changed.mask.span) == (7, "gru", 0.25, 3)
+    assert notebook.pretraining() == PretrainConfig()

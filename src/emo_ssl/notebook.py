@@ -4,10 +4,13 @@ A notebook may run from notebooks/, from build/executed/, from the repository's 
 folders. Everything here can be deleted at any time and is made again when it is asked for.
 """
 
+import ast
 import html
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 from emo_ssl.core import pretrain as pretraining_runs
@@ -73,7 +76,12 @@ def corpus(path: str = "", videos: int = 100, seed: int = 0, scenario: str = "mi
 
 
 def run(
-    prepared: Corpus | None, seed: int = 0, fold: int = 0, config: PretrainConfig | None = None, path: str = ""
+    prepared: Corpus | None,
+    seed: int = 0,
+    fold: int = 0,
+    config: PretrainConfig | None = None,
+    path: str = "",
+    device: str = "",
 ) -> Path:
     """The folder of a pretraining run: `path`, or one of these settings, computed the first time it is asked for.
 
@@ -87,12 +95,16 @@ def run(
     split = hash_of(prepared.of_fold(fold).recordings.split.tolist())
     setting = {**asdict(config), "seed": seed, "fold": fold, "corpus": prepared.content_hash, "split": split}
     folder = place("runs", f"pretraining-seed-{seed}", setting)
-    pretraining_runs.pretrain([prepared], folder, config, seed, fold)
+    pretraining_runs.pretrain([prepared], folder, config, seed, fold, device or None)
     return folder
 
 
 def study(
-    prepared: Corpus | None = None, runs: Sequence[Path] = (), config: StudyConfig | None = None, path: str = ""
+    prepared: Corpus | None = None,
+    runs: Sequence[Path] = (),
+    config: StudyConfig | None = None,
+    path: str = "",
+    device: str = "",
 ) -> Path:
     """The folder of a label-budget study that starts from these runs: `path`, or computed as `run` is."""
     if path:
@@ -106,7 +118,9 @@ def study(
     config = config or StudyConfig()
     models = [fingerprint(Path(folder) / pretraining_runs.MODEL) for folder in runs]
     setting = {**asdict(config), "corpus": prepared.content_hash, "runs": models}
-    return run_study(prepared, runs, place("studies", f"study-{config.profile}", setting), config).folder
+    return run_study(
+        prepared, runs, place("studies", f"study-{config.profile}", setting), config, device or None
+    ).folder
 
 
 def evidence(folder: Path | str) -> dict:
@@ -123,21 +137,56 @@ def evidence(folder: Path | str) -> dict:
     return read_json(kept)
 
 
-def pretraining(steps: int = 0) -> PretrainConfig:
-    """The settings of a pretraining run; 0 leaves the library's default."""
-    return replace(PretrainConfig(), steps=steps) if steps else PretrainConfig()
+def pretraining(steps: int = 0, batch: int = 0, **changes: object) -> PretrainConfig:
+    """The settings of a pretraining run; 0 leaves the library's default. `share` and `span` are those of the mask."""
+    usual = PretrainConfig()
+    mask = replace(usual.mask, **{name: changes.pop(name) for name in ("share", "span") if name in changes})
+    return replace(usual, steps=steps or usual.steps, batch=batch or usual.batch, mask=mask, **changes)
 
 
-def comparison(profile: str, budgets: Sequence[int] = (), seeds: int = 0, steps: int = 0) -> StudyConfig:
+def comparison(
+    profile: str, budgets: Sequence[int] = (), seeds: int = 0, steps: int = 0, head: str = "ordinal"
+) -> StudyConfig:
     """The settings of a study; 0 and () leave the library's defaults. `steps` holds for whatever learns from labels."""
     usual = StudyConfig(profile=profile)
     return replace(
         usual,
+        head=head,
         budgets=tuple(budgets) or usual.budgets,
         seeds=seeds or usual.seeds,
         finetune=replace(usual.finetune, steps=steps or usual.finetune.steps),
         probe=replace(usual.probe, steps=steps or usual.probe.steps),
     )
+
+
+def recorded(path: str) -> list[dict]:
+    """The rows of a recorded result: one JSON object a line."""
+    file = root() / path
+    if not file.is_file():
+        raise UserError(f"{file}: not there; open the notebook in a clone of the repository, which holds results/.")
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def refuse_unknown_parameters(executed: Sequence[str] | None = None) -> None:
+    """papermill only warns of a parameter that a notebook does not have; a misspelt one must not pass for the default.
+
+    It writes what it was given into a cell of its own, right below the one that names all parameters.
+    """
+    if executed is None:
+        from IPython import get_ipython
+
+        executed = get_ipython().user_ns["In"]
+    for declared, injected in pairwise(executed):
+        if injected.startswith("# Parameters\n"):
+            unknown = sorted(assigned(injected) - assigned(declared))
+            if unknown:
+                names = ", ".join(sorted(assigned(declared)))
+                raise UserError(f"this notebook has no parameter {', '.join(unknown)}; it has {names}.")
+
+
+def assigned(code: str) -> set[str]:
+    """The names that a cell assigns to."""
+    return {target.id for line in ast.parse(code).body if isinstance(line, ast.Assign) for target in line.targets}
 
 
 def raw_files(prepared: Corpus) -> Path | None:
