@@ -11,7 +11,6 @@ from tools import notebooks
 
 TOC, PROSE = "book/_toc.yml", "book"
 LINES = 30  # of a code cell
-STATES_CONSTANTS = {"book/synthetic.md"}  # its numbers are compared with the code by tests/corpora/test_synthetic.py
 
 PAGE = re.compile(r"\b(?:root|file): *(\S+)")
 TYPED = re.compile(r"(?:\d[\d.,]*|[.,]\d+)\s?(?:%|per\s?cent\b)|(?<![\w.])(?:\d[\d,]*)?\.\d+(?!\d|\.\d)")
@@ -58,10 +57,9 @@ def problems(root: Path) -> list[str]:
                     found.append(f"{name}: the cell {cell.id} is stored with outputs or a count; clear it.")
                 if len(cell.source.splitlines()) > LINES:
                     found.append(f"{name}: the cell {cell.id} has more than {LINES} lines; divide it.")
-        if name not in STATES_CONSTANTS:
-            found += [
-                f"{name}: {number} is typed by hand; fill it in from where it is computed, cite its source, or say it "
-                "in words."
-                for number in typed_numbers(text)
-            ]
+        found += [
+            f"{name}: {number} is typed by hand; fill it in from where it is computed, cite its source, or say it "
+            "in words."
+            for number in typed_numbers(text)
+        ]
     return found

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import astuple
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -353,22 +351,3 @@ def test_clean_means_the_same_frames_without_damage(corpus, tmp_path):
     assert report["segments"]["dropped"] == report["files"] == {} and set(report["missing_values"]) == {"peakSlope"}
     assert {what for what, n in report["mended"].items() if n} <= {"start below 0 clipped"}
     assert report["videos"].keys() == {"kept", "in no fold, kept for pretraining"}
-
-
-# --- the page that gives the account
-
-
-def table_rows(text, name):
-    """The body of a named table: first cell -> the other cells."""
-    body = text.split(f":name: {name}\n")[1].split(":::")[0]
-    lines = [line for line in body.splitlines() if line.startswith("|")]
-    cells = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
-    return {row[0]: row[1:] for row in cells[2:]}
-
-
-def test_the_page_states_the_strengths_and_shares_of_the_code():
-    page = (Path(__file__).parents[2] / "book" / "synthetic.md").read_text(encoding="utf-8")
-    stated = {name: row[:-1] for name, row in table_rows(page, "synthetic-scenarios").items()}
-    written = {name: [str(value) or "–" for value in astuple(scenario)] for name, scenario in SCENARIOS.items()}
-    assert stated == written
-    assert {name: float(row[0]) for name, row in table_rows(page, "synthetic-shares").items()} == frames.SHARES

@@ -1,7 +1,8 @@
 """One made-up video after another goes to disk, in the real corpus's own file format, with a summary of the truth.
 
 geometry.py lays out segments, labels.py draws emotions and labels, frames.py fills them, defects.py damages.
-The generator knows nothing of any model: no span, no stacking, no width. The account for readers is book/synthetic.md.
+The generator knows nothing of any model: no span, no stacking, no width. Readers find its account
+in notebooks/00b-made-up-voices.ipynb.
 """
 
 import base64
