@@ -20,7 +20,7 @@ from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.run import open_fold
 
 PENALTIES = 10.0 ** np.arange(0, 6)
-RANDOM = 5  # draws of random weights: one alone may be lucky
+RANDOM = 3  # draws of random weights: one alone may be lucky
 R, AUROC, SHARE = "correlation", "AUROC", "share"
 Score = Callable[[np.ndarray], float]  # of the items (n,) that a draw holds, some of them several times
 
