@@ -40,6 +40,6 @@ def test_every_cell_runs_and_none_complains(name, repository):
 
 
 def test_pages_share_what_they_compute(repository):
-    """Three pretraining runs, the first of which 02 shows, and that of 06; one study of them for 03b and 04."""
+    """Three pretraining runs, the first of which 02b shows, and that of 06; one study of them for 03b and 04."""
     for kind, most in {"runs": 4, "studies": 1}.items():
         assert 1 <= len(list((repository / "build" / kind).iterdir())) <= most, kind
