@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import emo_ssl
@@ -64,12 +65,28 @@ def show(folder: Path, json: bool = False) -> None:
     print(as_json(report.summary(corpus)) if json else report.describe(corpus))
 
 
-def pretrain(corpora: list[Path], output: Path, config: Path | None = None, fold: int | str = 0, **given: object):
+def layers(folder: Path, output: Path, adapted: bool = False) -> None:
+    from emo_ssl.study import layers
+
+    print(layers.choose(emo_ssl.Corpus.open(folder), output, adapted).to_string(index=False, float_format="%.3f"))
+
+
+def pretrain(
+    corpora: list[Path],
+    output: Path,
+    config: Path | None = None,
+    fold: int | str = 0,
+    layers: Path | None = None,
+    **given: object,
+) -> None:
+    from emo_ssl.study.layers import best
+
     opened = [emo_ssl.Corpus.open(folder) for folder in corpora]
     settings = read_config(config, emo_ssl.PretrainConfig)
     runs = {number: output / f"fold-{number}" for number in opened[0].folds} if fold == "all" else {fold: output}
     for number, folder in runs.items():
-        print(emo_ssl.pretrain(opened, folder, settings, fold=number, **given))
+        chosen = replace(settings, layer=best(layers, number, settings.protocol)) if layers else settings
+        print(emo_ssl.pretrain(opened, folder, chosen, fold=number, **given))
 
 
 def finetune(corpus: Path, config: Path | None = None, **given: object) -> None:
@@ -219,12 +236,18 @@ def parser() -> Command:
     it.file("folder", metavar="CORPUS")
     it.json()
 
+    it = command(layers, "score the layers of a speech encoder on validation speakers, fold by fold", actions)
+    it.file("folder", metavar="CORPUS")
+    it.file("-o", "--output", required=True, help="the table, CSV; `emo-ssl pretrain --layers` takes the best from it")
+    it.switch("--adapted", "for the speaker-adapted protocol too")
+
     it = command(pretrain, "learn to recover masked frames, without labels")
     it.file("corpora", nargs="+", metavar="CORPUS", help="prepared folders")
     it.seed()
     it.add_argument(
         "--fold", type=fold, metavar="K", help="to hold out (default: 0); all: a run for each, in DIR/fold-K"
     )
+    it.file("--layers", help="what `emo-ssl corpus layers` wrote: each fold reads its best layer")
     it.training()
 
     it = command(finetune, "fine-tune a pretrained model on labels, and save it")

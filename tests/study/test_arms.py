@@ -64,7 +64,7 @@ def test_rates_are_chosen_on_validation_segments_with_unreported_seeds(corpus, f
 
 def test_validation_that_decides_nothing_leaves_the_first_rate(fold, monkeypatch):
     monkeypatch.setattr("emo_ssl.study.arms.headlines", lambda *_: [np.nan])
-    rate, trials = tune(ArmTrainer(fold, "statistics", STUDY), replace(STUDY, rates=(1e-3, 1e-2)))
+    rate, trials = tune(ArmTrainer(fold, "statistics", STUDY), STUDY, (1e-3, 1e-2))
     assert rate == 1e-3 and [trial["score"] for trial in trials] == [0.0, 0.0]
 
 

@@ -143,6 +143,23 @@ class Corpus:
     def report(self) -> dict:
         return read_json(self.folder / REPORT)
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers of a speech encoder whose features lie side by side; other corpora have none."""
+        return tuple(self.header.get("layers", ()))
+
+    def layer(self, number: int) -> "Corpus":
+        """The corpus with the features of one layer only, L<number>.000 and so on."""
+        if number not in self.layers:
+            there = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none"
+            raise UserError(f"{self.folder}: no layer {number}, {there}; choose one of them, or record it.")
+        columns = [i for i, name in enumerate(self.feature_names) if name.startswith(f"L{number}.")]
+        own = slice(columns[0], columns[-1] + 1)
+        header = {**self.header, "feature_names": list(self.feature_names[own]), "layers": [number]}
+        if "front_end" in header:  # a name and its layers, as in whisper-tiny:1,2,3
+            header["front_end"] = f"{header['front_end'].rpartition(':')[0]}:{number}"
+        return replace(self, header=header, frames=self.frames[:, own])
+
     def segment(self, i: int) -> np.ndarray:
         """(L, D) raw frames of one segment, a view of the store."""
         return self.frames[self.segments.first[i] : self.segments.first[i] + self.segments.length[i]]

@@ -190,7 +190,7 @@ def finetune(
 ) -> EmotionModel:
     """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it in `output`."""
     config, run = config or FinetuneConfig(), PretrainedRun.open(run)
-    run.refuse_other_features(corpus)
+    corpus = run.view(corpus)
     if run.result["config"]["protocol"] != INDEPENDENT:
         raise UserError(
             f"{run.folder}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it "

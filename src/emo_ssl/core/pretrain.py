@@ -48,6 +48,7 @@ class PretrainConfig:
     precision: str = "float32"  # or "bfloat16", on a GPU
     protocol: str = INDEPENDENT  # or "speaker-adapted": frames normalised speaker by speaker
     enrolment: int = ENROLMENT  # segments a speaker, where speaker-adapted
+    layer: int | None = None  # of the speech encoder, in a corpus that holds several
 
     def __post_init__(self):
         if min(self.batch, self.evaluate_every, self.checkpoint_every) < 1 or self.steps < 0 or self.window <= 0:
@@ -87,11 +88,15 @@ class PretrainedRun:
             raise UserError(f"{folder}: damaged, or made by another version ({reason}); pretrain again.") from problem
         return cls(folder, result, network)
 
-    def refuse_other_features(self, corpus: Corpus) -> None:
+    def view(self, corpus: Corpus) -> Corpus:
+        """The corpus with the features that the run was pretrained on; refused where they are others."""
+        layer = self.result["config"].get("layer")
+        corpus = corpus if layer is None else corpus.layer(layer)
         if self.result["feature_names"] != list(corpus.feature_names):
             raise UserError(
                 f"{self.folder}: pretrained on other features than those of {corpus.folder}; pretrain on these."
             )
+        return corpus
 
     def refuse_leaks(self, corpus: Corpus) -> None:
         """Where the corpus, as it is split, scores what the run was pretrained on."""
@@ -218,6 +223,8 @@ def pretrain(
     """
     config = config or PretrainConfig()
     corpora = [c.of_fold(fold) for c in ([corpora] if isinstance(corpora, Corpus) else corpora)]
+    if config.layer is not None:
+        corpora = [corpus.layer(config.layer) for corpus in corpora]
     for other in corpora[1:]:
         if (other.feature_names, other.frame_rate) != (corpora[0].feature_names, corpora[0].frame_rate):
             raise UserError(

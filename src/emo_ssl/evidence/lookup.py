@@ -29,6 +29,7 @@ NAMES = {
     "statistics": "plain statistics",
     "pca": "principal components",
     "length": "length alone",
+    "logistic": "statistics, logistic regression",
     "constants": "constants",
 }
 MEASURES = {

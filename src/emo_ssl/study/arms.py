@@ -28,6 +28,7 @@ from emo_ssl.core.predictor import embed, predict
 from emo_ssl.study import vectors
 from emo_ssl.study.checks import TrainedWith, hash_arrays
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of
+from emo_ssl.study.logistic import STRENGTHS, LogisticTrainer
 from emo_ssl.utils.io import hash_of
 
 UNREPORTED = 10_000  # seeds of the members that tune; no reported seed is as large
@@ -73,8 +74,12 @@ class Outcome:
 def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
     if ARMS[chunk.arm].kind == "constant":
         return Outcome(constant_predictions(fold, len(chunk.members)), TrainedWith(fold.normaliser_hash))
-    trainer = ArmTrainer(fold, chunk.arm, config)
-    rate, trials = tune(trainer, config)
+    if ARMS[chunk.arm].kind == "classical":
+        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config)
+        rate, trials = tune(trainer, config, STRENGTHS)
+    else:
+        trainer = ArmTrainer(fold, chunk.arm, config)
+        rate, trials = tune(trainer, config, config.rates)
     predictions, trained_with = trainer.train(chunk.members, rate, fold.corpus.where("test"))
     return Outcome(predictions, replace(trained_with, rate=rate, trials=trials))
 
@@ -91,16 +96,18 @@ def constant_predictions(fold: Fold, members: int) -> Predictions:
     return one.map(lambda row: np.tile(row, (members, len(corpus.where("test")), 1)))
 
 
-def tune(trainer: "ArmTrainer", config: StudyConfig) -> tuple[float, list[dict]]:
-    """The learning rate that does best on validation segments with unreported seeds, at a small and the full budget."""
-    if len(config.rates) == 1:
-        return config.rates[0], []
-    corpus = trainer.fold.corpus
+def tune(
+    trainer: "ArmTrainer | LogisticTrainer", config: StudyConfig, rates: Sequence[float]
+) -> tuple[float, list[dict]]:
+    """The rate that does best on validation segments with unreported seeds, at a small and the full budget."""
+    if len(rates) == 1:
+        return rates[0], []
+    corpus = trainer.corpus
     pool, valid = len(corpus.where("train")), corpus.where("valid")
     budgets = sorted({min(budgets_of(config, pool)), pool})
     members = [(b, UNREPORTED + s) for b in budgets for s in range(config.tuning_seeds)]
     trials = []
-    for rate in config.rates:
+    for rate in rates:
         predictions, _ = trainer.train(members, rate, valid)
         score = np.mean(headlines(predictions, corpus, valid))
         # validation segments without one positive of any emotion decide nothing: the first rate stays
@@ -120,7 +127,7 @@ class ArmTrainer:
     """Trains members of one arm in one fold, and keeps the vectors that its probes share."""
 
     def __init__(self, fold: Fold, name: str, config: StudyConfig):
-        self.fold, self.arm = fold, ARMS[name]
+        self.fold, self.arm, self.corpus = fold, ARMS[name], fold.corpus
         self.labels, self.keep = config.labels, config.keep
         settings = config.finetune if self.arm.kind == "finetune" else config.probe
         self.settings = replace(settings, steps=settings.steps * self.arm.steps)
@@ -213,7 +220,7 @@ class ArmTrainer:
         """Scores of members on validation segments, where they keep the weights that do best there."""
         if self.keep == "last":
             return None
-        corpus, valid = self.fold.corpus, self.fold.corpus.where("valid")
+        corpus, valid = self.corpus, self.corpus.where("valid")
 
         def scores(network: Classifier | Probe) -> Tensor:
             predictions = predict(network.head, pooled(valid))

@@ -43,7 +43,7 @@ def check_fairness(trained: Mapping[Chunk, TrainedWith]) -> dict[str, object]:
         return {chunk: with_ for chunk, with_ in trained.items() if ARMS[chunk.arm].kind in kinds}
 
     refuse_difference("normaliser", trained, lambda t: {"": t.normaliser})
-    refuse_difference("label subset", of_kind("finetune", "probe"), lambda t: t.subsets)
+    refuse_difference("label subset", of_kind("finetune", "probe", "classical"), lambda t: t.subsets)
     refuse_difference("head's initial weights", of_kind("finetune"), lambda t: t.heads)
     refuse_difference("number of parameters", of_kind("finetune"), lambda t: {"": t.parameters})
     for kind in ("finetune", "probe"):

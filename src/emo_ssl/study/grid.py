@@ -14,7 +14,7 @@ from emo_ssl.core.optim import AdamConfig
 class Arm:
     """What is trained, and from where it starts."""
 
-    kind: str  # "finetune", "probe" or "constant"
+    kind: str  # "finetune", "probe", "classical" or "constant"
     start: str = "fresh"  # "fresh", "pretrained", "permuted"; for probes also "statistics", "pca", "length"
     steps: int = 1  # times the usual number
 
@@ -31,6 +31,7 @@ ARMS = {
     "statistics": Arm("probe", "statistics"),
     "pca": Arm("probe", "pca"),
     "length": Arm("probe", "length"),
+    "logistic": Arm("classical", "statistics"),
     "constants": Arm("constant"),
 }
 MAIN = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "constants")

@@ -38,7 +38,7 @@ class HeldOut:
     @classmethod
     def open(cls, corpus: Corpus, folder: Path | str) -> "HeldOut":
         run = PretrainedRun.open(folder)
-        run.refuse_other_features(corpus)
+        corpus = run.view(corpus)
         config = build(run.result["config"], PretrainConfig, str(folder))
         corpus, normaliser = under(config.protocol, corpus.of_fold(run.result["fold"]), config.enrolment)
         pool = WindowPool.build([(corpus, normaliser)], ("valid",), config.window, CPU)

@@ -50,7 +50,7 @@ def refuse_unequal_runs(corpus: Corpus, runs: Sequence[PretrainedRun]) -> None:
     if not runs:
         raise UserError("a study compares with a pretrained model; give at least one run with --pretrained.")
     for run in runs:
-        run.refuse_other_features(corpus)
+        run.view(corpus)
         if run.result["encoder"] != runs[0].result["encoder"]:
             raise UserError(
                 f"{run.folder}: its encoder differs from that of {runs[0].folder}; a study compares one shape."
@@ -79,6 +79,10 @@ def usable_runs(
                     if run.result["fold"] == fold:
                         run.refuse_leaks(split)
                 missing.setdefault(protocol, []).append(str(fold))
+            layers = {run.result["config"].get("layer") for run in usable[fold, protocol]}
+            if len(layers) > 1:
+                named = usable[fold, protocol][0].folder
+                raise UserError(f"{named}: the runs of fold {fold} read different layers; give those of one layer.")
     for protocol, folds in missing.items():
         enrolment = f", enrolment = {config.enrolment}" if protocol == ADAPTED else ""
         raise UserError(
@@ -116,7 +120,9 @@ def run_grid(
                 write_chunk(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
             bar.advance(note=chunk.name)
     if not shard:
-        collect(corpus, [run.result for run in runs], out, config, grid, device, time.monotonic() - started)
+        collect(
+            runs[0].view(corpus), [run.result for run in runs], out, config, grid, device, time.monotonic() - started
+        )
 
 
 def open_fold(
@@ -128,7 +134,7 @@ def open_fold(
     protocol: str = INDEPENDENT,
 ) -> Fold:
     """Everything that members of a fold share."""
-    split, normaliser = under(protocol, corpus.of_fold(number), config.enrolment)
+    split, normaliser = under(protocol, runs[0].view(corpus).of_fold(number), config.enrolment)
     for part in ("train", "valid", "test"):
         if not len(split.where(part)):
             raise UserError(f"{corpus.folder}: no labelled segment in the {part} split; check the folds.")

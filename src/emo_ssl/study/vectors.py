@@ -16,6 +16,13 @@ def statistics(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([frames.mean(0), frames.std(0), np.percentile(frames, QUANTILES, axis=0).ravel()])
 
 
+def mean_and_deviation(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
+    """(N, 2 D) of each feature over a segment."""
+    recording = corpus.segments.recording
+    frames = (normaliser(np.asarray(corpus.segment(i), np.float32), int(r)) for i, r in enumerate(recording))
+    return np.stack([np.concatenate((f.mean(0), f.std(0))) for f in frames])
+
+
 def statistics_table(
     corpus: Corpus, normaliser: Normaliser, recording: np.ndarray, first: np.ndarray, length: np.ndarray
 ) -> np.ndarray:

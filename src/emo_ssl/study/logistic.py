@@ -1,0 +1,81 @@
+"""The classical rival: logistic regression on the mean and deviation of each feature over a segment.
+
+Categories are predicted where the corpus has them, and from their probabilities each emotion: how often it is present
+in a category is counted in the member's own labels. Without categories every emotion has a regression of its own.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from emo_ssl.core.batches import label_order
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.finetune import Member
+from emo_ssl.core.metrics import Predictions, predictions_of, to_class
+from emo_ssl.core.normalise import Normaliser
+from emo_ssl.study import vectors
+from emo_ssl.study.checks import TrainedWith, hash_arrays
+from emo_ssl.study.grid import StudyConfig
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, from the strongest penalty to the weakest
+
+
+def probabilities(x: np.ndarray, y: np.ndarray, asked: np.ndarray, strength: float, classes: int) -> np.ndarray:
+    """Fitted on x (n, I) with classes y (n,), the probability (m, classes) of each for `asked` (m, I)."""
+    from sklearn.linear_model import LogisticRegression  # here, for it takes a second to import
+
+    found = np.unique(y)
+    out = np.zeros((len(asked), classes))
+    if len(found) == 1:
+        out[:, found[0]] = 1.0
+        return out
+    # a penalised solution lies in the span of the examples: with few of them most columns need no weight of their own
+    axes = np.linalg.svd(x, full_matrices=False)[2] if len(x) < x.shape[1] else np.eye(x.shape[1])
+    fitted = LogisticRegression(C=strength, max_iter=5000).fit(x @ axes.T, y)
+    out[:, fitted.classes_] = fitted.predict_proba(asked @ axes.T)
+    return out
+
+
+class LogisticTrainer:
+    """Fits the members of one fold; tuned and asked as an `ArmTrainer` is."""
+
+    def __init__(self, corpus: Corpus, normaliser: Normaliser, config: StudyConfig):
+        self.corpus, self.normaliser, self.labels = corpus, normaliser, config.labels
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """(N, 2 D), standardised by the training pool."""
+        table = vectors.mean_and_deviation(self.corpus, self.normaliser)
+        pool = table[self.corpus.where("train")]
+        spread = pool.std(0)
+        return (table - pool.mean(0)) / np.where(spread > 1e-6, spread, 1.0)
+
+    def train(
+        self, wanted: Sequence[tuple[int, int]], strength: float, segments: np.ndarray
+    ) -> tuple[Predictions, TrainedWith]:
+        """The members at (budget, seed): what they predict for `segments`."""
+        pool = self.corpus.where("train")
+        members = [Member(seed, label_order(self.corpus, pool, seed, self.labels)[:size]) for size, seed in wanted]
+        predicted = [self.fit(member.subset, strength, segments).arrays() for member in members]
+        found = Predictions(**{name: np.stack([p[name] for p in predicted]) for name in predicted[0]})
+        subsets = {f"{len(m.subset)}/{m.seed}": hash_arrays(m.subset) for m in members}
+        return found, TrainedWith(hash_arrays(self.normaliser.center, self.normaliser.scale), subsets=subsets)
+
+    def fit(self, subset: np.ndarray, strength: float, segments: np.ndarray) -> Predictions:
+        """Of one member: subset (n,), segments (m,) -> (m, …)."""
+        targets, asked = self.corpus.targets[subset], self.table[segments]
+        category, present = self.corpus.segments.category[subset], targets > 0
+        scores = None
+        if self.corpus.category_names:
+            known, classes = category >= 0, len(self.corpus.category_names)
+            scores = probabilities(self.table[subset[known]], category[known], asked, strength, classes)
+            none = np.zeros(targets.shape[1])
+            share = [present[category == c].mean(0) if c in category else none for c in range(classes)]
+            presence = scores @ np.array(share)
+        else:
+            each = [probabilities(self.table[subset], p.astype(int), asked, strength, 2)[:, 1] for p in present.T]
+            presence = np.stack(each, 1)
+        usual = [np.median(y[y > 0]) if (y > 0).any() else 0.0 for y in targets.T]
+        intensity = np.where(presence > 0.5, usual, 0.0)
+        return predictions_of(intensity, presence, to_class(intensity), scores)

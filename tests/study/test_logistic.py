@@ -1,0 +1,75 @@
+"""Logistic regression against scikit-learn on all columns, presences by counting, subsets as in every other arm."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from training import STUDY, write_acted
+
+from emo_ssl.core.normalise import speaker_independent
+from emo_ssl.study.arms import ArmTrainer, run_chunk
+from emo_ssl.study.grid import Chunk
+from emo_ssl.study.logistic import STRENGTHS, LogisticTrainer, probabilities
+
+
+@pytest.fixture
+def acted(tmp_path):
+    return write_acted(tmp_path / "acted").of_fold(0)
+
+
+@pytest.mark.parametrize("examples", [6, 40])
+def test_fewer_columns_give_the_same_probabilities(examples):
+    rng = np.random.default_rng(0)
+    x, asked = rng.normal(size=(examples, 12)), rng.normal(size=(5, 12))
+    y = np.arange(examples) % 3 * 2  # class 1 and 3 never occur
+    found = probabilities(x, y, asked, 0.1, 5)
+    plain = LogisticRegression(C=0.1, max_iter=5000, tol=1e-8).fit(x, y).predict_proba(asked)
+    assert np.allclose(found[:, [0, 2, 4]], plain, atol=2e-3) and not found[:, [1, 3]].any()
+
+
+def test_one_known_class_is_certain():
+    found = probabilities(np.ones((3, 2)), np.array([1, 1, 1]), np.zeros((4, 2)), 1.0, 3)
+    assert found.tolist() == [[0, 1, 0]] * 4
+
+
+def test_the_table_is_mean_and_deviation_in_units_of_the_training_pool(acted):
+    normaliser = speaker_independent(acted)
+    table = LogisticTrainer(acted, normaliser, STUDY).table
+    by_hand = []
+    for i in range(len(acted)):
+        frames = normaliser(np.asarray(acted.segment(i)), int(acted.segments.recording[i]))
+        by_hand.append([*frames.mean(0), *frames.std(0)])
+    by_hand = np.array(by_hand)
+    pool = by_hand[acted.where("train")]
+    assert np.allclose(table, (by_hand - pool.mean(0)) / pool.std(0), atol=1e-4)
+
+
+def test_presence_follows_from_the_categories_as_the_labels_have_it(acted):
+    trainer = LogisticTrainer(acted, speaker_independent(acted), STUDY)
+    subset, test = acted.where("train"), acted.where("test")
+    found = trainer.fit(subset, 1.0, test)
+    # happy (target 0) is present in category 1 and nowhere else, sad (target 1) in category 2
+    assert np.allclose(found.presence, found.category[:, 1:], atol=1e-6)
+    assert np.allclose(found.category.sum(1), 1, atol=1e-5)
+    assert (found.category.argmax(1) == acted.segments.category[test]).mean() > 0.6  # the mean gives it away
+    sure = found.presence > 0.5
+    assert sure.any() and np.allclose(found.intensity[sure], 1.5) and not found.intensity[~sure].any()
+
+
+def test_without_categories_each_emotion_is_asked_by_itself(corpus, fold):
+    trainer = LogisticTrainer(corpus, fold.normaliser, STUDY)
+    subset = corpus.where("train")[:10]
+    found = trainer.fit(subset, 0.1, corpus.where("test"))
+    plain = LogisticRegression(C=0.1, max_iter=5000, tol=1e-8)
+    plain.fit(trainer.table[subset], corpus.targets[subset, 0] > 0)
+    expected = plain.predict_proba(trainer.table[corpus.where("test")])[:, 1]
+    assert found.category is None and np.allclose(found.presence[:, 0], expected, atol=2e-3)
+
+
+def test_a_study_gives_it_the_labels_of_every_other_arm_and_tunes_it_on_validation(corpus, fold):
+    config = replace(STUDY, arms=("logistic",))
+    trained_with = run_chunk(fold, Chunk(0, "logistic", (4, 8), (0, 1)), config).trained_with
+    other = ArmTrainer(fold, "statistics", STUDY).train([(4, 0), (8, 1)], 1e-2, corpus.where("test"))[1]
+    assert other.subsets.items() <= trained_with.subsets.items() and trained_with.normaliser == other.normaliser
+    assert [trial["rate"] for trial in trained_with.trials] == list(STRENGTHS)
