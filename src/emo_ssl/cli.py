@@ -222,6 +222,7 @@ def parser() -> Command:
     it.file("source", metavar="SOURCE", help="a folder, or the zip of RAVDESS")
     it.add_argument("--recipe", metavar="R", help="ravdess (default) or folder, with --table")
     it.file("--table", help="CSV: path, speaker, emotions; category, start, …")
+    it.add_argument("--folds", metavar="F", help="of ravdess: emobox, the six of that benchmark, with eight classes")
     it.add_argument("--front-end", metavar="F", help="acoustics (default), egemaps, compare")
     it.switch("--keep-silence", "keep the quiet before and after the voice")
     it.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")

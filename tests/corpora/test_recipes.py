@@ -8,6 +8,7 @@ from builders import intensities
 
 from emo_ssl.corpora import recipes
 from emo_ssl.corpora.csd import EMOTIONS
+from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.recipes import deal_speakers, folder, ravdess, ravdess_names, read_recipe
 from emo_ssl.utils.io import UserError
 
@@ -96,6 +97,20 @@ def test_a_whole_ravdess_has_nothing_to_note_and_the_folds_of_the_protocol(tmp_p
     assert Counter(fold_of.values()) == {0: 6, 1: 6, 2: 4, 3: 4, 4: 4}
     for actor in range(1, 25, 2):
         assert fold_of[f"actor-{actor:02d}"] == fold_of[f"actor-{actor + 1:02d}"]
+
+
+def test_the_folds_of_emobox_have_four_actors_each_and_calm_is_a_class(tmp_path):
+    paths = [f"{name}.wav" for name in ravdess_names()]
+    clips = ravdess(zipped(tmp_path / "a.zip", paths), "emobox").clips
+    tested = clips.groupby("fold")["speaker"].unique().map(lambda names: sorted(int(name[-2:]) for name in names))
+    assert tested[0] == [1, 11, 20, 21] and tested[5] == [6, 13, 17, 22]
+    assert sorted(actor for four in tested for actor in four) == list(range(1, 25)) and len(tested) == 6
+    assert Counter(clips["category"])["calm"] == 192 and Counter(clips["category"])["neutral"] == 96
+    assert not clips.loc[clips["category"] == "calm", list(EMOTIONS)].to_numpy().any()
+    with pytest.raises(UserError, match="no folds 'iemocap' of RAVDESS; leave --folds out, or take emobox"):
+        ravdess(tmp_path / "a.zip", "iemocap")
+    with pytest.raises(UserError, match="only the recipe ravdess has other folds"):
+        read_recipe("folder", tmp_path, tmp_path / "table.csv", "emobox")
 
 
 def test_sources_that_are_no_ravdess(tmp_path):

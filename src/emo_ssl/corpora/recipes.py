@@ -39,9 +39,11 @@ class Listing:
     notes: dict[str, list[str]] = field(default_factory=dict)  # what was met -> of which files
 
 
-def read_recipe(recipe: str, source: Path | str, table: Path | str | None) -> Listing:
+def read_recipe(recipe: str, source: Path | str, table: Path | str | None, folds: str = "") -> Listing:
     if recipe == "ravdess" and table is None:
-        return ravdess(source)
+        return ravdess(source, folds)
+    if folds:
+        raise UserError(f"{source}: only the recipe ravdess has other folds, emobox; leave --folds out.")
     if recipe == "folder" and table is not None:
         return folder(source, table)
     raise UserError(f"{source}: give the recipe ravdess, without a table, or the recipe folder, with --table.")
@@ -57,17 +59,23 @@ def split_in_fold_0(fold: pd.Series) -> pd.Series:
 RAVDESS_EMOTIONS = dict(enumerate(("neutral", "neutral", "happy", "sad", "anger", "fear", "disgust", "surprise"), 1))
 RAVDESS_INTENSITY = {1: 2.0, 2: 3.0}  # normal, strong
 RAVDESS_ACTORS, RAVDESS_FOLDS = 24, 5
+RAVDESS_PAIRS = "by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5"
 RAVDESS_CONVENTION = (
     "an emotion acted at normal intensity is 2, a strong one 3, all others 0; neutral and calm are 0 throughout and "
     "one category. This is emo-ssl's convention: the corpus itself gives no scale from 0 to 3."
 )
+EMOBOX = "emobox"  # the folds and the eight classes of the benchmark EmoBox (Ma et al. 2024)
+EMOBOX_TESTS = ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22))
+EMOBOX_FOLD = {actor: fold for fold, actors in enumerate(EMOBOX_TESTS) for actor in actors}
 ODD_NAME, DUPLICATE = "name is not one of the corpus's speech, left out", "the same clip again, left out"
 ABSENT = "of the corpus, but not in the source"
 
 
-def ravdess(source: Path | str) -> Listing:
+def ravdess(source: Path | str, folds: str = "") -> Listing:
     """The archive's zip, of which nothing is unpacked, or a folder with the clips anywhere below it."""
     root, names = Path(source), ravdess_names()
+    if folds not in ("", EMOBOX):
+        raise UserError(f"{root}: there are no folds {folds!r} of RAVDESS; leave --folds out, or take {EMOBOX}.")
     found = pd.DataFrame({"path": audio_members(root)}, dtype=str)
     found["name"] = [PurePosixPath(path).stem for path in found["path"]]
     odd = ~found["name"].isin(names)
@@ -85,7 +93,11 @@ def ravdess(source: Path | str) -> Listing:
     }
     code = clips["name"].str.split("-", expand=True).astype(int)
     emotion, intensity, actor = code[2].map(RAVDESS_EMOTIONS), code[3].map(RAVDESS_INTENSITY), code[6]
-    fold = (actor - 1) // 2 % RAVDESS_FOLDS
+    categories, category = ("neutral", *EMOTIONS), emotion
+    fold, words = (actor - 1) // 2 % RAVDESS_FOLDS, RAVDESS_PAIRS
+    if folds == EMOBOX:
+        categories, category = ("neutral", "calm", *EMOTIONS), emotion.mask(code[2] == 2, "calm")
+        fold, words = actor.map(EMOBOX_FOLD), "the six of EmoBox, which tests four actors in each"
     return Listing(
         root,
         "ravdess",
@@ -93,15 +105,15 @@ def ravdess(source: Path | str) -> Listing:
         clips=clips.assign(
             speaker=[f"actor-{number:02d}" for number in actor],
             **{name: intensity.where(emotion == name, 0.0) for name in EMOTIONS},
-            category=emotion,
+            category=category,
             start=np.nan,
             end=np.nan,
             fold=fold,
             split=split_in_fold_0(fold),
         ),
-        category_names=("neutral", *EMOTIONS),
-        folds="by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5",
-        convention=RAVDESS_CONVENTION,
+        category_names=categories,
+        folds=words,
+        convention=RAVDESS_CONVENTION.replace("one category", "two categories" if folds else "one category"),
         notes={what: paths for what, paths in notes.items() if paths},
     )
 

@@ -42,13 +42,14 @@ def record(
     front_end: str | FrontEnd = "acoustics",
     jobs: int | None = None,
     keep_silence: bool = False,
+    folds: str = "",
 ) -> Corpus:
     """Read every clip of `source` into a corpus. Returns at once where `output` already holds it."""
     audio.soundfile_module()  # rather refused now than once for every file
     import joblib
 
     maker = front_ends.front_end(front_end) if isinstance(front_end, str) else front_end
-    listing = read_recipe(recipe, source, table)
+    listing = read_recipe(recipe, source, table, folds)
     jobs = max(1, joblib.cpu_count() if jobs is None else jobs)
     config = {
         "recipe": recipe,
@@ -57,6 +58,7 @@ def record(
         "front_end": maker.name,
         "front_end_version": maker.version,
         "keep_silence": keep_silence,
+        **({"folds": folds} if folds else {}),
     }
     with OutputFolder(output, "corpus", config) as out:
         if not out.complete:
