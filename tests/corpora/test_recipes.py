@@ -8,7 +8,6 @@ from builders import intensities
 
 from emo_ssl.corpora import recipes
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.recipes import deal_speakers, folder, ravdess, ravdess_names, read_recipe
 from emo_ssl.utils.io import UserError
 
