@@ -223,7 +223,13 @@ def parser() -> Command:
     it.add_argument("--recipe", metavar="R", help="ravdess (default) or folder, with --table")
     it.file("--table", help="CSV: path, speaker, emotions; category, start, …")
     it.add_argument("--folds", metavar="F", help="of ravdess: emobox, the six of that benchmark, with eight classes")
-    it.add_argument("--front-end", metavar="F", help="acoustics (default), egemaps, compare")
+    it.add_argument(
+        "--front-end",
+        metavar="F",
+        help="acoustics (default), egemaps, compare, or a speech encoder: NAME[:LAYER,…|:all]",
+    )
+    it.add_argument("--half", action=argparse.BooleanOptionalAction, help="float16 frames (default for encoders)")
+    it.add_argument("--device", metavar="D", help="of a speech encoder: cpu (default), cuda, …")
     it.switch("--keep-silence", "keep the quiet before and after the voice")
     it.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
     it.output()

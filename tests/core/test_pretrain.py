@@ -280,6 +280,11 @@ def test_corpora_with_equal_features_are_learned_from_together(corpus, tmp_path)
     for other in (renamed, slower):
         with pytest.raises(UserError, match="only corpora with equal features"):
             pretrain([corpus, other], tmp_path / "none", PRETRAIN)
+    made = (replace(more, header=more.header | {"front_end": "x:2", "front_end_version": v}) for v in ("1, a", "1, b"))
+    with pytest.raises(
+        UserError, match=r"frames are of the front end x:2 version 1, b, .* of x:2 version 1, a; record"
+    ):
+        pretrain(list(made), tmp_path / "none", PRETRAIN)
     assert not (tmp_path / "none").exists()
 
 

@@ -214,7 +214,7 @@ def test_ctrl_c_stops_everything_at_once(tmp_path):
     program = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1]); os.setsid();"
         "from sounds import stub; from emo_ssl import cli; from emo_ssl.corpora import front_ends, recordings;"
-        "front_ends.front_end = lambda name: stub();"
+        "front_ends.front_end = lambda *given: stub();"
         "add = recordings.CorpusWriter.add_recording;"
         "recordings.CorpusWriter.add_recording = lambda *given: os.killpg(0, signal.SIGINT) or add(*given);"
         "sys.exit(cli.main(['corpus', 'record', *sys.argv[2:4], '--jobs', '2', '-o', sys.argv[4]]))"

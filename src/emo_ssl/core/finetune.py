@@ -235,6 +235,8 @@ def build(
         "frame_rate": corpus.frame_rate,
         "front_end": corpus.header.get("front_end", "as in the corpus"),
         "front_end_version": corpus.header.get("front_end_version"),
+        "front_end_licence": corpus.header.get("front_end_licence"),
+        "speech_encoder": corpus.header.get("speech_encoder"),
         "keep_silence": corpus.header.get("keep_silence"),
         "corpus": named(corpus),
         "labels": len(member.subset),

@@ -96,6 +96,13 @@ class PretrainedRun:
             raise UserError(
                 f"{self.folder}: pretrained on other features than those of {corpus.folder}; pretrain on these."
             )
+        version = corpus.header.get("front_end_version")
+        if self.result.get("front_end_version", version) != version:
+            raise UserError(
+                f"{self.folder}: pretrained on frames of the front end {self.result['front_end']} version "
+                f"{self.result['front_end_version']}, and those of {corpus.folder} are of version {version}; pretrain "
+                "on these."
+            )
         return corpus
 
     def refuse_leaks(self, corpus: Corpus) -> None:
@@ -231,6 +238,12 @@ def pretrain(
                 f"{other.folder}: its features or frame rate differ from those of {corpora[0].folder}; "
                 "only corpora with equal features can be pretrained on together."
             )
+        made = [f"{c.header.get('front_end')} version {c.header.get('front_end_version')}" for c in (other, corpora[0])]
+        if other.header.get("front_end_version") != corpora[0].header.get("front_end_version"):
+            raise UserError(
+                f"{other.folder}: its frames are of the front end {made[0]}, those of {corpora[0].folder} of "
+                f"{made[1]}; record both by one."
+            )
     setting = {**asdict(config), "seed": seed, "fold": fold, "corpora": [c.content_hash for c in corpora]}
     setting["splits"] = [hash_of(c.recordings.split.tolist()) for c in corpora]
     with OutputFolder(output, "pretraining run", setting) as out:
@@ -276,6 +289,7 @@ def run(
         "fold": fold,
         "feature_names": list(corpora[0].feature_names),
         "frame_rate": corpora[0].frame_rate,
+        **{name: corpora[0].header.get(name) for name in ("front_end", "front_end_version")},
         "corpora": [named(corpus) for corpus in corpora],
         **trained_on(corpora),
         "mask_share": float(span_mask(np.random.default_rng([seed, 1, 0]), full, config.mask).mean()),

@@ -1,4 +1,4 @@
-"""How recordings become frames: by our own acoustics, or by openSMILE's low-level descriptors.
+"""How recordings become frames: by our own acoustics, by openSMILE's low-level descriptors, or by a speech encoder.
 
 A clip of a corpus is read whole, without the silence at its edges. A longer recording is read in pieces: an hour of
 sound needs 200 MB and more, an hour of frames 60 MB. Each piece is given to the front end with a second of sound to
@@ -7,7 +7,7 @@ either side whose frames are thrown away. The frames are then those of the whole
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -35,9 +35,12 @@ class FrontEnd:
     version: str
     licence: str
     frames: Callable[[np.ndarray, int], np.ndarray]  # samples (n,), their rate -> (T, D) float32, NaN = missing
+    half: bool = False  # whether a corpus stores them as float16 where nobody says
+    about: dict = field(default_factory=dict)  # what else a corpus and its models note
 
 
-def front_end(name: str) -> FrontEnd:
+def front_end(name: str, device: str = "cpu") -> FrontEnd:
+    """By its name, or by that of a speech encoder, which alone can use another device."""
     if name == "acoustics":
         from emo_ssl.corpora import acoustics
 
@@ -47,7 +50,9 @@ def front_end(name: str) -> FrontEnd:
         names = tuple(extractor(name).feature_names)
         version = f"opensmile {metadata.version('opensmile')}"
         return FrontEnd(name, names, FRAME_RATE, version, OPENSMILE_LICENCE, partial(opensmile_frames, name))
-    raise UserError(f"{name}: no such front end; choose one of {', '.join(FRONT_ENDS)}.")
+    from emo_ssl.corpora import encoders
+
+    return encoders.named(name, device)
 
 
 # Recordings

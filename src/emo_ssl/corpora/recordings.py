@@ -43,12 +43,15 @@ def record(
     jobs: int | None = None,
     keep_silence: bool = False,
     folds: str = "",
+    half: bool | None = None,
+    device: str = "cpu",
 ) -> Corpus:
     """Read every clip of `source` into a corpus. Returns at once where `output` already holds it."""
     audio.soundfile_module()  # rather refused now than once for every file
     import joblib
 
-    maker = front_ends.front_end(front_end) if isinstance(front_end, str) else front_end
+    maker = front_ends.front_end(front_end, device) if isinstance(front_end, str) else front_end
+    half = maker.half if half is None else half
     listing = read_recipe(recipe, source, table, folds)
     jobs = max(1, joblib.cpu_count() if jobs is None else jobs)
     config = {
@@ -59,10 +62,11 @@ def record(
         "front_end_version": maker.version,
         "keep_silence": keep_silence,
         **({"folds": folds} if folds else {}),
+        "half": half,
     }
     with OutputFolder(output, "corpus", config) as out:
         if not out.complete:
-            build(listing, maker, jobs, out.path, keep_silence)
+            build(listing, maker, jobs, out.path, keep_silence, half)
             out.finish()
     return Corpus.open(output)
 
@@ -78,7 +82,7 @@ def fingerprint_of(listing: Listing) -> str:
     return hash_of(found)
 
 
-def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool) -> None:
+def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool, half: bool) -> None:
     rows, tally, skipped, recordings, rate = listing.clips.assign(fate=""), Tally(), [], 0, maker.frame_rate
     rows["row"] = rows.groupby("name").cumcount()
     files, rows_of = rows.drop_duplicates("name"), rows.groupby("name").indices
@@ -89,7 +93,7 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
     recording, first, length = (np.zeros(len(rows), np.int64) for _ in range(3))
     ended_of = np.full(len(rows), np.inf)
     with (
-        CorpusWriter(folder, maker.feature_names, rate) as writer,
+        CorpusWriter(folder, maker.feature_names, rate, half) as writer,
         Progress("recording", len(files), "files") as bar,
         contextlib.closing(in_order(listing.root, work, maker, min(jobs, len(files)))) as results,
     ):
@@ -137,6 +141,7 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
             front_end_version=maker.version,
             front_end_licence=maker.licence,
             keep_silence=keep_silence,
+            **maker.about,
         )
 
 

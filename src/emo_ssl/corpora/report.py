@@ -5,6 +5,7 @@ import numpy as np
 from emo_ssl.core import metrics
 from emo_ssl.core.corpus import SPLITS, Corpus
 
+FRONT_END = ("front_end", "front_end_version", "front_end_licence", "layers", "speech_encoder")
 MOST_SPEAKERS, MOST_EXAMPLES = 8, 10  # named on a terminal
 
 
@@ -35,6 +36,7 @@ def describe(corpus: Corpus) -> str:
         f"content hash {corpus.content_hash}",
         f"{frame_count:,} frames ({frame_count / corpus.frame_rate / 3600:.1f} h) of {len(corpus.feature_names)} "
         f"features at {corpus.frame_rate:g} Hz, {header['dtype'].lstrip('<')}",
+        *front_end_lines(header),
         f"folds: {header['folds']}" + (f", {len(corpus.folds)} of them" if len(corpus.folds) > 1 else ""),
         "",
         f"{'':<10}{'videos':>9}{'speakers':>10}{'segments':>10}",
@@ -55,6 +57,19 @@ def describe(corpus: Corpus) -> str:
     return "\n".join(lines) + "\n"
 
 
+def front_end_lines(header: dict) -> list[str]:
+    """What made the frames, where it is known, and which weights where it is a speech encoder."""
+    if "front_end" not in header:
+        return []
+    licence = header["front_end_licence"]
+    lines = [f"front end {header['front_end']}, version {header['front_end_version']}; licence: {licence}"]
+    if model := header.get("speech_encoder"):
+        layers, revision = ", ".join(map(str, header["layers"])), model["revision"] or "not from the hub"
+        lines.append(f"layers {layers} of 0 to {model['blocks']} of a {model['family']} encoder, revision {revision}")
+        lines.append(f"weights sha256 {model['sha256']}")
+    return lines
+
+
 def faults(report: dict) -> list[tuple[str, str, str, int]]:
     """Every fault that was met: (of what, what became of it, the fault, how many), in the order of the report."""
     found = [("segments", "dropped", what, n) for what, n in report["segments"]["dropped"].items()]
@@ -73,6 +88,7 @@ def summary(corpus: Corpus) -> dict:
     return {
         "folder": str(corpus.folder),
         **{name: header.get(name) for name in ("content_hash", "source", "folds", "dtype", "float16_error")},
+        **{name: header[name] for name in FRONT_END if name in header},
         "features": len(corpus.feature_names),
         "frame_rate": corpus.frame_rate,
         "frames": int(header["frames"]),
