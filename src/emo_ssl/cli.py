@@ -39,6 +39,18 @@ def arrays(folder: Path, labels: Path, output: Path, **given: object) -> None:
     print(emo_ssl.Corpus.write(output, frames, table, feature_names=names, **given))
 
 
+def export(folder: Path, output: Path, to: str = "npz") -> None:
+    from emo_ssl.corpora.export import FRAMES, SEGMENTS, export
+
+    corpus = emo_ssl.Corpus.open(folder)
+    out = export(corpus, output, to)
+    print(
+        f"{out}: {len(corpus):,} segments in {SEGMENTS}, {len(corpus.recordings):,} recordings in {FRAMES}; back into "
+        f"a corpus: emo-ssl corpus arrays {out / FRAMES} --labels {out / SEGMENTS} "
+        f"--frame-rate {corpus.frame_rate:g} -o CORPUS"
+    )
+
+
 def synth(output: Path, **given: object) -> None:
     from emo_ssl.corpora import synthetic
 
@@ -204,10 +216,17 @@ def parser() -> Command:
 
     it = command(arrays, "turn features of your own into a corpus", actions)
     it.file("folder", metavar="FOLDER", help="one .npy, .npz or .parquet (frames, features) each")
-    it.file("--labels", required=True, help="CSV: recording, speaker, start, end, category, each emotion (0 to 3)")
+    it.file(
+        "--labels", required=True, help="CSV: recording, speaker, start, end, fold, category, each emotion (0 to 3)"
+    )
     it.add_argument("--frame-rate", type=float, required=True, metavar="R", help="frames in a second")
     it.add_argument("--folds", type=int, metavar="K", help="parts that keep speakers apart (default: 5)")
     it.switch("--half", "store frames as float16")
+    it.output()
+
+    it = command(export, "frames and a table of segments for other programs", actions)
+    it.file("folder", metavar="CORPUS")
+    it.add_argument("--to", metavar="F", help="npz (default), or parquet, which needs pyarrow")
     it.output()
 
     it = command(synth, "write a made-up corpus of CMU-MOSEI's shape", actions)

@@ -56,6 +56,20 @@ def test_whole_recordings_categories_and_given_splits(tmp_path):
     assert [SPLITS[code] for code in corpus.segments.split] == labels["split"].tolist() and corpus.folds == [0]
 
 
+def test_given_folds(tmp_path):
+    """Fold 0 is tested, the next one validates; the column split decides otherwise where there is one, too."""
+    given = {"fold": [0, 0, 1, 1, 2, 2, 3, 3, -1, -1, 0, 0]}
+    corpus = Corpus.write(tmp_path / "corpus", FRAMES, table(**given), 100)
+    assert corpus.segments.fold.tolist() == given["fold"] and corpus.header["folds"] == "the column fold"
+    names = ["test", "test", "valid", "valid", "train", "train", "train", "train", "none", "none", "test", "test"]
+    assert [SPLITS[code] for code in corpus.segments.split] == names
+    assert np.array_equal(corpus.of_fold(0).segments.split, corpus.segments.split)
+    both = Corpus.write(tmp_path / "both", FRAMES, table(**given, split="train"), 100)
+    assert both.segments.fold.tolist() == given["fold"] and set(both.segments.split) == {SPLITS.index("train")}
+    dealt = Corpus.write(tmp_path / "dealt", FRAMES, table(fold=-1), 100, folds=3)
+    assert set(dealt.segments.fold) == {0, 1, 2} and dealt.header["folds"] == "3 folds by speaker"
+
+
 def test_recordings_of_unknown_speakers_are_kept_apart(tmp_path):
     corpus = Corpus.write(tmp_path / "corpus", FRAMES, table().drop(columns="speaker"), 100, folds=3)
     folds = corpus.segments.fold.reshape(6, 2)
@@ -77,6 +91,9 @@ def test_recordings_of_unknown_speakers_are_kept_apart(tmp_path):
         (FRAMES, table(start=-1), {}, "row 0: start is -1, expected seconds"),
         (FRAMES, table(start=0.4), {}, r"row 0: 0.4 to 0.2 s holds no frame of r0"),
         (FRAMES, table(split="dev"), {}, "row 0: split is dev, expected one of train, valid, test, none"),
+        (FRAMES, table(fold=[0] * 11 + [1.5]), {}, "row 11: fold is 1.5, expected a whole number from 0 on, or -1"),
+        (FRAMES, table(fold="first"), {}, "row 0: fold is first"),
+        (FRAMES, table(fold=127), {}, "row 0: fold is 127"),
         (FRAMES, table().drop(columns=["happy", "sad"]), {}, "neither an emotion nor a category"),
         (FRAMES, table(), {"folds": 4}, "4 folds of 3 speakers"),
         (FRAMES, table(), {"folds": 2}, "2 folds of 3 speakers"),

@@ -21,6 +21,12 @@ def test_npy_and_npz(tmp_path):
     np.testing.assert_array_equal(frames["b"] - frames["007"], np.ones_like(FRAMES))
 
 
+def test_npz_may_name_its_features(tmp_path):
+    np.savez(tmp_path / "a.npz", frames=FRAMES, feature_names=np.array(["F0", "peak"]))
+    frames, names = read_arrays(tmp_path)
+    assert names == ["F0", "peak"] and frames["a"].tolist() == FRAMES.tolist()
+
+
 def test_parquet_names_its_features(tmp_path, monkeypatch):
     tables = {"a": pd.DataFrame(FRAMES, columns=["F0", "peak"]), "b": pd.DataFrame(FRAMES, columns=["F0", "other"])}
     monkeypatch.setattr(pd, "read_parquet", lambda path: tables[path.stem])

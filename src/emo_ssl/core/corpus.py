@@ -108,8 +108,9 @@ class Corpus:
 
         `labels` has a row a segment, with the columns recording, start and end (seconds; the whole recording without
         them), speaker, category, and one for each emotion, its intensity in [0, 3]; of the last three any. Speakers
-        (recordings where they are unknown) are kept apart by `folds`, unless a column split (train, valid, test, none)
-        says where each belongs. A recording without labels is for pretraining.
+        (recordings where they are unknown) are kept apart by `folds`, unless a column fold (from 0 on) says which of
+        them tests each segment, or a column split (train, valid, test, none) where it belongs. A recording without
+        labels is for pretraining.
         """
         from emo_ssl.core.writer import write_arrays  # here, for pandas takes half a second to import
 

@@ -13,7 +13,8 @@ from emo_ssl.core.corpus import FORMAT, FRAMES, HEADER, INDEX, REPORT, SPLITS, R
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, write_json
 
-NO_EMOTION = ("recording", "speaker", "start", "end", "category", "split")
+NO_EMOTION = ("recording", "speaker", "start", "end", "category", "split", "fold")
+MOST_FOLDS = 127  # that int8 holds
 
 
 class CorpusWriter:
@@ -168,6 +169,9 @@ def checked(labels: pd.DataFrame, seconds: Mapping[str, float]) -> pd.DataFrame:
     wanted = {"recording": (table["recording"].isin(list(seconds)), "one with frames")}
     if "split" in table:
         wanted["split"] = (table["split"].isin(SPLITS), f"one of {', '.join(SPLITS)}")
+    if "fold" in table:
+        column = pd.to_numeric(table["fold"], errors="coerce")
+        wanted["fold"] = (column.between(-1, MOST_FOLDS - 1) & (column % 1 == 0), "a whole number from 0 on, or -1")
     for name in numbers:
         most, words = (np.inf, "seconds") if name in ("start", "end") else (CEILING, "an intensity from 0 to 3")
         column = pd.to_numeric(table[name], errors="coerce")
@@ -217,19 +221,22 @@ def fill(writer: CorpusWriter, arrays: Mapping[str, np.ndarray], table: pd.DataF
         "frames": {"in": writer.frame_count, "kept": writer.frame_count},
         **{"mended": {}, "videos": {}, "missing_values": {}, "files": {}},
     }
-    by = "the column split" if "split" in table else f"{folds} folds by speaker"
+    given = [name for name in ("fold", "split") if name in table and (name == "split" or (table[name] >= 0).any())]
+    by = f"the column {given[0]}" if given else f"{folds} folds by speaker"
     writer.seal(segments, np.stack(targets, 1), emotions, report, source, by, categories)
 
 
 def parts(table: pd.DataFrame, speaker: pd.Series, folds: int) -> tuple[np.ndarray, np.ndarray]:
-    """The fold that tests each segment, and its split as the column says or as fold 0 makes it."""
+    """The fold that tests each segment, -1 without, and its split: each as its column says, or as fold 0 makes it."""
+    fold = table["fold"].to_numpy(np.int8) if "fold" in table else np.full(len(table), -1, np.int8)
     if "split" in table:
-        return np.full(len(table), -1, np.int8), table["split"].map(SPLITS.index).to_numpy(np.int8)
-    unit = table["recording"].map(speaker).where(lambda names: names != "", "recording " + table["recording"])
-    units = np.sort(unit.unique())
-    if not 3 <= folds <= len(units):
-        raise UserError(f"{folds} folds of {len(units)} speakers; take 3 or more, and at most one a speaker.")
-    place = np.random.default_rng(0).permutation(len(units)) % folds
-    fold = unit.map(dict(zip(units, place, strict=True))).to_numpy(np.int8)
-    split = np.array([SPLITS.index(name) for name in ("test", "valid", "train")], np.int8)
-    return fold, split[np.minimum(fold, 2)]
+        return fold, table["split"].map(SPLITS.index).to_numpy(np.int8)
+    if not (fold >= 0).any():
+        unit = table["recording"].map(speaker).where(lambda names: names != "", "recording " + table["recording"])
+        units = np.sort(unit.unique())
+        if not 3 <= folds <= len(units):
+            raise UserError(f"{folds} folds of {len(units)} speakers; take 3 or more, and at most one a speaker.")
+        place = np.random.default_rng(0).permutation(len(units)) % folds
+        fold = unit.map(dict(zip(units, place, strict=True))).to_numpy(np.int8)
+    split = np.array([SPLITS.index(name) for name in ("test", "valid", "train", "none")], np.int8)
+    return fold, split[np.minimum(fold, 2)]  # fold -1 is the last

@@ -15,7 +15,7 @@ KINDS = (".npy", ".npz", ".parquet")
 def read_arrays(folder: Path | str) -> tuple[dict[str, np.ndarray], list[str] | None]:
     """NAME.npy, NAME.npz or NAME.parquet -> frames (T, D) by NAME, and the names of the features where files have them.
 
-    A .npz holds one array; a .parquet holds a column for each feature.
+    A .npz holds one array, or two of the names frames and feature_names; a .parquet holds a column for each feature.
     """
     paths = sorted(path for path in Path(folder).glob("*") if path.suffix in KINDS)
     if not paths:
@@ -41,6 +41,8 @@ def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
             stored = np.load(stream, allow_pickle=False)
             if path.suffix == ".npy":
                 return stored, None
+            if sorted(stored.files) == ["feature_names", "frames"]:
+                return stored["frames"], stored["feature_names"].tolist()
             if len(stored.files) != 1:
                 raise ValueError(f"it holds {len(stored.files)} arrays, expected one")
             return stored[stored.files[0]], None
