@@ -17,7 +17,7 @@ from emo_ssl.cli import main
 from emo_ssl.core.finetune import finetune
 from emo_ssl.core.predictor import DESCRIPTION, load_model
 from emo_ssl.core.pretrain import pretrain
-from emo_ssl.corpora import front_ends
+from emo_ssl.corpora import encoders, front_ends
 from emo_ssl.corpora.acoustics import frames as acoustics
 from emo_ssl.corpora.audio import BadRecording, read, voiced_part
 from emo_ssl.corpora.csd import EMOTIONS
@@ -168,6 +168,36 @@ def test_models_without_a_front_end_here(model, tmp_path, values, sentence):
     with pytest.raises(UserError, match=sentence) as caught:
         predict.predict(folder, [write(tmp_path / "a.wav", hum(1))])
     assert str(folder) in str(caught.value)
+
+
+def test_a_model_of_encoder_frames(tmp_path, monkeypatch):
+    """It finds its weights where they were, or below the folder where it is called; others are refused."""
+    transformers = pytest.importorskip("transformers", reason="needs transformers, of the extra encoders")
+    sizes = {"num_hidden_layers": 2, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    sizes |= {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    weights = tmp_path / "models" / "tiny"
+    transformers.HubertModel(transformers.HubertConfig(**sizes)).save_pretrained(weights)
+    lines = [f"{n}.wav,s{n % 3},{n % 4}" for n in range(9)]
+    for n in range(9):
+        write(tmp_path / "in" / f"{n}.wav", hum(1.2, pitch=110 + 9 * n))
+    (tmp_path / "table.csv").write_text("\n".join(["path,speaker,happy", *lines]))
+    corpus = record(tmp_path / "in", tmp_path / "corpus", "folder", tmp_path / "table.csv", f"{weights}:1,2", jobs=1)
+    pretrain([corpus.layer(2)], tmp_path / "run", PRETRAIN, device="cpu")
+    finetune(corpus.layer(2), tmp_path / "run", tmp_path / "model", config=FINETUNE, device="cpu")
+    description = json.loads((tmp_path / "model" / DESCRIPTION).read_text())
+    assert description["front_end"] == "tiny:2" and description["speech_encoder"]["family"] == "hubert"
+    clip = write(tmp_path / "a.wav", hum(4))
+    found = predict.predict(tmp_path / "model", [clip])
+    assert found.emotions == list(EMOTIONS) and len(found.table) == 3  # the whole and two windows
+    weights.rename(tmp_path / "tiny")
+    with pytest.raises(UserError, match=r"speech encoder tiny, which is no longer in .*models.tiny; put it back there"):
+        predict.predict(tmp_path / "model", [clip])
+    monkeypatch.chdir(tmp_path)
+    pd.testing.assert_frame_equal(predict.predict(tmp_path / "model", [clip]).table, found.table)
+    encoders.loaded.cache_clear()
+    transformers.HubertModel(transformers.HubertConfig(**sizes)).save_pretrained("tiny")
+    with pytest.raises(UserError, match=r"front end tiny:2 version 1, weights \w+, and here is version 1, weights"):
+        predict.predict(tmp_path / "model", [clip])
 
 
 # --- the command

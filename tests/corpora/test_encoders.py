@@ -1,6 +1,7 @@
 """Speech encoders: the layers of tiny random models against transformers' own count, and what cannot be a model."""
 
 import pickle
+import shutil
 import sys
 
 import numpy as np
@@ -149,8 +150,6 @@ def test_names_and_layers(folders):
 
 
 def damaged(folders, tmp_path, **changes: object):
-    import shutil
-
     shutil.copytree(folders / "hubert", tmp_path / "bad")
     config = encoders.read_json(tmp_path / "bad" / "config.json")
     write_json(tmp_path / "bad" / "config.json", config | changes)
@@ -213,3 +212,54 @@ def test_a_corpus_of_encoder_frames(folders, tmp_path, capsys):
     assert one.recordings.length.tolist() == corpus.recordings.length.tolist() == [24, 29, 34]
     np.testing.assert_array_equal(np.asarray(one.frames).astype(np.float16), corpus.frames)
     np.testing.assert_allclose(one.recording(0), maker.frames(signal.astype(np.float32), RATE), atol=1e-2)
+
+
+def test_weights_that_changed_between_two_commands(folders, tmp_path):
+    own, out, models = source(tmp_path / "in"), tmp_path / "out", tmp_path / "models"
+    shutil.copytree(folders / "hubert", models / "hubert")
+    made = ["corpus", "record", str(own), "--recipe", "folder", "--table", str(own / "labels.csv"), "--jobs", "1"]
+    made += ["--front-end", str(models / "hubert"), "-o", str(out)]
+    assert cli.main(made) == 0 == cli.main(made)
+    shutil.copy(folders / "wavlm" / "model.safetensors", models / "hubert" / "model.safetensors")
+    shutil.copy(folders / "wavlm" / "config.json", models / "hubert" / "config.json")
+    encoders.loaded.cache_clear()
+    assert cli.main(made) == 2
+
+
+def test_sound_that_is_shorter_than_what_the_encoder_looks_at(tmp_path):
+    """A made-up model that looks at a second at once: the clips below it are listed, the others used."""
+    wide = {"conv_dim": [16, 16], "conv_kernel": [10, 1600], "conv_stride": [10, 1600]}
+    transformers.HubertModel(transformers.HubertConfig(**WAVES | wide)).save_pretrained(tmp_path / "wide")
+    own = source(tmp_path / "in")
+    for name in "bc":
+        write(own / f"{name}.wav", hum(2.0, pitch=ord(name)))
+    made = record(own, tmp_path / "out", "folder", own / "labels.csv", str(tmp_path / "wide"), jobs=1)
+    reason = "shorter than the 1 s that the encoder looks at at once"
+    assert made.report["skipped"] == [{"path": "a.wav", "reason": reason}]
+    assert made.recordings.length.tolist() == [2, 2] and made.frame_rate == 1
+
+
+# --- real voices
+
+
+def test_real_whisper_needs_no_padding(real_data):
+    """The frames of a clip by itself are close to those that the model makes of it with silence up to 30 s."""
+    from emo_ssl.corpora.audio import read, voiced_part
+
+    folder = real_data / "whisper-tiny.en-encoder"
+    if not folder.is_dir():
+        pytest.skip("needs the encoder of Whisper tiny.en beside the real data")
+    clip, rate = read(sorted((real_data / "ravdess-16k").glob("*/*.flac"))[0])
+    clip = clip[voiced_part(clip, rate)]
+    encoder = encoders.loaded(str(folder), "cpu").encoder
+    clip = clip / np.abs(clip).max()
+    bands = transformers.WhisperFeatureExtractor()(clip, sampling_rate=rate, return_tensors="pt")["input_features"]
+    with torch.no_grad():
+        states = encoder(bands, output_hidden_states=True).hidden_states
+    for layer in (0, 2, 4):
+        found = encoder_front_end(str(folder), [layer]).frames(clip, rate)
+        assert found.shape == (-(-len(clip) // 320), 384)
+        inside = slice(0, len(found) - 5)  # the last frames have seen the end
+        r = np.corrcoef(found[inside].ravel(), states[layer][0, : len(found)][inside].numpy().ravel())[0, 1]
+        print(f"layer {layer}: r = {r:.3f}")
+        assert r > 0.8

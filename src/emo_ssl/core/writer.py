@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,24 +33,19 @@ class CorpusWriter:
         self._stream = self._open.enter_context(path.open("wb"))
         return self
 
-    def add_recording(self, name: str, frames: np.ndarray, split: int, speaker: str = "") -> int:
-        """Append frames (T, D) float32; returns the place of their first one."""
-        offset = self.frame_count
-        stored = self._round(frames) if self.dtype.itemsize == 2 else np.ascontiguousarray(frames, self.dtype)
-        self._rows.append((name, speaker, offset, len(frames), split, hashlib.sha256(stored).digest()))
-        self.frame_count += len(frames)
-        self._stream.write(stored.data)
+    def add_recording(self, name: str, frames: Iterable[np.ndarray], split: int, speaker: str = "") -> int:
+        """Append frames (T, D) float32, as an array or in pieces of one; returns the place of their first one."""
+        offset, digest = self.frame_count, hashlib.sha256()
+        for piece in [frames] if isinstance(frames, np.ndarray) else frames:
+            stored = np.ascontiguousarray(piece, "<f4")
+            if self.dtype.itemsize == 2:
+                stored, error = to_half(stored)
+                self.float16_error = max(self.float16_error, error)
+            digest.update(stored)
+            self._stream.write(stored.data)
+            self.frame_count += len(piece)
+        self._rows.append((name, speaker, offset, self.frame_count - offset, split, digest.digest()))
         return offset
-
-    def _round(self, frames: np.ndarray) -> np.ndarray:
-        """float16, saturated instead of overflowing; the largest error relative to the value is remembered."""
-        limit = np.finfo(np.float16).max
-        stored = np.clip(frames, -limit, limit).astype("<f2")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = np.abs(stored.astype(np.float32) - frames) / np.maximum(np.abs(frames), 1e-2)
-        if error.size:
-            self.float16_error = max(self.float16_error, float(np.nanmax(error, initial=0.0)))
-        return stored
 
     def seal(
         self,
@@ -98,6 +93,15 @@ class CorpusWriter:
             if problem[0] is not None:
                 for name in (HEADER, FRAMES, INDEX, REPORT):
                     (self.folder / name).unlink(missing_ok=True)
+
+
+def to_half(frames: np.ndarray) -> tuple[np.ndarray, float]:
+    """float16, saturated instead of overflowing, and the largest error relative to the value."""
+    limit = np.finfo(np.float16).max
+    stored = np.clip(frames, -limit, limit).astype("<f2")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.abs(stored.astype(np.float32) - frames) / np.maximum(np.abs(frames), 1e-2)
+    return stored, float(np.nanmax(error, initial=0.0))
 
 
 def content_hash(header: dict, recordings: RecordingTable, segments: SegmentTable, targets: np.ndarray) -> str:

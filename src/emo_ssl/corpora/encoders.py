@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from emo_ssl.corpora.acoustics import one_thread
-from emo_ssl.corpora.audio import BadRecording, resampled
+from emo_ssl.corpora.audio import resampled
 from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
 from emo_ssl.utils.io import UserError, read_json
 
@@ -60,6 +60,7 @@ def encoder_front_end(name: str, layers: Sequence[int] | str | None = None, devi
         licence=licence_of(folder),
         frames=partial(encoded, str(folder), chosen, device),
         half=True,
+        slow=True,
         about={
             "layers": list(chosen),
             "speech_encoder": {
@@ -83,6 +84,20 @@ def named(text: str, device: str = "cpu") -> FrontEnd:
         return encoder_front_end(text, None, device)
     layers = match[2] if match[2] == "all" else [int(layer) for layer in match[2].split(",")]
     return encoder_front_end(match[1], layers, device)
+
+
+def of_model(description: dict, folder: Path | str) -> FrontEnd:
+    """What made the frames that a saved model was trained on; its weights may have moved since."""
+    about, (_, _, layers) = description["speech_encoder"], description["front_end"].rpartition(":")
+    for place in (about["folder"], about["model"]):
+        if Path(place).is_dir():
+            return named(f"{place}:{layers}")
+    if about["revision"]:
+        return named(f"{about['model']}:{layers}")
+    raise UserError(
+        f"{folder}: made with the speech encoder {about['model']}, which is no longer in {about['folder']}; "
+        "put it back there, or into the folder where you run this."
+    )
 
 
 def chosen_layers(name: str, layers: Sequence[int] | str | None, blocks: int) -> tuple[int, ...]:
@@ -225,7 +240,7 @@ def encoded(folder: str, layers: tuple[int, ...], device: str, signal: np.ndarra
     network = loaded(folder, device)
     sound = network.scaled(resampled(signal, rate, SAMPLE_RATE))
     if len(sound) < network.shortest:
-        raise BadRecording(f"shorter than the {network.shortest / SAMPLE_RATE:g} s that the encoder looks at at once")
+        raise UserError(f"shorter than the {network.shortest / SAMPLE_RATE:g} s that the encoder looks at at once")
     core, context = (seconds * SAMPLE_RATE // network.hop * network.hop for seconds in (CORE, CONTEXT))
     parts, kind = [], torch.device(device).type
     with torch.inference_mode(), one_thread(), torch.autocast(kind, torch.float16, enabled=kind != "cpu"):

@@ -36,6 +36,7 @@ class FrontEnd:
     licence: str
     frames: Callable[[np.ndarray, int], np.ndarray]  # samples (n,), their rate -> (T, D) float32, NaN = missing
     half: bool = False  # whether a corpus stores them as float16 where nobody says
+    slow: bool = False  # whether frames are worth keeping clip by clip until their corpus is whole
     about: dict = field(default_factory=dict)  # what else a corpus and its models note
 
 

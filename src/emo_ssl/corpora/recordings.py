@@ -5,13 +5,16 @@ recording: half of an acted clip is the quiet of the studio, which takes half of
 are seconds of the whole recording all the same.
 
 Files are worked on by several processes and stored in the order of their names, so the number of processes changes
-nothing but the time. An interrupted run begins anew: all of RAVDESS takes a minute or two.
+nothing but the time. An interrupted run begins anew: all of RAVDESS takes a minute or two. Where a front end is slow,
+frames of finished files are kept in the folder until the corpus is whole, and an interrupted run goes on after them.
+Its files on a disk are read as `predict` reads them, long ones in pieces, so that no length of sound fills the memory.
 """
 
 import contextlib
+import shutil
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -26,12 +29,14 @@ from emo_ssl.corpora.cleaning import EDGE, LATE, TOO_SHORT, Tally, cut, drop, ma
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.fetch import UNREADABLE
 from emo_ssl.corpora.front_ends import FrontEnd
+from emo_ssl.corpora.keeping import Framed, Keeper
 from emo_ssl.corpora.recipes import Listing, read_recipe
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.progress import Progress
 
 SILENCE = "dropped: silence before and after the voice"
-Framed = tuple[np.ndarray, float, float, float]  # what `front_ends.frames_of` returns
+KEPT = "files"  # the folder of frames that are kept
+TOGETHER = 1 << 23  # numbers of a recording that are stored at once
 
 
 def record(
@@ -63,11 +68,13 @@ def record(
         "keep_silence": keep_silence,
         **({"folds": folds} if folds else {}),
         "half": half,
+        **({"device": device} if device != "cpu" else {}),
     }
     with OutputFolder(output, "corpus", config) as out:
         if not out.complete:
-            build(listing, maker, jobs, out.path, keep_silence, half)
+            build(listing, maker, jobs if device == "cpu" else 1, out.path, keep_silence, half)
             out.finish()
+        shutil.rmtree(out.path / KEPT, ignore_errors=True)
     return Corpus.open(output)
 
 
@@ -92,10 +99,11 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
     start, end = rows["start"].to_numpy(copy=True), rows["end"].to_numpy(copy=True)
     recording, first, length = (np.zeros(len(rows), np.int64) for _ in range(3))
     ended_of = np.full(len(rows), np.inf)
+    keeper = Keeper(folder / KEPT, len(maker.feature_names), half) if maker.slow else None
     with (
         CorpusWriter(folder, maker.feature_names, rate, half) as writer,
         Progress("recording", len(files), "files") as bar,
-        contextlib.closing(in_order(listing.root, work, maker, min(jobs, len(files)))) as results,
+        contextlib.closing(in_order(listing.root, work, maker, min(jobs, len(files)), keeper)) as results,
     ):
         for file, result in zip(files.itertuples(), results, strict=True):
             mine = rows_of[file.name]
@@ -107,15 +115,17 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
                 frames, began, ended, seconds = result
                 silent = round((began + seconds - ended) * rate)  # never made, hence not to be counted
                 tally.frames.update({"in": len(frames) + silent, "kept": len(frames), SILENCE: silent})
-                tally.mark_missing(frames, maker.feature_names)
                 edges = began + np.arange(len(frames) + 1) / rate
                 start[mine] = np.where(np.isnan(start[mine]), began, start[mine])
                 end[mine] = np.where(np.isnan(end[mine]), ended, end[mine])
                 first[mine], length[mine] = cut(np.stack([edges[:-1], edges[1:]], 1), start[mine], end[mine])
-                first[mine] += writer.add_recording(file.name, frames, SPLITS.index(file.split), file.speaker)
+                pieces = marked(frames, tally, maker.feature_names)
+                first[mine] += writer.add_recording(file.name, pieces, SPLITS.index(file.split), file.speaker)
                 recording[mine], ended_of[mine] = recordings, ended
                 recordings += 1
             bar.advance(1, f"{len(skipped)} left out" if skipped else "")
+        if keeper:
+            writer.float16_error = keeper.float16_error  # what they lost when they were kept
         rows = rows.assign(recording=recording, start=start, end=end, first=first, length=length)
         rows[LATE] = end > ended_of + 1 / rate
         drop(rows, start >= ended_of, "interval beyond the end of the recording")
@@ -145,6 +155,15 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
         )
 
 
+def marked(frames: np.ndarray, tally: Tally, names: Sequence[str]) -> Iterator[np.ndarray]:
+    """Frames (T, D) in pieces of float32, their missing values counted."""
+    size = TOGETHER // len(names)
+    for begin in range(0, len(frames), size):
+        piece = np.array(frames[begin : begin + size], np.float32)
+        tally.mark_missing(piece, names)
+        yield piece
+
+
 def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: pd.Series) -> None:
     if 2 * len(skipped) > files:
         first = skipped[0]
@@ -160,7 +179,7 @@ def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: pd.Ser
 
 
 def in_order(
-    root: Path, work: Iterable[tuple[str, bool]], maker: FrontEnd, jobs: int
+    root: Path, work: Iterable[tuple[str, bool]], maker: FrontEnd, jobs: int, keeper: Keeper | None = None
 ) -> Iterator[Framed | BadRecording]:
     """What becomes of each file, in the order of the files; work: the path of each, and whether its silence is kept."""
     import joblib
@@ -168,10 +187,14 @@ def in_order(
     # one thread a process: those of several processes would wait for each other
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         pool = joblib.Parallel(jobs, return_as="generator", batch_size=1)
-    results = pool(joblib.delayed(frames_or_reason)(maker, root, path, keep) for path, keep in work)
+    asked = ((number, maker, root, path, keep) for number, (path, keep) in enumerate(work))
+    if keeper:
+        results = pool(joblib.delayed(keep_or_reason)(keeper, *one) for one in asked)
+    else:
+        results = pool(joblib.delayed(frames_or_reason)(*one[1:]) for one in asked)
     try:
-        for result in results:  # noqa: UP028  `yield from` would close them outside of the last block
-            yield result
+        for number, result in enumerate(results):
+            yield keeper.read(number) if keeper else result
     except BrokenProcessPool as problem:
         raise UserError(
             "a working process ended before its work, most likely for want of memory; run again with fewer --jobs."
@@ -193,3 +216,21 @@ def frames_or_reason(maker: FrontEnd, root: Path, path: str, keep_silence: bool)
         return BadRecording("damaged or locked in the archive", str(problem))
     except BadRecording as problem:
         return problem
+
+
+def keep_or_reason(keeper: Keeper, number: int, maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> None:
+    """Frames of a file, kept under its number, unless that was done before."""
+    if not keeper.has(number):
+        keeper.keep(number, pieces_of(maker, root, path, keep_silence))
+
+
+def pieces_of(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Iterator[Framed]:
+    """A long file in pieces, with whatever silence it has; any other in one."""
+    if root.is_dir() and front_ends.seconds_of(root / path) > front_ends.STRETCH:
+        for frames, began, ended in front_ends.stretches(root / path, maker):
+            yield frames, began, ended, ended
+        return
+    result = frames_or_reason(maker, root, path, keep_silence)
+    if isinstance(result, BadRecording):
+        raise result
+    yield result
