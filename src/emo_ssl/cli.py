@@ -238,9 +238,9 @@ def parser() -> Command:
     it.output()
 
     it = command(record, "turn recordings into a corpus, listing the unusable ones", actions)
-    it.file("source", metavar="SOURCE", help="a folder, or the zip of RAVDESS")
-    it.add_argument("--recipe", metavar="R", help="ravdess (default) or folder, with --table")
-    it.file("--table", help="CSV: path, speaker, emotions; category, start, …")
+    it.file("source", metavar="SOURCE", help="a folder, or the zip of a public corpus")
+    it.add_argument("--recipe", metavar="R", help="ravdess (default), emodb, cremad, or folder, with --table")
+    it.file("--table", help="of folder: CSV: path, speaker, emotions; category, …; of cremad: its votes")
     it.add_argument("--folds", metavar="F", help="of ravdess: emobox, the six of that benchmark, with eight classes")
     it.add_argument(
         "--front-end",

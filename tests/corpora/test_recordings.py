@@ -24,7 +24,7 @@ from emo_ssl import cli
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.corpora import recordings
 from emo_ssl.corpora.audio import MARGIN, MOMENT
-from emo_ssl.corpora.recipes import ravdess_names
+from emo_ssl.corpora.recipes import ravdess
 from emo_ssl.corpora.recordings import record
 from emo_ssl.corpora.report import describe, faults
 from emo_ssl.utils import endings
@@ -334,6 +334,6 @@ def test_the_command(tmp_path, capsys):
 def test_all_of_ravdess(real_data, tmp_path):
     real = record(real_data / "ravdess-16k", tmp_path / "out", front_end=stub(), jobs=2)
     report = check_sums(real)
-    assert real.recordings.id.tolist() == sorted(ravdess_names()) and not report["skipped"]
+    assert real.recordings.id.tolist() == sorted(ravdess.names()) and not report["skipped"]
     assert len(real) == len(real.recordings) == 1440 and len(set(real.recordings.speaker.tolist())) == 24
     assert set(report["videos"]) == {"kept"}

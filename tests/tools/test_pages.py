@@ -13,7 +13,7 @@ from book_tree import ROOT
 
 from emo_ssl import cli
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.corpora.recipes import NEEDED, OPTIONAL
+from emo_ssl.corpora.recipes.folder import NEEDED, OPTIONAL
 from emo_ssl.evidence.claims import HOLDS, NOT_SHOWN, REVERSED, EvidenceConfig
 from emo_ssl.study.grid import ARMS, MAIN, StudyConfig
 from emo_ssl.utils import endings

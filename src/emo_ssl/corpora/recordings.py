@@ -62,7 +62,7 @@ def record(
     config = {
         "recipe": recipe,
         "source": fingerprint_of(listing),
-        "table": fingerprint(Path(table)) if table else None,
+        "table": fingerprint(listing.table) if listing.table else None,
         "front_end": maker.name,
         "front_end_version": maker.version,
         "keep_silence": keep_silence,

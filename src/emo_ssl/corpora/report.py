@@ -37,6 +37,7 @@ def describe(corpus: Corpus) -> str:
         f"{frame_count:,} frames ({frame_count / corpus.frame_rate / 3600:.1f} h) of {len(corpus.feature_names)} "
         f"features at {corpus.frame_rate:g} Hz, {header['dtype'].lstrip('<')}",
         *front_end_lines(header),
+        *([f"labels: {header['convention']}"] if "convention" in header else []),
         f"folds: {header['folds']}" + (f", {len(corpus.folds)} of them" if len(corpus.folds) > 1 else ""),
         "",
         f"{'':<10}{'videos':>9}{'speakers':>10}{'segments':>10}",

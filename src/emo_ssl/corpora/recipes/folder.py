@@ -1,157 +1,25 @@
-"""What a folder of recordings contains: who speaks in each clip, which emotions, and in which fold it is tested."""
+"""Any folder of recordings, described by a table with a row for each clip, whose every mistake is named."""
 
-import zipfile
-from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.corpora.audio import FORMATS
 from emo_ssl.corpora.cleaning import read_csv
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain
+from emo_ssl.corpora.recipes.listing import Listing, split_in_fold_0
 from emo_ssl.utils.io import UserError
 
 MOST_CATEGORIES = 100
 FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained on
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Every clip of a source, and how the source was read.
-
-    A row of `clips` is a recording or a part of one: the path of its file (relative to the source, with slashes) and
-    the file's name in the corpus; speaker; an intensity for each emotion; category, "" without; start and end in
-    seconds, NaN for the edges of the recording; the fold that tests it, -1 without; and its split, in fold 0.
-    """
-
-    root: Path  # a folder, or a zip archive
-    recipe: str
-    source: str  # in words
-    clips: pd.DataFrame
-    category_names: tuple[str, ...]
-    folds: str  # how they were made, in words
-    convention: str  # how the source's labels became intensities, in words
-    notes: dict[str, list[str]] = field(default_factory=dict)  # what was met -> of which files
-
-
-def read_recipe(recipe: str, source: Path | str, table: Path | str | None, folds: str = "") -> Listing:
-    if recipe == "ravdess" and table is None:
-        return ravdess(source, folds)
-    if folds:
-        raise UserError(f"{source}: only the recipe ravdess has other folds, emobox; leave --folds out.")
-    if recipe == "folder" and table is not None:
-        return folder(source, table)
-    raise UserError(f"{source}: give the recipe ravdess, without a table, or the recipe folder, with --table.")
-
-
-def split_in_fold_0(fold: pd.Series) -> pd.Series:
-    """As in `Corpus.of_fold`."""
-    return fold.map({0: "test", 1: "valid"}).fillna("train")
-
-
-# RAVDESS
-
-RAVDESS_EMOTIONS = dict(enumerate(("neutral", "neutral", "happy", "sad", "anger", "fear", "disgust", "surprise"), 1))
-RAVDESS_INTENSITY = {1: 2.0, 2: 3.0}  # normal, strong
-RAVDESS_ACTORS, RAVDESS_FOLDS = 24, 5
-RAVDESS_PAIRS = "by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5"
-RAVDESS_CONVENTION = (
-    "an emotion acted at normal intensity is 2, a strong one 3, all others 0; neutral and calm are 0 throughout and "
-    "one category. This is emo-ssl's convention: the corpus itself gives no scale from 0 to 3."
-)
-EMOBOX = "emobox"  # the folds and the eight classes of the benchmark EmoBox (Ma et al. 2024)
-EMOBOX_TESTS = ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22))
-EMOBOX_FOLD = {actor: fold for fold, actors in enumerate(EMOBOX_TESTS) for actor in actors}
-ODD_NAME, DUPLICATE = "name is not one of the corpus's speech, left out", "the same clip again, left out"
-ABSENT = "of the corpus, but not in the source"
-
-
-def ravdess(source: Path | str, folds: str = "") -> Listing:
-    """The archive's zip, of which nothing is unpacked, or a folder with the clips anywhere below it."""
-    root, names = Path(source), ravdess_names()
-    if folds not in ("", EMOBOX):
-        raise UserError(f"{root}: there are no folds {folds!r} of RAVDESS; leave --folds out, or take {EMOBOX}.")
-    found = pd.DataFrame({"path": audio_members(root)}, dtype=str)
-    found["name"] = [PurePosixPath(path).stem for path in found["path"]]
-    odd = ~found["name"].isin(names)
-    again = found["name"].duplicated() & ~odd
-    clips = found[~odd & ~again].sort_values("name", ignore_index=True)
-    if clips.empty:
-        raise UserError(
-            f"{root}: holds no speech clip of RAVDESS (such as 03-01-05-01-02-01-12.wav); give the zip of its "
-            "audio-only speech, or the folder it was unpacked into."
-        )
-    notes = {
-        DUPLICATE: found["path"][again].tolist(),
-        ODD_NAME: found["path"][odd].tolist(),
-        ABSENT: sorted(set(names) - set(clips["name"])),
-    }
-    code = clips["name"].str.split("-", expand=True).astype(int)
-    emotion, intensity, actor = code[2].map(RAVDESS_EMOTIONS), code[3].map(RAVDESS_INTENSITY), code[6]
-    categories, category = ("neutral", *EMOTIONS), emotion
-    fold, words = (actor - 1) // 2 % RAVDESS_FOLDS, RAVDESS_PAIRS
-    if folds == EMOBOX:
-        categories, category = ("neutral", "calm", *EMOTIONS), emotion.mask(code[2] == 2, "calm")
-        fold, words = actor.map(EMOBOX_FOLD), "the six of EmoBox, which tests four actors in each"
-    return Listing(
-        root,
-        "ravdess",
-        source="RAVDESS, speech only (Livingstone & Russo 2018, doi 10.5281/zenodo.1188976, CC BY-NC-SA 4.0)",
-        clips=clips.assign(
-            speaker=[f"actor-{number:02d}" for number in actor],
-            **{name: intensity.where(emotion == name, 0.0) for name in EMOTIONS},
-            category=category,
-            start=np.nan,
-            end=np.nan,
-            fold=fold,
-            split=split_in_fold_0(fold),
-        ),
-        category_names=categories,
-        folds=words,
-        convention=RAVDESS_CONVENTION.replace("one category", "two categories" if folds else "one category"),
-        notes={what: paths for what, paths in notes.items() if paths},
-    )
-
-
-def ravdess_names() -> list[str]:
-    """The names of all 1,440 clips; neutral is only acted at normal intensity."""
-    return [
-        f"03-01-{emotion:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor:02d}"
-        for actor, emotion in product(range(1, RAVDESS_ACTORS + 1), RAVDESS_EMOTIONS)
-        for intensity, statement, repetition in product((1,) if emotion == 1 else (1, 2), (1, 2), (1, 2))
-    ]
-
-
-def audio_members(root: Path) -> list[str]:
-    """The audio files of a folder or an archive, in the order of their names."""
-    if not root.exists():
-        raise UserError(f"{root}: no such file or folder; give the archive's zip or the folder it was unpacked into.")
-    if root.is_dir():
-        found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    else:
-        try:
-            with zipfile.ZipFile(root) as archive:
-                found = archive.namelist()
-        except zipfile.BadZipFile as problem:
-            raise UserError(
-                f"{root}: an unfinished download, or not a zip archive ({problem}); download it again or give a folder."
-            ) from problem
-    return sorted(path for path in found if PurePosixPath(path).suffix.lower() in FORMATS)
-
-
-# Any folder, described by a table
-
 NEEDED, OPTIONAL = ("path", "speaker"), ("category", "start", "end", "fold", "split")
 DEFAULTS = {"category": "", "start": "", "end": "", "fold": "-1", "split": "", **dict.fromkeys(EMOTIONS, "0")}
 A_DAY = 86_400.0  # seconds
 
 
-def folder(source: Path | str, table: Path | str) -> Listing:
+def read(source: Path | str, table: Path | str) -> Listing:
     """Any audio files, and a CSV table with a row for each clip; its columns are NEEDED, emotions and OPTIONAL."""
     root, table = Path(source), Path(table)
     if not root.is_dir():
@@ -177,7 +45,8 @@ def folder(source: Path | str, table: Path | str) -> Listing:
         raise UserError(f"{table}: {len(categories)} categories; a category is one of a few kinds, mend that column.")
     convention = "intensities from 0 to 3 as the table gives them; an emotion without a column is 0"
     clips = clips.sort_values("path", kind="stable", ignore_index=True)
-    return Listing(root, "folder", f"recordings described by {table.name}", clips, categories, folds, convention)
+    words = f"recordings described by {table.name}"
+    return Listing(root, "folder", words, clips, categories, folds, convention, table=table)
 
 
 def read_rows(table: Path) -> pd.DataFrame:
