@@ -72,3 +72,12 @@ def test_presence_over_time_shows_every_window_and_the_whole():
         line, whole = axes.lines
         assert axes.get_title(loc="left") == name and line.get_xdata().tolist() == [1.5, 2.5]
         assert [*set(whole.get_ydata()), *line.get_ydata()] == rows[f"{name}_presence"].tolist()
+
+
+def test_presence_over_time_shades_a_panel_while_its_emotion_is_there():
+    rows = pd.DataFrame({"part": ["overall", "window"], "start": [0.0, 0], "end": [9.0, 3]})
+    rows = rows.assign(happy_presence=0.5, sad_presence=0.5, fear_presence=0.5)
+    truth = [(0.5, "happy"), (2.0, "neutral"), (4.0, "sad"), (6.0, "happy")]
+    panels = figures.presence_over_time(rows, ["happy", "sad", "fear"], truth).axes
+    shaded = [sorted((patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches) for axes in panels]
+    assert shaded == [[(0.5, 2.0), (6.0, 9.0)], [(4.0, 6.0)], []]

@@ -3,6 +3,7 @@
 
 from emo_ssl.figures.data import constant_baselines, feature_pictures, label_distribution, leakage
 from emo_ssl.figures.interactive import interactive_curves
+from emo_ssl.figures.players import players
 from emo_ssl.figures.prediction import presence_over_time
 from emo_ssl.figures.pretraining import filled_gaps, knowledge, losses_by_fold, pretraining_loss
 from emo_ssl.figures.slider import slider

@@ -19,13 +19,18 @@ MINUTES = 300  # seconds from which the axis counts minutes
 
 
 @style.styled
-def presence_over_time(rows: pd.DataFrame, emotions: Sequence[str]) -> Figure:
-    """Rows of one recording, as in `Prediction.table`: a panel an emotion, its presence in windows and in the whole."""
+def presence_over_time(rows: pd.DataFrame, emotions: Sequence[str], truth: Sequence[tuple[float, str]] = ()) -> Figure:
+    """Rows of one recording, as in `Prediction.table`: a panel an emotion, its presence in windows and in the whole.
+
+    truth: when each emotion begins, in seconds, and which; a panel is shaded while its emotion is there
+    """
     windows, whole = rows[rows["part"] != OVERALL], rows[rows["part"] == OVERALL].iloc[0]
     unit, seconds = ("minutes", 60) if whole["end"] > MINUTES else ("seconds", 1)
     middle = (windows["start"] + windows["end"]) / 2 / seconds
     figure, panels = style.small_multiples(len(emotions), 3, 1.6, 1.0, unit, "presence", sharex=True, sharey=True)
     line = {"color": style.BLUE, "label": f"windows of {WINDOW:g} s, at their middle"}
+    shade = {"color": style.PALE, "alpha": 0.6, "linewidth": 0, "label": "the truth"}
+    ends = [*(begin for begin, _ in truth), whole["end"]][1:] if truth else []
     if len(windows) <= DOTS:
         line |= {"marker": "o", "markersize": 4}
     for axes, name in zip(panels, emotions, strict=True):
@@ -35,9 +40,12 @@ def presence_over_time(rows: pd.DataFrame, emotions: Sequence[str]) -> Figure:
         )
         axes.set_title(name)
         axes.grid(axis="y")
+        for (begin, what), end in zip(truth, ends, strict=True):
+            if what == name:
+                axes.axvspan(begin / seconds, end / seconds, **shade)
     panels[0].set(xlim=(whole["start"] / seconds, whole["end"] / seconds), ylim=(0, 1))
     panels[0].xaxis.set_major_locator(MaxNLocator(4))
-    style.legend(figure, 2)
+    style.legend(figure, 3 if truth else 2)
     return figure
 
 
