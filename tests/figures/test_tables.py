@@ -38,6 +38,13 @@ def test_a_table_is_the_same_on_every_run():
     assert ">x<" not in table(frame, "twin", index=False).to_html()
 
 
+def test_a_caption_stands_in_the_table():
+    frame = pd.DataFrame({"a": [1]})
+    shown = table(frame, "captioned", caption="Table 1. a < b")
+    assert "<caption>Table 1. a &lt; b</caption>" in shown.to_html()
+    assert "<caption" not in table(frame, "captioned").to_html()
+
+
 def test_a_folded_table_opens_on_a_click():
     shown = table(pd.DataFrame({"a": [1]}), "folded")
     assert folded(shown, "a & b") == f"<details><summary>a &amp; b</summary>{shown.to_html()}</details>"

@@ -86,10 +86,10 @@ def gain_at(evidence: dict, budget: int, pair: Sequence[str] = PAIR) -> str:
 
 def control_table(evidence: dict) -> pd.DataFrame:
     rows = [
-        (row["name"], interval(row, sign=True), p_value(row["p_holm"]), row["outcome"])
+        (row["name"], row["outcome"], interval(row, sign=True), p_value(row["p_holm"]))
         for _, row in lookup.controls(evidence).iterrows()
     ]
-    return pd.DataFrame(rows, columns=["pretrained against", "difference", "p (Holm)", "pretrained is"])
+    return pd.DataFrame(rows, columns=["pretrained against", "pretrained is", "difference", "p (Holm)"])
 
 
 def efficiency_table(evidence: dict) -> pd.DataFrame:
@@ -135,8 +135,8 @@ def ledger_table(evidence: dict, *names: str) -> pd.DataFrame:
     for found in (lookup.claim(evidence, name) for name in names):
         met = [part["met"] for part in found["effects"]]
         count = f"{sum(met)} of {len(met)}" if met else "–"
-        rows.append((found["claim"], found["title"], found["verdict"], short_reason(found), count))
-    return pd.DataFrame(rows, columns=["claim", "what it says", "verdict", "why", "met"])
+        rows.append((found["claim"], found["verdict"], found["title"], short_reason(found), count))
+    return pd.DataFrame(rows, columns=["claim", "verdict", "what it says", "why", "met"])
 
 
 def reason(claim: dict) -> str:

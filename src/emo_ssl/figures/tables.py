@@ -27,6 +27,7 @@ def table(
     formats: Mapping[str, str] | str | None = None,
     index: bool = True,
     wide: bool = False,
+    caption: str = "",
 ) -> Styler:
     """A table for a page, the twin of a figure; formats as in pandas. `name` keeps its ids the same on every run.
 
@@ -37,6 +38,7 @@ def table(
     shown = frame.style.set_uuid(name).set_table_attributes(f'class="dataframe" style="{look}"')
     of_column = formats if isinstance(formats, Mapping) else dict.fromkeys(frame.columns, formats)
     shown = shown.format({name: writer(of_column.get(name)) for name in frame.columns}, na_rep="–")
+    shown = shown.set_caption(html.escape(caption)) if caption else shown
     return shown if index else shown.hide(axis="index")
 
 
