@@ -20,6 +20,7 @@ from emo_ssl import figures
 from emo_ssl.core.metrics import BASELINES
 from emo_ssl.evidence import lookup
 from emo_ssl.figures import style
+from emo_ssl.study import probes
 
 RECORDED = Path(__file__).parents[2] / "results" / "ravdess"
 EMOTIONS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
@@ -33,8 +34,11 @@ SCORES = pd.DataFrame(
     columns=["split", "answer", "metric", "value"],
 )
 KNOWN = pd.DataFrame(
-    [(q, "AUROC", arm, 0.6, 0.5, 0.7, 0.5) for q in ("one", "two", "three") for arm in ("pretrained", "statistics")],
-    columns=["question", "measure", "representation", "value", "low", "high", "chance"],
+    [
+        (q, "AUROC", arm, 0.6, 0.5, 0.7, 0.5, 0.4, 0.6)
+        for q, arm in product(("one", "two", "three"), ("pretrained", "statistics"))
+    ],
+    columns=probes.COLUMNS,
 )
 WINDOWS = pd.DataFrame({"part": ["overall", "window"], "start": [0.0, 0.0], "end": [9.0, 3.0]})
 WINDOWS = WINDOWS.assign(**{f"{name}_presence": [0.5, 0.6] for name in EMOTIONS})

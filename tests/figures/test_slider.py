@@ -1,6 +1,7 @@
 """Pictures under a slider: all are there, one is shown, and each says in words what it shows."""
 
 import base64
+import json
 
 import matplotlib.pyplot as plt
 import pytest
@@ -30,11 +31,32 @@ def test_one_picture_is_shown_and_the_slider_names_it():
     assert plt.get_fignums() == []
 
 
+def test_two_sliders_and_a_picture_for_every_pair():
+    names = [("few", "narrow"), ("few", "wide"), ("many", "narrow"), ("many", "wide")]
+    shown = slider(("share", "span"), {pair: picture(i) for i, pair in enumerate(names)}, "Bars.", start=2)
+    page = BeautifulSoup(shown.data, "html.parser")
+    share, span = page.find_all("input")
+    assert [json.loads(one["data-names"]) for one in (share, span)] == [["few", "many"], ["narrow", "wide"]]
+    assert (share["value"], span["value"], share["max"], span["max"]) == ("1", "0", "1", "1")
+    assert [output.text for output in page.find_all("output")] == ["many", "narrow"]
+    assert [one.find_parent("label").find_next_sibling().name for one in (share, span)] == ["output", "output"]
+    images = page.find_all("img")
+    assert [image.has_attr("hidden") for image in images] == [True, True, False, True]
+    assert images[1]["alt"] == "Bars. Here: few, wide."
+
+
+def test_a_pair_without_a_picture():
+    some = {pair: picture(1) for pair in [("few", "narrow"), ("few", "wide"), ("many", "narrow")]}
+    with pytest.raises(ValueError, match="every combination"):
+        slider(("share", "span"), some, "Bars.")
+    plt.close("all")
+
+
 def test_the_same_pictures_give_the_same_bytes():
     one, two = (slider("x", {"a": picture(1)}, "A line.").data for _ in range(2))
     assert one == two
 
 
 def test_without_a_picture_there_is_no_slider():
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="a picture for every combination"):
         slider("x", {}, "Nothing.")

@@ -1,6 +1,7 @@
 """What frozen vectors know, on a corpus whose sound is made by hand."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -75,9 +76,74 @@ def test_a_probe_never_uses_a_test_answer(voices):
 
 def test_the_same_recording_is_not_found_through_shared_frames(voices):
     items = np.arange(len(voices))
-    hit, chance = probes.same_recording(np.eye(24)[voices.segments.recording], voices, items)
-    assert (hit == 1).all()
+    neighbours = probes.Neighbours.of(voices, items)
+    table = np.eye(24)[voices.segments.recording]
+    alike = probes.likeness(table, items)
+    assert (neighbours.found(alike) == 1).all()
     # of 72 segments, the first two of a recording may find one of their own, the last one two
-    assert chance.reshape(-1, 3)[0] == pytest.approx([1 / 70, 1 / 70, 2 / 71])
+    assert neighbours.chance() == pytest.approx(np.mean([1 / 70, 1 / 70, 2 / 71]))
+    low, high = neighbours.chance_band([alike], draws=100, seed=0)
+    assert 0 <= low <= neighbours.chance() <= high < 0.2
     alone = np.arange(0, len(voices), 3)  # one segment of each recording: nothing to find
-    assert np.isnan(probes.same_recording(np.eye(24)[voices.segments.recording], voices, alone)[0]).all()
+    neighbours = probes.Neighbours.of(voices, alone)
+    assert np.isnan(neighbours.found(probes.likeness(table, alone))).all() and np.isnan(neighbours.chance())
+    assert np.isnan(neighbours.chance_band([probes.likeness(table, alone)], draws=5, seed=0)).all()
+
+
+# Chance
+
+
+def test_recordings_swap_their_answers_as_blocks():
+    recording = np.repeat([7, 3, 5], [4, 1, 2])
+    for seed in range(20):
+        given = probes.swapped(probes.items_of_each(recording), np.random.default_rng(seed))
+        blocks = [given[recording == name] for name in (7, 3, 5)]
+        sources = [set(recording[block]) for block in blocks]
+        assert sorted(name for source in sources for name in source) == [3, 5, 7]
+        for block in blocks:  # each answer of a recording comes up as often as any other, give or take one
+            counts = np.bincount(block, minlength=7)[recording == recording[block[0]]]
+            assert counts.max() - counts.min() <= 1
+
+
+def test_chance_by_all_orders_of_five_recordings():
+    rng = np.random.default_rng(0)
+    answers, predicted = rng.normal(size=(5, 1)), rng.normal(size=(5, 1))
+    every = [np.corrcoef(answers[list(order), 0], predicted[:, 0])[0, 1] for order in permutations(range(5))]
+    question = probes.Question("anything", probes.R, answers)
+    band = probes.chance_of_answers(question, [predicted], np.arange(5), np.arange(5), draws=2000, seed=0)
+    assert band == pytest.approx(np.quantile(every, [0.025, 0.975]), abs=0.03)
+
+
+def test_nothing_to_swap_gives_no_band():
+    question = probes.Question("anything", probes.R, np.arange(4.0)[:, None])
+    for count in (0, 4):
+        test, recording = np.arange(count), np.zeros(count)
+        band = probes.chance_of_answers(question, [question.answers], test, recording, draws=3, seed=0)
+        assert np.isnan(band).all()
+
+
+def test_the_band_holds_what_null_corpora_score_and_single_segments_do_not():
+    """Answers and predictions have nothing to do with each other, but each are alike within a recording."""
+    recording, within = np.repeat(np.arange(20), 8), {"recordings": 0, "segments": 0}
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        mood, voice = (rng.normal(size=20)[recording] + 0.5 * rng.normal(size=160) for _ in range(2))
+        question = probes.Question("an emotion", probes.AUROC, (mood > 0).astype(float)[:, None])
+        predicted, items = voice[:, None], np.arange(160)
+        score = question.score(predicted, items)
+        for unit, names in (("recordings", recording), ("segments", items)):
+            low, high = probes.chance_of_answers(question, [predicted], items, names, draws=50, seed=seed)
+            within[unit] += low <= score <= high
+    assert within["recordings"] >= 21 and within["segments"] <= 18
+
+
+def test_knowledge_shows_chance_beside_each_score(voices):
+    truth = probes.questions(voices)[0].answers
+    nothing = np.random.default_rng(0).normal(size=(len(voices), 3))
+    found = probes.knowledge(voices, {"all": [truth], "nothing": [nothing]}, draws=40)
+    assert list(found.columns) == probes.COLUMNS
+    assert (found["chance_low"] <= found["chance_high"]).all()
+    found = found.set_index(["question", "representation"])
+    voiced = found.loc["how much is voiced"]
+    assert voiced.loc["all", "value"] > voiced.loc["all", "chance_high"]
+    assert voiced.loc["nothing", "chance_low"] <= voiced.loc["nothing", "value"] <= voiced.loc["nothing", "chance_high"]

@@ -79,15 +79,18 @@ def losses_by_fold(provenance: dict) -> Figure:
 
 @style.styled
 def knowledge(found: pd.DataFrame) -> Figure:
-    """What `probes.knowledge` returned: a panel a question, a row a representation, dashed where chance lies."""
+    """What `probes.knowledge` returned: a panel a question, a row a representation, grey where chance lies."""
     found = found.rename(columns={"value": "estimate"})
     names = list(found["representation"].unique())
     figure, panels = style.small_multiples(found["question"].nunique(), 2, 1.75, 0.5, sharey=True)
     for axes, (question, rows) in zip(panels, found.groupby("question", sort=False), strict=True):
+        band = {"left": rows["chance_low"], "width": rows["chance_high"] - rows["chance_low"], "color": style.PALE}
+        axes.barh([names.index(name) for name in rows["representation"]], height=0.7, label="95 % of chance", **band)
         for height, name in enumerate(names):
             style.draw_points(axes, rows[rows["representation"] == name], [height], name)
         axes.axvline(rows["chance"].iloc[0], **style.BASELINE)
         axes.set(title=question, xlabel=rows["measure"].iloc[0], xlim=(None, 1.03))
         axes.xaxis.set_major_locator(MaxNLocator(5))
     style.name_rows(panels[0], [lookup.NAMES[name] for name in names])
+    style.legend(figure, 1)
     return figure
