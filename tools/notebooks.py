@@ -3,14 +3,22 @@
 An executed copy lies in build/executed/PROFILE/ with the key of all that its outputs depend on: the code cells, the
 parameters, the package, the data it reads, the locked versions. As long as the key is the same, the copy is. Prose is
 no part of the key: it is merged with the outputs when the book is staged, so a corrected sentence costs no execution.
+
+As many notebooks run at once as there are cores, in the order of the profile; what one needs of another it waits for
+(`emo_ssl.notebook`).
 """
 
 import ast
 import copy
+import multiprocessing
 import os
 import re
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +74,7 @@ def read(path: Path) -> Any:
 
 
 def find(root: Path, profile: str) -> list[Notebook]:
-    """Every notebook by its name. What can be checked before the first one runs is checked here."""
+    """Every notebook, first those of the profile. What can be checked before the first one runs is checked here."""
     import yaml
 
     path = root / PROFILES / f"{profile}.yml"
@@ -80,8 +88,8 @@ def find(root: Path, profile: str) -> list[Notebook]:
     limit = settings.pop(LIMIT, CELL_LIMIT) if isinstance(settings, dict) else None
     if limit is None or not all(isinstance(values, dict) for values in settings.values()):
         raise UserError(f"{path}: it has to map notebooks to their parameters, `01-data: {{seed: 0}}`; correct it.")
-    found = []
-    for path in sorted((root / FOLDER).glob("*.ipynb")):
+    found, order = [], {name: place for place, name in enumerate(settings)}
+    for path in sorted((root / FOLDER).glob("*.ipynb"), key=lambda path: (order.get(path.stem, len(order)), path)):
         content, copy_path = read(path), root / EXECUTED / profile / path.name
         values = checked_parameters(path, profile, settings.pop(path.stem, {}))
         found.append(Notebook(path, content, values, limit, copy_path, key_of(root, content, values)))
@@ -138,25 +146,61 @@ def execute_all(found: list[Notebook], root: Path, only: str = "") -> tuple[list
     """Bring up to date all, or those whose name begins with `only`: names of those that failed, and not asked for."""
     if not any(notebook.name.startswith(only) for notebook in found):
         raise UserError(f"{root / FOLDER}: no notebook begins with {only}; name one of those that are there.")
-    failed, left = [], []
+    failed, left, stale = [], [], []
     for notebook in found:
         if is_fresh(notebook):
             print(f"{notebook.name}: unchanged, not executed again")
-        elif not notebook.name.startswith(only):
-            left.append(notebook.name)
         else:
-            print(f"{notebook.name}: executing …", flush=True)
-            started = time.monotonic()
-            try:
-                execute(notebook, root)
-            except Exception as problem:  # whatever it is, a dead kernel or a timeout, it costs this page only
-                reason = ANSI.sub("", f"{type(problem).__name__}: {problem}")
-                unfinished = root / UNFINISHED / notebook.path.name
-                print(f"{reason}\n{notebook.path} failed; as far as it came: {unfinished}", file=sys.stderr, flush=True)
-                failed.append(notebook.name)
-            else:
-                print(f"{notebook.name}: done in {time.monotonic() - started:.0f} s", flush=True)
-    return failed, left
+            (stale if notebook.name.startswith(only) else left).append(notebook)
+    for notebook, seconds, reason in executed(stale, root):
+        if reason:
+            unfinished = root / UNFINISHED / notebook.path.name
+            print(f"{reason}\n{notebook.path} failed; as far as it came: {unfinished}", file=sys.stderr, flush=True)
+            failed.append(notebook.name)
+        else:
+            print(f"{notebook.name}: done in {seconds:.0f} s", flush=True)
+    return failed, [notebook.name for notebook in left]
+
+
+def executed(stale: list[Notebook], root: Path) -> Iterator[tuple[Notebook, float, str]]:
+    """Each notebook when it has run, the seconds it took and, where it failed, the reason."""
+    import joblib
+
+    cores = joblib.cpu_count()
+    workers = min(cores, len(stale)) or 1
+    fast = "forkserver" in multiprocessing.get_all_start_methods()  # papermill is imported once, before the forks
+    context = multiprocessing.get_context("forkserver" if fast else "spawn")
+    if fast:
+        context.set_forkserver_preload(["papermill", __name__])
+    with ProcessPoolExecutor(workers, context, prepare, (cores // workers,)) as pool:
+        running = {pool.submit(attempt, notebook, root): notebook for notebook in stale}
+        try:
+            for done in as_completed(running):
+                yield running[done], *done.result()
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.kill()  # a kernel ends when it finds itself alone
+            raise
+
+
+def prepare(threads: int) -> None:
+    """A process that executes notebooks. It ends with the one that started it, which gets the Ctrl-C."""
+    from tqdm import tqdm
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.set_lock(threading.RLock())  # papermill's own bar would leave a semaphore behind
+    threading.Thread(target=lambda: os._exit(multiprocessing.parent_process().join() or 1), daemon=True).start()
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # kernels that run beside each other share the cores
+
+
+def attempt(notebook: Notebook, root: Path) -> tuple[float, str]:
+    print(f"{notebook.name}: executing …", flush=True)
+    started, reason = time.monotonic(), ""
+    try:
+        execute(notebook, root)
+    except Exception as problem:  # whatever it is, a dead kernel or a timeout, it costs this page only
+        reason = ANSI.sub("", f"{type(problem).__name__}: {problem}")
+    return time.monotonic() - started, reason
 
 
 def is_fresh(notebook: Notebook) -> bool:

@@ -7,11 +7,15 @@ folders. Everything here can be deleted at any time and is made again when it is
 import ast
 import html
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
+
+import filelock
 
 from emo_ssl.core import pretrain as pretraining_runs
 from emo_ssl.core.corpus import Corpus
@@ -48,6 +52,14 @@ def place(kind: str, name: str, setting: dict) -> Path:
     return root() / "build" / kind / f"{name}-{hash_of(setting)[:KEY_LETTERS]}"
 
 
+@contextmanager
+def made_once(folder: Path) -> Iterator[None]:
+    """While one page makes what belongs here, another one that asks for the same waits; a kill lets go of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{folder}.lock"):
+        yield
+
+
 def code_of(*parts: str) -> str:
     """One hash of the code in these files and folders of the package."""
     paths = [Path(__file__).parent / part for part in parts]
@@ -67,12 +79,13 @@ def corpus(path: str = "", videos: int = 100, seed: int = 0, scenario: str = "mi
     config = SynthConfig(videos=videos, seed=seed, scenario=scenario)
     name = f"synthetic-{scenario}-{videos}-videos-seed-{seed}"
     folder = place("corpora", name, {"generator": GENERATOR, "config": asdict(config), "code": preparing_code()})
-    if not folder.exists():  # copies by earlier versions of the code are of no more use, and they are large
-        for old in folder.parent.glob(f"{name}-{'?' * KEY_LETTERS}"):
-            shutil.rmtree(old, ignore_errors=True)
-    raw = folder / RAW
-    write_corpus(raw, config)
-    return prepare(raw / "COVAREP.csd", raw / "LABELS.csd", raw / "folds.json", folder / PREPARED)
+    with made_once(folder):
+        if not folder.exists():  # copies by earlier versions of the code are of no more use, and they are large
+            for old in folder.parent.glob(f"{name}-{'?' * KEY_LETTERS}"):
+                shutil.rmtree(old, ignore_errors=True)
+        raw = folder / RAW
+        write_corpus(raw, config)
+        return prepare(raw / "COVAREP.csd", raw / "LABELS.csd", raw / "folds.json", folder / PREPARED)
 
 
 def run(
@@ -95,7 +108,8 @@ def run(
     split = hash_of(prepared.of_fold(fold).recordings.split.tolist())
     setting = {**asdict(config), "seed": seed, "fold": fold, "corpus": prepared.content_hash, "split": split}
     folder = place("runs", f"pretraining-seed-{seed}", setting)
-    pretraining_runs.pretrain([prepared], folder, config, seed, fold, device or None)
+    with made_once(folder):
+        pretraining_runs.pretrain([prepared], folder, config, seed, fold, device or None)
     return folder
 
 
@@ -118,9 +132,9 @@ def study(
     config = config or StudyConfig()
     models = [fingerprint(Path(folder) / pretraining_runs.MODEL) for folder in runs]
     setting = {**asdict(config), "corpus": prepared.content_hash, "runs": models}
-    return run_study(
-        prepared, runs, place("studies", f"study-{config.profile}", setting), config, device or None
-    ).folder
+    folder = place("studies", f"study-{config.profile}", setting)
+    with made_once(folder):
+        return run_study(prepared, runs, folder, config, device or None, jobs=os.cpu_count() or 1).folder
 
 
 def evidence(folder: Path | str) -> dict:
@@ -129,9 +143,10 @@ def evidence(folder: Path | str) -> dict:
     if predictions.is_file():
         setting = {"predictions": fingerprint(predictions), "code": code_of("evidence", "core/metrics.py")}
         kept = place("evidence", kept.parent.name, setting) / report.EVIDENCE
-        if not kept.is_file():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_json(kept, report.evaluate(folder))
+        with made_once(kept.parent):
+            if not kept.is_file():
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write_json(kept, report.evaluate(folder))
     elif not kept.is_file():
         raise UserError(f"{folder}: neither {PREDICTIONS} nor {report.EVIDENCE}; run `emo-ssl study` to its end.")
     return read_json(kept)

@@ -195,7 +195,7 @@ def test_an_interrupt_takes_the_kernel_along_and_keeps_what_is_done(tree):
     command = [sys.executable, "-m", "tools.book"]
     with subprocess.Popen(command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True) as process:
         pid = tree / "pid"
-        wait_for(lambda: pid.exists() and pid.read_text())
+        wait_for(lambda: pid.exists() and pid.read_text() and (tree / "build/executed/demo/01-first.ipynb").exists())
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130

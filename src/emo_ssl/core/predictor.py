@@ -18,7 +18,7 @@ from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, save
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.utils.io import UserError, read_json, write_json
 
-SCORED_TOKENS = 65_536  # of all members, padding included, in one go
+SCORED_TOKENS = 8_192  # of all members, padding included, in one go: more would fall out of the processor's cache
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 

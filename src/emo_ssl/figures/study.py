@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -198,6 +197,8 @@ def emotion_forest(evidence: dict, metrics: Sequence[str]) -> Figure:
 
 def draw_confusion(axes: Axes, counts: np.ndarray, columns: Sequence, rows: Sequence[str]) -> None:
     """Counts (C, C), rows true, as percentages of their row written out; a row without any stays empty."""
+    import seaborn as sns  # takes a second to import
+
     totals = counts.sum(1, keepdims=True)
     percent = 100 * counts / np.where(totals > 0, totals, np.nan)
     axes.set_facecolor("#f2f2f2")

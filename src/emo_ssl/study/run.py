@@ -6,8 +6,11 @@ them.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -18,7 +21,7 @@ from emo_ssl.core.normalise import ADAPTED, INDEPENDENT, under
 from emo_ssl.core.pretrain import MODEL, PretrainedRun, device_named, leak_in, refuse_shared
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.collect import Study, collect, find, write_chunk
-from emo_ssl.study.grid import StudyConfig, budgets_of, budgets_under, chunks_of
+from emo_ssl.study.grid import Chunk, StudyConfig, budgets_of, budgets_under, chunks_of
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.progress import Progress
 
@@ -30,8 +33,12 @@ def run_study(
     config: StudyConfig | None = None,
     device: str | None = None,
     shard: tuple[int, int] | None = None,
+    jobs: int = 1,
 ) -> Study:
-    """Compute what is missing of the grid, then write the tables. With `shard` (i, n) only every n-th chunk is run."""
+    """Compute what is missing of the grid, then write the tables. With `shard` (i, n) only every n-th chunk is run.
+
+    `jobs`: chunks of a fold that run beside each other on a processor, each in a thread with one of its cores.
+    """
     config, runs = config or StudyConfig(), [PretrainedRun.open(run) for run in runs]
     refuse_unequal_runs(corpus, runs)
     weights = [fingerprint(run.folder / MODEL) for run in runs]
@@ -41,7 +48,7 @@ def run_study(
         output = output.with_name(f"{output.name}.shard-{shard[0]}-of-{shard[1]}")
     with OutputFolder(output, "study", json.loads(json.dumps(setting))) as out:
         if not out.complete:
-            run_grid(corpus, runs, out, config, device_named(device), shard)
+            run_grid(corpus, runs, out, config, device_named(device), shard, jobs)
             out.finish()
     return Study(output)
 
@@ -99,6 +106,7 @@ def run_grid(
     config: StudyConfig,
     device: torch.device,
     shard: tuple[int, int] | None,
+    jobs: int = 1,
 ) -> None:
     """Run the chunks that are missing, and collect them all unless this is only a shard."""
     pool = min(len(corpus.of_fold(k).where("train")) for k in corpus.folds)
@@ -109,20 +117,32 @@ def run_grid(
     mine = grid[shard[0] - 1 :: shard[1]] if shard else grid
     # before anything is trained, and also where every chunk comes from a shard
     usable = usable_runs(corpus, runs, config, tuple(budgets_under(config, budgets)))
-    fold: Fold | None = None
     started = time.monotonic()
+    missing = [chunk for chunk in mine if find(out.path, chunk, out.hash) is None]
+
+    def compute(fold: Fold, chunk: Chunk) -> str:
+        write_chunk(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
+        return chunk.name
+
     with Progress("study", len(mine), "chunks") as bar:
-        for chunk in mine:
-            if find(out.path, chunk, out.hash) is None:
-                if fold is None or (fold.number, fold.protocol) != (chunk.fold, chunk.protocol):
-                    some = usable[chunk.fold, chunk.protocol]
-                    fold = open_fold(corpus, chunk.fold, some, config, device, chunk.protocol)
-                write_chunk(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
-            bar.advance(note=chunk.name)
+        bar.advance(len(mine) - len(missing))
+        for (number, protocol), chunks in groupby(missing, lambda chunk: (chunk.fold, chunk.protocol)):
+            fold = open_fold(corpus, number, usable[number, protocol], config, device, protocol)
+            for name in side_by_side(partial(compute, fold), chunks, jobs if device.type == "cpu" else 1):
+                bar.advance(note=name)
     if not shard:
         collect(
             runs[0].view(corpus), [run.result for run in runs], out, config, grid, device, time.monotonic() - started
         )
+
+
+def side_by_side(work: Callable[[Chunk], str], chunks: Iterable[Chunk], jobs: int) -> Iterator[str]:
+    """What `work` returns of each chunk, in their order; threads do, as torch computes without Python's lock."""
+    if jobs == 1:
+        yield from map(work, chunks)
+    else:
+        with ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(work, chunks)
 
 
 def open_fold(
