@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -46,6 +47,14 @@ def test_a_corpus_is_made_once_and_found_again(repository, monkeypatch):
     assert by_path.content_hash == prepared.content_hash
     with pytest.raises(UserError, match="no such folder"):
         notebook.corpus("nowhere")
+
+
+def test_pages_that_ask_at_once_wait_for_the_one_that_makes_it(repository, monkeypatch):
+    made, write = [], notebook.write_corpus
+    monkeypatch.setattr(notebook, "write_corpus", lambda *asked: (made.append(asked), write(*asked)))
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: notebook.corpus(**TINY).content_hash, range(3)))
+    assert len(set(found)) == 1 and len(made) == 3  # the second and the third find a whole one
 
 
 def test_a_made_up_corpus_knows_its_files_and_its_truth(repository):
@@ -105,7 +114,8 @@ def test_a_run_and_a_study_are_computed_once_for_each_setting(computed, monkeypa
     assert stamps == [file.stat().st_mtime_ns for file in files]
     other = notebook.run(computed.corpus, 6, config=replace(computed.pretraining, steps=2))
     started = []
-    monkeypatch.setattr(notebook, "run_study", lambda *words: started.append(words[2]) or SimpleNamespace(folder=None))
+    stand_in = SimpleNamespace(folder=None)
+    monkeypatch.setattr(notebook, "run_study", lambda *words, jobs: started.append(words[2]) or stand_in)
     notebook.study(computed.corpus, [other], computed.comparison)
     notebook.study(computed.corpus, [computed.run], replace(computed.comparison, seeds=3))
     assert computed.run != other and len({computed.study, *started}) == 3

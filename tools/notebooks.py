@@ -18,8 +18,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -152,55 +152,63 @@ def execute_all(found: list[Notebook], root: Path, only: str = "") -> tuple[list
             print(f"{notebook.name}: unchanged, not executed again")
         else:
             (stale if notebook.name.startswith(only) else left).append(notebook)
-    for notebook, seconds, reason in executed(stale, root):
-        if reason:
-            unfinished = root / UNFINISHED / notebook.path.name
-            print(f"{reason}\n{notebook.path} failed; as far as it came: {unfinished}", file=sys.stderr, flush=True)
-            failed.append(notebook.name)
-        else:
-            print(f"{notebook.name}: done in {seconds:.0f} s", flush=True)
+    for notebook, reason in failures(stale, root):
+        unfinished = root / UNFINISHED / notebook.path.name
+        print(f"{reason}\n{notebook.path} failed; as far as it came: {unfinished}", file=sys.stderr, flush=True)
+        failed.append(notebook.name)
     return failed, [notebook.name for notebook in left]
 
 
-def executed(stale: list[Notebook], root: Path) -> Iterator[tuple[Notebook, float, str]]:
-    """Each notebook when it has run, the seconds it took and, where it failed, the reason."""
+def failures(stale: list[Notebook], root: Path) -> Iterator[tuple[Notebook, str]]:
+    """Execute them, each in a process of its own, as papermill can do one at a time; those that failed, and why."""
     import joblib
 
-    cores = joblib.cpu_count()
-    workers = min(cores, len(stale)) or 1
-    fast = "forkserver" in multiprocessing.get_all_start_methods()  # papermill is imported once, before the forks
+    fast = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if fast else "spawn")
     if fast:
-        context.set_forkserver_preload(["papermill", __name__])
-    with ProcessPoolExecutor(workers, context, prepare, (cores // workers,)) as pool:
-        running = {pool.submit(attempt, notebook, root): notebook for notebook in stale}
-        try:
-            for done in as_completed(running):
-                yield running[done], *done.result()
-        except BaseException:
-            for process in multiprocessing.active_children():
-                process.kill()  # a kernel ends when it finds itself alone
-            raise
+        context.set_forkserver_preload(["papermill", __name__])  # imported once
+    cores = joblib.cpu_count()
+    workers = min(cores, len(stale)) or 1
+    waiting, running = list(stale), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                answer, sender = context.Pipe(duplex=False)
+                process = context.Process(target=attempt, args=(waiting[0], root, cores // workers, sender))
+                process.start()
+                sender.close()
+                running[answer] = process, waiting.pop(0)
+            for answer in connection.wait(running):
+                process, notebook = running.pop(answer)
+                try:
+                    reason = answer.recv()
+                except EOFError:
+                    reason = "its process was killed"
+                process.join()
+                if reason:
+                    yield notebook, reason
+    finally:
+        for process, _ in running.values():
+            process.kill()  # its kernel ends when it finds itself alone
 
 
-def prepare(threads: int) -> None:
-    """A process that executes notebooks. It ends with the one that started it, which gets the Ctrl-C."""
+def attempt(notebook: Notebook, root: Path, threads: int, answer: connection.Connection) -> None:
+    """A whole process: it ends with the one that started it, which gets the Ctrl-C."""
     from tqdm import tqdm
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tqdm.set_lock(threading.RLock())  # papermill's own bar would leave a semaphore behind
     threading.Thread(target=lambda: os._exit(multiprocessing.parent_process().join() or 1), daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own would leave a semaphore behind
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # kernels that run beside each other share the cores
-
-
-def attempt(notebook: Notebook, root: Path) -> tuple[float, str]:
     print(f"{notebook.name}: executing …", flush=True)
-    started, reason = time.monotonic(), ""
+    started = time.monotonic()
     try:
         execute(notebook, root)
     except Exception as problem:  # whatever it is, a dead kernel or a timeout, it costs this page only
-        reason = ANSI.sub("", f"{type(problem).__name__}: {problem}")
-    return time.monotonic() - started, reason
+        answer.send(ANSI.sub("", f"{type(problem).__name__}: {problem}"))
+    else:
+        print(f"{notebook.name}: done in {time.monotonic() - started:.0f} s", flush=True)
+        answer.send("")
 
 
 def is_fresh(notebook: Notebook) -> bool:

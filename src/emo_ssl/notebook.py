@@ -55,8 +55,9 @@ def place(kind: str, name: str, setting: dict) -> Path:
 @contextmanager
 def made_once(folder: Path) -> Iterator[None]:
     """While one page makes what belongs here, another one that asks for the same waits; a kill lets go of it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
+    locks = root() / "build" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(locks / f"{folder.parent.name}-{folder.name}"):
         yield
 
 

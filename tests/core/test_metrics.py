@@ -71,6 +71,10 @@ def test_auroc_of_one_kind_is_undefined(positive):
     assert np.isnan(metrics.auroc(np.zeros(len(positive)), np.array(positive, bool)))
 
 
+def test_auroc_of_unknown_scores_is_undefined():
+    assert np.isnan(metrics.auroc(np.array([0.1, np.nan]), np.array([True, False])))
+
+
 def test_macro_auroc_leaves_out_what_is_undefined():
     scores, positive = drawn(3, 99, 50, 3) / 7, drawn(4, 10, 50, 3) < 4
     positive[:, 1] = False

@@ -168,6 +168,11 @@ def test_shards_are_one_study_and_a_missing_one_is_made_up_for(corpus, run, fini
     assert same(output, finished)
 
 
+def test_chunks_side_by_side_end_in_the_same_table(corpus, run, finished, tmp_path, ran):
+    folder = run_study(corpus, [run], tmp_path / "study", STUDY, "cpu", jobs=3).folder
+    assert sorted(ran) == sorted(STUDY.arms) and same(folder, finished)
+
+
 def unfinished(finished: Path, folder: Path) -> Path:
     """A copy of a study that was stopped just before its table."""
     shutil.copytree(finished, folder)
