@@ -91,23 +91,28 @@ def find(root: Path, profile: str) -> list[Notebook]:
     found, order = [], {name: place for place, name in enumerate(settings)}
     for path in sorted((root / FOLDER).glob("*.ipynb"), key=lambda path: (order.get(path.stem, len(order)), path)):
         content, copy_path = read(path), root / EXECUTED / profile / path.name
-        values = checked_parameters(path, profile, settings.pop(path.stem, {}))
+        values = checked_parameters(path, content, profile, settings.pop(path.stem, {}))
         found.append(Notebook(path, content, values, limit, copy_path, key_of(root, content, values)))
     if settings:
         raise UserError(f"{profile}.yml: {FOLDER}/ has no notebook {', '.join(settings)}; correct the name.")
     return found
 
 
-def checked_parameters(path: Path, profile: str, given: dict) -> dict:
+def checked_parameters(path: Path, content: Any, profile: str, given: dict) -> dict:
     """papermill only warns of a name that the notebook does not know, and takes a value of any type."""
-    from papermill import inspect_notebook
-
-    declared = inspect_notebook(str(path))
+    lines = [
+        line
+        for cell in code_cells(content)
+        if PARAMETERS in tags(cell)
+        for line in ast.parse(cell.source).body
+        if isinstance(line, ast.Assign)
+    ]
+    declared = {target.id: ast.literal_eval(line.value) for line in lines for target in line.targets}
     unknown = sorted(set(given) - set(declared))
     if unknown:
         raise UserError(f"{profile}.yml: {path.name} has no parameter {', '.join(unknown)}; correct the name.")
     for name, value in given.items():
-        default = ast.literal_eval(declared[name]["default"])
+        default = declared[name]
         if type(value) is not type(default) and not (type(default) is float and type(value) is int):
             raise UserError(f"{profile}.yml: {name} of {path.name} is {value!r}, no {type(default).__name__}; mend it.")
     return given | ({PROFILE: profile} if PROFILE in declared else {})
