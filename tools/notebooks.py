@@ -36,6 +36,8 @@ RECORD = "emo_ssl"  # in the metadata of an executed copy
 PROFILE = "profile"  # the parameter that takes the profile's name
 LIMIT, CELL_LIMIT = "cell_limit", 1800  # seconds; a cell that hangs has to end some day
 RECORDED = re.compile(r"\bresults(?:/[\w.-]+)+|\b_config\.yml")  # files of the repository that a cell names
+# jsonschema compiles a grammar of addresses for three seconds where it finds one; no notebook's schema asks for it
+sys.modules.setdefault("rfc3987_syntax", None)
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
