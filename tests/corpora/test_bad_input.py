@@ -6,8 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
-from builders import contents, intensities, label_table, noise, run_python, times, write_corpus, write_csd
+from builders import (
+    contents,
+    intensities,
+    label_table,
+    noise,
+    run_python,
+    times,
+    write_corpus,
+    write_csd,
+    write_plain_csd,
+)
 
 from emo_ssl import cli
 from emo_ssl.core.corpus import Corpus
@@ -101,6 +112,17 @@ def acoustic_file(name, entries, names=("F0", "peakSlope")):
     return lambda folder: {"acoustic": write_csd(folder / name, entries, names)}
 
 
+def damaged_at_the_end(folder):
+    """The values of the last video cannot be unpacked, which shows only when they are read."""
+    entries = {key: (noise(50), times(50)) for key in "abc"}
+    path = write_plain_csd(folder / "d.csd", entries, {"dimension names": '["F0", "peakSlope"]'}, compression="gzip")
+    with h5py.File(path) as file:
+        chunk = file["COVAREP/data/c/features"].id.get_chunk_info(0)
+    content = path.read_bytes()
+    path.write_bytes(content[: chunk.byte_offset] + bytes(chunk.size) + content[chunk.byte_offset + chunk.size :])
+    return {"acoustic": path}
+
+
 def folds_file(name, text):
     def write(folder):
         (folder / name).write_text(text)
@@ -121,12 +143,12 @@ ONE = {"a": label_table(LABELS["a"])}
         (label_file("other.csd", {"z": ONE["a"]}), "other.csd", "none of its videos (such as z)"),
         (label_file("empty.csd", {}), "empty.csd", "holds no labelled segment"),
         (folds_file("f.json", '{"train": ["x", "y"], "test": ["a"]}'), "f.json", "2 of the 3 videos it names"),
-        # the last of the videos has fewer intervals than frames, which shows only when it is read
         (
             acoustic_file("c.csd", {"a": (noise(50), times(50)), "c": (noise(50), times(49))}),
             "c.csd",
             "`c` has 50 rows of features but intervals",
         ),
+        (damaged_at_the_end, "d.csd", "the file is damaged or truncated at `c`"),
     ],
 )
 def test_files_that_do_not_belong_here(tmp_path, source, capsys, change, name, words):

@@ -6,76 +6,85 @@
 
 import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
 
+from emo_ssl.corpora import foreign
 from emo_ssl.utils.io import UserError, atomic_path, failed_download
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 LABEL_NAMES = ("sentiment", *EMOTIONS)
-# what HDF5 raises for a damaged file depends on where the damage lies
-HDF5_PROBLEMS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
-def refuse_if_not_hdf5(path: Path) -> None:
+def refuse_what_is_no_csd(path: Path) -> None:
     """Say what the file is instead."""
     if not path.exists():
         raise UserError(f"{path}: no such file; check the path.")
     if path.is_dir():
         raise UserError(f"{path}: this is a folder; name the .csd file in it.")
+    if not path.is_file():  # a pipe would be waited for
+        raise UserError(f"{path}: this is not a regular file; name a .csd file.")
     with path.open("rb") as stream:
         found = failed_download(stream.read(512))
-    if not found and not h5py.is_hdf5(path):
-        found = "not an HDF5 file, so not a computational sequence"
     if found:
         raise UserError(f"{path}: {found}; download it again.")
 
 
-def decode_metadata(value: object) -> object:
-    """JSON if it parses, else the text itself: older files hold plain strings and bytes."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def decode_metadata(text: str) -> object:
+    """JSON if it parses and can be written again, else the text itself: older files hold plain strings."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return value
+    except (ValueError, RecursionError):
         return text
 
 
 class Csd:
-    """A `.csd` opened for reading, one entry at a time. Use it as a context manager."""
+    """A `.csd` opened for reading, one entry at a time, by a process of its own. Use it as a context manager."""
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        self._layouts: dict[str, tuple[tuple[int, int], np.dtype]] = {}
-        refuse_if_not_hdf5(self.path)
-        with contextlib.ExitStack() as stack, self._damage():
-            self._file = stack.enter_context(h5py.File(self.path, "r"))
-            self._open_root()
+        refuse_what_is_no_csd(self.path)
+        command = [sys.executable, "-P", foreign.__file__, str(self.path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        # one thread starts sooner, no plug-in is loaded, and Ctrl-C comes to this process alone
+        settings = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"}
+        self._process = subprocess.Popen(command, **pipes, env=settings, start_new_session=True)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            found = self._answer()
             stack.pop_all()
+        self.root, self._entries = found["root"], found["entries"]
+        self.metadata = {name: decode_metadata(text) for name, text in found["texts"].items() if text is not None}
 
-    def _open_root(self) -> None:
-        roots = list(self._file.keys())
-        root = self._file[roots[0]] if len(roots) == 1 else None
-        data = root.get("data") if isinstance(root, h5py.Group) else None
-        if not isinstance(data, h5py.Group):
-            raise UserError(
-                f"{self.path}: expected exactly one root group with a group `data` inside, found {roots[:5]}; "
-                "this is not a computational sequence."
-            )
-        self.root, self._data = roots[0], data
-        self.keys = list(data.keys())
-        group = root.get("metadata") or {}
-        self.metadata = {name: decode_metadata(np.ravel(group[name][()])[0]) for name in group if group[name].size}
+    def _answer(self, where: str = "") -> dict | None:
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            self._refuse_dead(where)
+        answer = json.loads(line)
+        if answer and "refused" in answer:
+            raise UserError(f"{self.path}: {answer['refused']}.")
+        return answer
 
-    @contextlib.contextmanager
-    def _damage(self, where: str = "") -> Iterator[None]:
-        try:
-            yield
-        except HDF5_PROBLEMS as problem:
-            reason = "the file is truncated" if "truncated" in str(problem) else "the file is damaged or truncated"
-            raise UserError(f"{self.path}: {reason}{where}; download or copy it again.") from problem
+    def _refuse_dead(self, where: str) -> NoReturn:
+        status = self._process.wait()
+        if status == 1:  # an exception, so a fault of ours
+            raise RuntimeError(f"{self.path}: the process that reads it failed; run {' '.join(self._process.args)}")
+        how = "reading it does not end" if status == -getattr(signal, "SIGPROF", 0) else "HDF5 breaks down over it"
+        raise UserError(f"{self.path}: the file is damaged{where}, {how}; download or copy it again.")
+
+    @property
+    def keys(self) -> list[str]:
+        return list(self._entries)
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -88,45 +97,39 @@ class Csd:
 
     def shape(self, key: str) -> tuple[int, int]:
         """(T, D) of one entry without reading it; a vector counts as one column."""
-        return self._layout(key)[0]
+        rows, width, _ = self._entries[key]
+        return rows, width
 
     def dtype(self, key: str) -> np.dtype:
-        return self._layout(key)[1]
-
-    def _layout(self, key: str) -> tuple[tuple[int, int], np.dtype]:
-        if key not in self._layouts:  # HDF5 takes its time to answer, and callers ask more than once
-            with self._damage(f" at `{key}`"):
-                features = self._data[f"{key}/features"]
-                rows, *rest = features.shape or (0,)
-                self._layouts[key] = (rows, int(np.prod(rest))) if rows else (0, 0), features.dtype
-        return self._layouts[key]
+        return np.dtype(self._entries[key][2])
 
     def read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """features (T, D) float32 and intervals (T, 2) float64 of one entry."""
-        return self._array(key, "features", np.float32), self.intervals(key)
+        return self._values(key, "features", self.shape(key)), self.intervals(key)
 
     def intervals(self, key: str) -> np.ndarray:
-        intervals = self._array(key, "intervals", np.float64)
-        if intervals.shape[1] != 2 or len(intervals) != self.shape(key)[0]:
-            raise UserError(
-                f"{self.path}: `{key}` has {self.shape(key)[0]} rows of features but intervals of shape "
-                f"{intervals.shape}; the file is damaged, download it again."
-            )
-        return intervals
+        return self._values(key, "intervals", (self.shape(key)[0], 2))
 
-    def _array(self, key: str, part: str, dtype: type) -> np.ndarray:
-        with self._damage(f" at `{key}`"):
-            dataset = self._data[f"{key}/{part}"]
-            values = np.empty(dataset.shape, dtype)
-            if values.size:
-                dataset.read_direct(values)
-        return values.reshape(len(values), -1) if values.size else np.empty((0, 2 if part == "intervals" else 0), dtype)
+    def _values(self, key: str, part: str, shape: tuple[int, int]) -> np.ndarray:
+        values, where = np.empty(shape, foreign.PARTS[part]), f" at `{key}`"
+        if values.size:
+            with contextlib.suppress(BrokenPipeError):  # the answer will be missing
+                os.write(self._process.stdin.fileno(), json.dumps([key, part]).encode() + b"\n")
+            self._answer(where)
+            if self._process.stdout.readinto(values) != values.nbytes:
+                self._refuse_dead(where)
+        return values
+
+    def close(self) -> None:
+        self._process.kill()
+        with self._process:  # closes its pipes and waits
+            pass
 
     def __enter__(self) -> "Csd":
         return self
 
     def __exit__(self, kind, problem, trace) -> None:
-        self._file.close()
+        self.close()
 
 
 @contextlib.contextmanager

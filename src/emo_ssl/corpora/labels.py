@@ -42,8 +42,9 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> pd.DataFrame
     names = names or labels.names or ()
     found = [plain(name) for name in names]
     if missing := [emotion for emotion in EMOTIONS if emotion not in found]:
+        known = ", ".join(found)[:80] or "columns without names"
         raise UserError(
-            f"{labels.path}: no column named {', '.join(missing)} among {', '.join(found) or 'columns without names'}; "
+            f"{labels.path}: no column named {', '.join(missing)} among {known}; "
             "give their names in the file's order, --label-names sentiment,happy,sad,anger,surprise,disgust,fear or so."
         )
     columns = [found.index(emotion) for emotion in EMOTIONS]
@@ -53,12 +54,13 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> pd.DataFrame
         if len(table) and table.shape[1] != len(names):
             raise UserError(
                 f"{labels.path}: `{key}` has {table.shape[1]} columns for the {len(names)} names "
-                f"{', '.join(names)}; give the right names with --label-names."
+                f"{', '.join(names)[:80]}; give the right names with --label-names."
             )
         if len(table):
             videos += [base_of(key)] * len(table)
             intervals.append(times)
-            values.append(table[:, columns].astype(np.float64))
+            with np.errstate(invalid="ignore"):  # for the NaN that signals
+                values.append(table[:, columns].astype(np.float64))
     if not videos:
         raise UserError(f"{labels.path}: holds no labelled segment; is it the label file?")
     rows = pd.DataFrame(np.concatenate(values), columns=EMOTIONS)
