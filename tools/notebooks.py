@@ -26,6 +26,7 @@ from typing import Any
 from emo_ssl.utils import io as files
 from emo_ssl.utils import provenance
 from emo_ssl.utils.io import UserError
+from emo_ssl.utils.values import read as read_plain
 
 FOLDER, PROFILES, PACKAGE, LOCK = "notebooks", "notebooks/profiles", "src/emo_ssl", "requirements.lock"
 EXECUTED, UNFINISHED = "build/executed", "build/logs"
@@ -83,10 +84,14 @@ def find(root: Path, profile: str) -> list[Notebook]:
     known = sorted(entry.stem for entry in (root / PROFILES).glob("*.yml"))
     if profile not in known:
         raise UserError(f"{path}: there is no such profile; take one of {', '.join(known)}.")
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as problem:
-        raise UserError(f"{path}: not readable as YAML ({' '.join(str(problem).split())}); mend it.") from problem
+
+    def parsed(text: str) -> object:
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as problem:
+            raise ValueError(" ".join(str(problem).split())) from problem
+
+    settings = read_plain(path, parsed, "YAML", object, "mend it")
     limit = settings.pop(LIMIT, CELL_LIMIT) if isinstance(settings, dict) else None
     if limit is None or not all(isinstance(values, dict) for values in settings.values()):
         raise UserError(f"{path}: it has to map notebooks to their parameters, `01-data: {{seed: 0}}`; correct it.")

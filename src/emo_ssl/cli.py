@@ -13,8 +13,8 @@ from pathlib import Path
 
 import emo_ssl
 from emo_ssl.utils import endings
-from emo_ssl.utils.config import read_config
 from emo_ssl.utils.io import UserError
+from emo_ssl.utils.values import read_config
 
 # Commands import what they need themselves, so that `emo-ssl --help` does not wait for torch
 

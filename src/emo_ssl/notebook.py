@@ -6,7 +6,6 @@ folders. Everything here can be deleted at any time and is made again when it is
 
 import ast
 import html
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.predictions import PREDICTIONS
 from emo_ssl.study.run import run_study
 from emo_ssl.utils.io import UserError, fingerprint, hash_of, read_json, write_json
+from emo_ssl.utils.values import read_json_lines
 
 RAW, PREPARED = "files", "prepared"
 KEY_LETTERS = 10
@@ -180,7 +180,7 @@ def recorded(path: str) -> list[dict]:
     file = root() / path
     if not file.is_file():
         raise UserError(f"{file}: not there; open the notebook in a clone of the repository, which holds results/.")
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return read_json_lines(file, dict, "restore it from the repository")
 
 
 def refuse_unknown_parameters(executed: Sequence[str] | None = None) -> None:

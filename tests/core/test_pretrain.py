@@ -36,8 +36,8 @@ from emo_ssl.core.pretrain import (
     refuse_shared,
     trained_on,
 )
-from emo_ssl.utils.config import build
 from emo_ssl.utils.io import UserError
+from emo_ssl.utils.values import checked
 
 CPU = torch.device("cpu")
 LEARNS = PretrainConfig(
@@ -144,7 +144,7 @@ def test_waves_are_recovered_far_better_than_by_interpolation(tmp_path, kind, de
 def test_what_a_run_tells_about_itself(corpus, finished):
     result = json.loads((finished / RESULT).read_text())
     assert (result["seed"], result["fold"]) == (3, 0)
-    assert build(result["config"], PretrainConfig, "run.json") == PRETRAIN
+    assert checked(result["config"], PretrainConfig, "run.json") == PRETRAIN
     assert result["corpora"][0]["content_hash"] == corpus.content_hash
     trained = [v for v in range(12) if corpus.recordings.split[v] in (0, 3)]
     assert result["recordings"] == sorted(corpus.recordings.digest[v].tobytes().hex() for v in trained)
@@ -244,7 +244,7 @@ def test_a_damaged_checkpoint_is_one_sentence(corpus, tmp_path, monkeypatch):
     whole = (tmp_path / "run" / CHECKPOINT).read_bytes()
     for damage in (b"", b"no tensors", whole[:-9], whole.replace(b"weight.encoder", b"weight.uncoder")):
         (tmp_path / "run" / CHECKPOINT).write_bytes(damage)
-        with pytest.raises(UserError, match=rf"{CHECKPOINT}: damaged .* delete it"):
+        with pytest.raises(UserError, match=rf"{CHECKPOINT}: damaged .* delete {CHECKPOINT}"):
             pretrain([corpus], tmp_path / "run", PRETRAIN, device="cpu")
 
 
@@ -334,9 +334,9 @@ def test_folders_that_are_no_run_are_refused(finished, tmp_path):
         PretrainedRun.open(tmp_path)
     result, weights = json.loads((finished / RESULT).read_text()), (finished / MODEL).read_bytes()
     for changed, tensors, problem in (
-        ({}, weights[:-100], "damaged, or made by another version"),
-        ({"encoder": {**result["encoder"], "width": 32}}, weights, "size mismatch"),
-        ({"encoder": {**result["encoder"], "magic": 1}}, weights, "magic"),
+        ({}, weights[:-100], "damaged .*another version"),
+        ({"encoder": {**result["encoder"], "width": 32}}, weights, r"is torch.float32 of \(.*, not of"),
+        ({"encoder": {**result["encoder"], "magic": 1}}, weights, "encoder: there is no setting magic"),
     ):
         (tmp_path / RESULT).write_text(json.dumps({**result, **changed}))
         (tmp_path / MODEL).write_bytes(tensors)

@@ -14,8 +14,8 @@ from emo_ssl.evidence import record
 from emo_ssl.study.arms import Fold, run_chunk
 from emo_ssl.study.collect import PROVENANCE, results
 from emo_ssl.study.grid import Chunk, StudyConfig
-from emo_ssl.utils.config import build
 from emo_ssl.utils.io import read_json
+from emo_ssl.utils.values import checked
 
 ARMS, SEEDS = ("statistics", "length", "constants"), (0, 1)
 WHERE = ["protocol", "arm", "fold", "budget", "seed", "emotion", "metric"]
@@ -27,7 +27,7 @@ def small_part(prepared: Corpus, folder: Path) -> pd.DataFrame:
     folder: a recorded study; prepared: its corpus. Rates are those that were recorded: tuning is no part of this check.
     """
     story, table = read_json(folder / PROVENANCE), record.results(folder)
-    config = build(story["config"], StudyConfig, str(folder / PROVENANCE))
+    config = checked(story["config"], StudyConfig, str(folder / PROVENANCE))
     seen = prepared.of_fold(0)
     normaliser = speaker_independent(seen)
     data = LabelledSegments.build(seen, normaliser, torch.device("cpu"), config.head)

@@ -200,7 +200,7 @@ def test_a_chunk_that_was_really_trained_longer_is_refused(corpus, run, finished
     shutil.copy(other / name, folder / name)
     with pytest.raises(UserError, match="belongs to a study of another configuration"):
         run_study(corpus, [run], folder, STUDY, "cpu")
-    theirs = read_chunk(other / name, read_json(other / "folder.json")["hash"])
+    theirs = read_chunk(other / name, chunk, read_json(other / "folder.json")["hash"], corpus)
     write_chunk(folder, chunk, read_json(folder / "folder.json")["hash"], theirs)
     with pytest.raises(UserError, match="not fair: number of steps of pretrained and scratch differ in fold 0"):
         run_study(corpus, [run], folder, STUDY, "cpu")

@@ -32,6 +32,11 @@ def raising(problem: BaseException):
             "y: the disk is full; free some space or choose another -o and run again.",
         ),
         (MemoryError(), 2, "not enough memory; close other programs or use less data at once."),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000 bytes"),
+            2,
+            "not enough memory; close other programs or use less data at once.",
+        ),
     ],
 )
 def test_endings_are_one_sentence(capsys, problem, status, sentence):

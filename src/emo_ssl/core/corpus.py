@@ -7,16 +7,17 @@ A prepared folder holds
     report.json      every defect met, and what became of it
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.utils.io import UserError, read_json
+from emo_ssl.core.kinds import Header
+from emo_ssl.utils import npz
+from emo_ssl.utils.values import UserError, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,18 +25,20 @@ if TYPE_CHECKING:
 FORMAT = 2
 SPLITS = ("train", "valid", "test", "none")
 FRAMES, INDEX, HEADER, REPORT = "frames.bin", "index.npz", "corpus.json", "report.json"
+AGAIN = "delete the folder, prepare again"
+Texts, Numbers, Seconds = (Annotated[np.ndarray, kind] for kind in "Uif")
 
 
 @dataclass(frozen=True)
 class RecordingTable:
     """One row a recording (in MOSEI a video), in the order of the store."""
 
-    id: np.ndarray  # (R,) str
-    speaker: np.ndarray  # (R,) str, "" where nobody knows
-    offset: np.ndarray  # (R,) first frame in the store
-    length: np.ndarray  # (R,) frames
-    split: np.ndarray  # (R,) index into SPLITS
-    digest: np.ndarray  # (R, 32) uint8, sha256 of the frames as stored
+    id: Texts  # (R,) str
+    speaker: Texts  # (R,) str, "" where nobody knows
+    offset: Numbers  # (R,) first frame in the store
+    length: Numbers  # (R,) frames
+    split: Numbers  # (R,) index into SPLITS
+    digest: Annotated[np.ndarray, "u", 32]  # (R, 32) uint8, sha256 of the frames as stored
 
     def __len__(self) -> int:
         return len(self.id)
@@ -45,15 +48,15 @@ class RecordingTable:
 class SegmentTable:
     """One row a labelled segment: where it lies in its recording and in the store."""
 
-    recording: np.ndarray  # (N,) index into recordings
-    row: np.ndarray  # (N,) its row in the recording's own label table
-    start: np.ndarray  # (N,) seconds, as labelled
-    end: np.ndarray  # (N,)
-    first: np.ndarray  # (N,) first frame in the store
-    length: np.ndarray  # (N,) frames
-    split: np.ndarray  # (N,) index into SPLITS
-    fold: np.ndarray  # (N,) cross-validation fold that tests it, -1 without
-    category: np.ndarray  # (N,) index into category_names, -1 without
+    recording: Numbers  # (N,) index into recordings
+    row: Numbers  # (N,) its row in the recording's own label table
+    start: Seconds  # (N,) seconds, as labelled
+    end: Seconds  # (N,)
+    first: Numbers  # (N,) first frame in the store
+    length: Numbers  # (N,) frames
+    split: Numbers  # (N,) index into SPLITS
+    fold: Numbers  # (N,) cross-validation fold that tests it, -1 without
+    category: Numbers  # (N,) index into category_names, -1 without
 
     def __len__(self) -> int:
         return len(self.recording)
@@ -76,21 +79,21 @@ class Corpus:
         if not (folder / HEADER).exists():
             what = "an unfinished corpus, or one of an earlier emo-ssl" if folder.is_dir() else "no such folder"
             raise UserError(f"{folder}: {what}; run the `emo-ssl corpus …` command that makes it.")
+        header = read_json(folder / HEADER, Header, AGAIN)
+        shape, dtype = (header["frames"], len(header["feature_names"])), np.dtype(header["dtype"])
+        expected = shape[0] * shape[1] * dtype.itemsize
         try:
-            header = read_json(folder / HEADER)
-            if header["format"] != FORMAT:
-                raise ValueError(f"format {header['format']}, this emo-ssl reads {FORMAT}")
-            shape, dtype = (header["frames"], len(header["feature_names"])), np.dtype(header["dtype"])
-            expected, actual = shape[0] * shape[1] * dtype.itemsize, (folder / FRAMES).stat().st_size
-            if actual != expected:
-                raise ValueError(f"{FRAMES} has {actual} bytes, expected {expected}")
+            actual = (folder / FRAMES).stat().st_size
+            if actual != expected or not shape[1]:
+                raise ValueError(f"{FRAMES} has {actual} bytes, expected {expected} for {shape[1]} features")
             frames = np.memmap(folder / FRAMES, dtype, "r", shape=shape) if expected else np.empty(shape, dtype)
-            with (folder / INDEX).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
-                recordings = RecordingTable(**{f.name: index[f"recordings.{f.name}"] for f in fields(RecordingTable)})
-                segments = SegmentTable(**{f.name: index[f"segments.{f.name}"] for f in fields(SegmentTable)})
-                return cls(folder, header, recordings, segments, index["targets"], frames)
-        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as problem:
-            raise UserError(f"{folder}: damaged ({problem}); delete the folder, prepare again.") from problem
+        except (OSError, ValueError) as problem:
+            raise UserError(f"{folder}: damaged ({problem}); {AGAIN}.") from problem
+        with npz.opened(folder / INDEX, AGAIN) as index:
+            recordings, segments = index.table("recordings", RecordingTable), index.table("segments", SegmentTable)
+            targets = index.array("targets", "f", len(segments), len(header["target_names"]))
+            refuse_impossible(header, recordings, segments, targets)
+        return cls(folder, header, recordings, segments, targets, frames)
 
     @classmethod
     def write(
@@ -142,7 +145,7 @@ class Corpus:
 
     @property
     def report(self) -> dict:
-        return read_json(self.folder / REPORT)
+        return read_json(self.folder / REPORT, dict, AGAIN)
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -226,3 +229,34 @@ class Corpus:
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>"
+
+
+def refuse_impossible(header: Header, recordings: RecordingTable, segments: SegmentTable, targets: np.ndarray) -> None:
+    """Tables that point to what is not there, or hold what no label is."""
+    of = segments.recording
+    if not inside(of, 0, len(recordings) - 1):
+        raise ValueError("segments.recording names a recording that is not there")
+    offset, end = recordings.offset, recordings.offset + recordings.length
+    spans = {
+        "recordings.offset": inside(offset, 0, header["frames"]),
+        "recordings.length": inside(recordings.length, 0, header["frames"]) and inside(end, 0, header["frames"]),
+        "recordings.split": inside(recordings.split, 0, len(SPLITS) - 1),
+        "segments.first": inside(segments.first, offset[of], end[of]),
+        "segments.length": inside(segments.length, 1, header["frames"])
+        and inside(segments.first + segments.length, 0, end[of]),
+        "segments.start": np.isfinite(segments.start).all(),
+        "segments.end": np.isfinite(segments.end).all(),
+        "segments.split": inside(segments.split, 0, len(SPLITS) - 1),
+        "segments.fold": inside(segments.fold, -1, 126),
+        "segments.category": inside(segments.category, -1, len(header["category_names"]) - 1),
+        "targets": inside(targets, 0, metrics.CEILING),
+        "layers": all(any(f.startswith(f"L{k}.") for f in header["feature_names"]) for k in header.get("layers", ())),
+    }
+    for name, holds in spans.items():
+        if not holds:
+            raise ValueError(f"{name} is out of range")
+
+
+def inside(values: np.ndarray, low: object, high: object) -> bool:
+    """Of NaN never."""
+    return bool(((values >= low) & (values <= high)).all())

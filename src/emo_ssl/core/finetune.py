@@ -18,11 +18,12 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.core.model import Classifier, Head, HeadConfig, depth_of, initialise, load_members, member_state
 from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
-from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
+from emo_ssl.core.optim import MOST_RATE, PRECISIONS, AdamConfig, adamw, clip_members, refuse_absurd, schedule, step
 from emo_ssl.core.predictor import EmotionModel, embed, load_model
 from emo_ssl.core.pretrain import MODEL, PretrainedRun, device_named, named, refuse_shared
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.provenance import provenance
+from emo_ssl.utils.values import short
 
 STANDARDISED_BY = 256  # crops of the training pool, at most: spreads are then known to 5 %
 CHECKS = 10  # on validation, where a member keeps its best weights instead of the last
@@ -41,10 +42,11 @@ class FinetuneConfig:
     precision: str = "float32"  # or "bfloat16", on a GPU
 
     def __post_init__(self):
-        if min(self.steps, self.batch, self.tokens) < 1:
-            raise ValueError("steps, batch and tokens are at least 1")
+        if min(self.steps, self.batch, self.tokens) < 1 or not 0 <= self.layer_decay <= 1:
+            raise ValueError("steps, batch and tokens are at least 1, and layer_decay lies between 0 and 1")
+        refuse_absurd(steps=self.steps, batch=self.batch, tokens=self.tokens)
         if self.precision not in PRECISIONS:
-            raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
+            raise ValueError(f"precision {short(self.precision)} is none of {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,8 @@ def finetune(
     """Fine-tune one model from a pretraining run on `labels` segments (all by default) and save it in `output`."""
     config, run = config or FinetuneConfig(), PretrainedRun.open(run)
     corpus = run.view(corpus)
+    if not 0 <= rate <= MOST_RATE:
+        raise UserError(f"a learning rate of {rate:g}: choose a number above 0, such as 0.001.")
     if run.result["config"]["protocol"] != INDEPENDENT:
         raise UserError(
             f"{run.folder}: pretrained speaker by speaker; a saved model meets strangers, so pretrain it "
@@ -226,6 +230,11 @@ def build(
     network.to(device)
     standardise(network, data, corpus.where("train"), config)
     train(network, random_crops(data, network.encoder.config.stack, config), data, [member], config, rate)
+    if not all(value.isfinite().all() for value in network.state_dict().values()):
+        raise UserError(
+            f"fine-tuning on {len(member.subset)} labels diverged at a rate of {rate:g} (seed {member.seed}): its "
+            "weights are no numbers any more; choose a smaller rate."
+        )
     description = {
         "encoder": run.result["encoder"],
         "head": asdict(data.head),

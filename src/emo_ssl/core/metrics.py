@@ -157,9 +157,17 @@ class Predictions:
         """(M, n) bool."""
         return np.isfinite(self.intensity).all(-1)
 
+    def without(self, members: np.ndarray) -> "Predictions":
+        """As if these members (M,) bool had scored nothing."""
+        return self.map(lambda values: np.where(members[:, None, None], unscored(values.dtype), values))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Name -> array, without the categories where there are none."""
         return {name: values for name, values in vars(self).items() if values is not None}
+
+
+def unscored(dtype: np.dtype) -> np.ndarray:
+    return np.array(-1 if dtype.kind == "i" else np.nan, dtype)
 
 
 def ordinal_predictions(above: np.ndarray, levels: Sequence[float], category: np.ndarray | None = None) -> Predictions:

@@ -14,14 +14,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emo_ssl.utils.io import atomic_path
+from emo_ssl.utils.io import UserError, write_bytes
+from emo_ssl.utils.values import short, shortened
 
 EPS = 1e-5
 HEADS = ("ordinal", "l1")
+MOST_PARAMETERS, MOST_LAYERS, MOST_OUTPUTS = 10**8, 200, 10_000
 State = Mapping[str, Tensor]
 
 
@@ -37,11 +40,16 @@ class EncoderConfig:
 
     def __post_init__(self):
         if self.kind not in ENCODERS:
-            raise ValueError(f"encoder {self.kind!r} is none of {', '.join(ENCODERS)}")
+            raise ValueError(f"encoder {short(self.kind)} is none of {', '.join(ENCODERS)}")
         if min(self.features, self.stack, self.width, self.heads, self.feedforward) < 1 or self.layers < 0:
             raise ValueError("features, stack, width, heads and feedforward are at least 1, layers at least 0")
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} must be a multiple of twice the {self.heads} heads")
+        parameters = self.width * (2 * self.token_size + self.layers * self.width * (4 + 2 * self.feedforward))
+        if parameters > MOST_PARAMETERS or self.layers > MOST_LAYERS:
+            raise ValueError(
+                f"{self.layers} layers and {parameters:.1e} parameters; at most {MOST_LAYERS} and {MOST_PARAMETERS:.0e}"
+            )
 
     @property
     def token_size(self) -> int:
@@ -54,6 +62,13 @@ class HeadConfig:
     emotions: int = 6
     categories: int = 0  # 0: no softmax beside the ordinal head
     kind: str = "ordinal"  # or "l1", the literal reading of the paper
+
+    def __post_init__(self):
+        rising = all(a < b for a, b in pairwise(self.levels))
+        if self.kind not in HEADS or not rising or not 2 <= len(self.levels) <= MOST_OUTPUTS:
+            raise ValueError(f"a head is one of {', '.join(HEADS)}, and has 2 rising levels or more")
+        if min(self.emotions, self.categories) < 0 or self.emotions + self.categories > MOST_OUTPUTS:
+            raise ValueError(f"{self.emotions} emotions and {self.categories} categories; at most {MOST_OUTPUTS}")
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -366,8 +381,22 @@ def member_state(module: nn.Module, m: int = 0) -> dict[str, Tensor]:
 
 def save_state(path: Path, state: State) -> None:
     """As safetensors, whole or not at all."""
-    with atomic_path(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
+    write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
+
+
+def read_state(path: Path, like: State, advice: str) -> dict[str, Tensor]:
+    """Tensors of the names, types and shapes of those in `like`, all of them finite; others are passed over."""
+    try:
+        stored = load_file(path)
+        for name, wanted in like.items():
+            found = stored[name]
+            if (found.dtype, found.shape) != (wanted.dtype, wanted.shape):
+                raise ValueError(f"{name} is {found.dtype} of {tuple(found.shape)}, not of {tuple(wanted.shape)}")
+            if not found.isfinite().all():
+                raise ValueError(f"{name} holds values that are no numbers")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+        raise UserError(f"{path}: damaged ({shortened(str(problem), 160)}); {advice}.") from problem
+    return {name: stored[name] for name in like}
 
 
 @torch.no_grad()

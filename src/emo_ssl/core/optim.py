@@ -11,6 +11,15 @@ from torch.nn import functional as F
 from emo_ssl.core.model import RECURRENT
 
 PRECISIONS = ("float32", "bfloat16")
+MOST_STEPS, MOST_AT_ONCE, MOST_RATE = 10**7, 10**5, 1e38
+
+
+def refuse_absurd(**settings: float) -> None:
+    """Settings of training that no computer lives to see the end of, that fit no memory, or that are no numbers."""
+    for name, value in settings.items():
+        most = {"steps": MOST_STEPS, "rate": MOST_RATE}.get(name, MOST_AT_ONCE)
+        if not 0 <= value <= most:
+            raise ValueError(f"{name} is {value:g}, expected 0 to {most:g}")
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,12 @@ class AdamConfig:
     clip: float = 1.0  # of a member's gradient norm
     warmup: float = 0.1  # share of the steps
     last: float = 0.02  # where the cosine ends, as a share of the peak
+
+    def __post_init__(self):
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.warmup <= 1 and self.clip > 0):
+            raise ValueError("beta1 and beta2 lie between 0 and 1, as warmup does, and clip is above 0")
+        if min(self.epsilon, self.weight_decay, self.last) < 0:
+            raise ValueError("epsilon, weight_decay and last are not below 0")
 
 
 def schedule(step: int, steps: int, config: AdamConfig) -> float:

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from emo_ssl.core import metrics
 from emo_ssl.core.batches import Runs, gather_tokens, without_gaps
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.kinds import Description
 from emo_ssl.core.metrics import Predictions, l1_predictions, ordinal_predictions
-from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, save_state
+from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, read_state, save_state
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.utils.io import UserError, read_json, write_json
+from emo_ssl.utils.values import checked
 
 SCORED_TOKENS = 8_192  # of all members, padding included, in one go: more would fall out of the processor's cache
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+AGAIN = "it may be of another version, so fine-tune again"
 
 
 @torch.no_grad()
@@ -48,13 +49,17 @@ def embed(network: Classifier, runs: Runs, chosen: np.ndarray, precision: str = 
 
 @torch.no_grad()
 def predict(head: Head, vectors: Tensor) -> Predictions:
-    """vectors (M, n, I) -> the members' predictions for n runs."""
+    """vectors (M, n, I) -> the members' predictions for n runs; a member that gives no numbers has scored nothing."""
     scores, logits = head(vectors)
+    out = scores if head.config.kind == "l1" else torch.sigmoid(head.exceedance_logits(scores))
+    lost = ~torch.cat([part.isfinite().flatten(1) for part in (out, logits)], 1).all(1).cpu().numpy()
+    values = np.nan_to_num(out.cpu().numpy())
     category = logits.softmax(-1).cpu().numpy() if head.config.categories else None
     if head.config.kind == "l1":
-        return l1_predictions(scores.cpu().numpy(), category)
-    above = torch.sigmoid(head.exceedance_logits(scores)).cpu().numpy()
-    return ordinal_predictions(above, head.config.levels, category)
+        found = l1_predictions(values, category)
+    else:
+        found = ordinal_predictions(values, head.config.levels, category)
+    return found.without(lost) if lost.any() else found
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,10 @@ class EmotionModel:
     def predict(self, recordings: Sequence[np.ndarray]) -> Predictions:
         """Raw frames (T_i, D) of n recordings -> intensities, presences and classes, each (1, n, …)."""
         pooled = embed(self.network, self.runs(recordings), np.arange(len(recordings)))
-        return predict(self.network.head, pooled)
+        found = predict(self.network.head, pooled)
+        if not found.scored().all():
+            raise UserError("the model gives no numbers for these recordings; fine-tune again at a smaller rate.")
+        return found
 
     def evaluate(self, corpus: Corpus) -> dict[str, float]:
         """Metrics over all emotions on the segments of `corpus`, say `corpus.split("test")`; NaN where undefined."""
@@ -124,13 +132,15 @@ def load_model(folder: Path | str) -> EmotionModel:
     folder = Path(folder)
     if not (folder / DESCRIPTION).exists():
         raise UserError(f"{folder}: no fine-tuned model here; run `emo-ssl finetune … -o {folder}` first.")
-    description = read_json(folder / DESCRIPTION)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-        center, scale = (tensors.pop(f"normaliser.{name}").numpy()[None] for name in ("center", "scale"))
-        network = Classifier(EncoderConfig(**description["encoder"]), HeadConfig(**description["head"]))
-        network.load_state_dict(tensors)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as problem:
-        reason = str(problem).splitlines()[0]
-        raise UserError(f"{folder}: damaged, or made by another version ({reason}); fine-tune again.") from problem
+    description = read_json(folder / DESCRIPTION, Description, AGAIN)
+    shapes = {"encoder": EncoderConfig, "head": HeadConfig}
+    encoder, head = (checked(description[k], v, f"{folder / DESCRIPTION}: {k}", AGAIN) for k, v in shapes.items())
+    named = [len(description[f"{of}_names"]) for of in ("feature", "target", "category")]
+    if named != [encoder.features, head.emotions, head.categories]:
+        raise UserError(f"{folder / DESCRIPTION}: its names are not those of its network; {AGAIN}.")
+    network = Classifier(encoder, head)
+    units = {f"normaliser.{name}": torch.ones(encoder.features) for name in ("center", "scale")}
+    tensors = read_state(folder / WEIGHTS, {**network.state_dict(), **units}, AGAIN)
+    center, scale = (tensors.pop(name).numpy()[None] for name in units)
+    network.load_state_dict(tensors)
     return EmotionModel(network.eval(), Normaliser(center, scale, np.zeros(1, np.int64)), description)

@@ -6,28 +6,30 @@ a resumed run ends in the same weights as one that was never stopped.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, drawn, gather, masked_batch, span_mask
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.kinds import Line, Result
 from emo_ssl.core.metrics import BASELINES, reconstruction_baselines, smooth_l1
-from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, save_state, to_tokens
+from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, read_state, save_state, to_tokens
 from emo_ssl.core.normalise import ENROLMENT, INDEPENDENT, PROTOCOLS, typical_frame, under
-from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, schedule, step
+from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, refuse_absurd, schedule, step
 from emo_ssl.utils.io import OutputFolder, UserError, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
 from emo_ssl.utils.provenance import provenance
+from emo_ssl.utils.values import checked, read_json_lines, short
 
 MODEL, CHECKPOINT, METRICS, RESULT = "model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "run.json"
+AGAIN = "it may be of another version, so pretrain again"
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ class PretrainConfig:
     def __post_init__(self):
         if min(self.batch, self.evaluate_every, self.checkpoint_every) < 1 or self.steps < 0 or self.window <= 0:
             raise ValueError("window, batch, evaluate_every and checkpoint_every are above 0, steps not below")
+        refuse_absurd(steps=self.steps, batch=self.batch, window=self.window, rate=self.rate)
         if self.precision not in PRECISIONS:
-            raise ValueError(f"precision {self.precision!r} is none of {', '.join(PRECISIONS)}")
+            raise ValueError(f"precision {short(self.precision)} is none of {', '.join(PRECISIONS)}")
         if self.protocol not in PROTOCOLS:
-            raise ValueError(f"protocol {self.protocol!r} is none of {', '.join(PROTOCOLS)}")
+            raise ValueError(f"protocol {short(self.protocol)} is none of {', '.join(PROTOCOLS)}")
         self.encoder(1)  # refuses a shape that there is not
 
     def encoder(self, features: int) -> EncoderConfig:
@@ -79,13 +82,9 @@ class PretrainedRun:
         folder = Path(run)
         if not (folder / RESULT).exists():
             raise UserError(f"{folder}: no finished pretraining run; run `emo-ssl pretrain … -o {folder}` first.")
-        result = read_json(folder / RESULT)
-        try:
-            network, weights = MaskedAutoencoder(EncoderConfig(**result["encoder"])), load_file(folder / MODEL)
-            network.load_state_dict({name: weights[name] for name in network.state_dict()})
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as problem:
-            reason = str(problem).splitlines()[-1].strip()
-            raise UserError(f"{folder}: damaged, or made by another version ({reason}); pretrain again.") from problem
+        result = read_json(folder / RESULT, Result, AGAIN)
+        network = MaskedAutoencoder(checked(result["encoder"], EncoderConfig, f"{folder / RESULT}: encoder", AGAIN))
+        network.load_state_dict(read_state(folder / MODEL, network.state_dict(), AGAIN))
         return cls(folder, result, network)
 
     def view(self, corpus: Corpus) -> Corpus:
@@ -184,6 +183,7 @@ def train(
     begin, log = resume(folder, network, optimiser)
     if begin == 0:
         log = [{"step": 0, "held_out": held_out_loss(network, held_out, config, seed)}]
+        refuse_diverged(log, config, folder)
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     waiting: list[tuple[int, Tensor]] = []  # losses stay on the device until somebody looks
     with Progress("pretraining", config.steps, "steps") as bar:
@@ -200,17 +200,30 @@ def train(
             waiting.append((number + 1, loss.detach()))
             done, last = number + 1, number + 1 == config.steps
             evaluates, saves = (last or done % every == 0 for every in (config.evaluate_every, config.checkpoint_every))
-            note = ""
+            note, new = "", []
             if evaluates or saves:
-                log += [{"step": s, "loss": float(x)} for s, x in waiting]
+                new = [{"step": s, "loss": float(x)} for s, x in waiting]
                 waiting.clear()
             if evaluates:
-                log.append({"step": done, "held_out": held_out_loss(network, held_out, config, seed)})
-                note = f"held-out loss {log[-1]['held_out']:.4f}"
+                new.append({"step": done, "held_out": held_out_loss(network, held_out, config, seed)})
+                note = f"held-out loss {new[-1]['held_out']:.4f}"
+            refuse_diverged(new, config, folder)
+            log += new
             if saves:
                 save_checkpoint(folder, network, optimiser, done, log)
             bar.advance(note=note)
     return log
+
+
+def refuse_diverged(log: Sequence[dict], config: PretrainConfig, folder: Path) -> None:
+    """Before anything is saved, so that the last checkpoint is one of a model that still learned."""
+    for line in log:
+        for what in ("loss", "held_out"):
+            if not math.isfinite(line.get(what, 0.0)):
+                raise UserError(
+                    f"{folder}: pretraining diverged, its {what.replace('_', '-')} at step {line['step']} is no number "
+                    f"at a rate of {config.rate:g}; choose a smaller rate and another -o."
+                )
 
 
 # --- a run in its folder --------------------------------------------------------------------------------------------
@@ -319,20 +332,22 @@ def resume(folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Opti
     """The step to go on from and the log up to there; 0 and nothing for a new run."""
     if not (folder / CHECKPOINT).exists():
         return 0, []
-    try:
-        stored = load_file(folder / CHECKPOINT, str(next(network.parameters()).device))
-        number = int(stored["step"])
-        for name, parameter in network.named_parameters():
-            parameter.copy_(stored[f"weight.{name}"])
-            optimiser.state[parameter] = {
-                "step": torch.tensor(float(number), device=parameter.device),
-                "exp_avg": stored[f"first.{name}"],
-                "exp_avg_sq": stored[f"second.{name}"],
-            }
-        lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
-        raise UserError(f"{folder / CHECKPOINT}: damaged ({problem}); delete it to begin anew.") from problem
-    return number, [line for line in lines if line["step"] <= number]
+    anew, parts = f"delete {CHECKPOINT} to begin anew", ("weight", "first", "second")
+    like = {f"{part}.{name}": value for name, value in network.named_parameters() for part in parts}
+    stored = read_state(folder / CHECKPOINT, {"step": torch.tensor(0), **like}, anew)
+    number = int(stored["step"])
+    lines = read_json_lines(folder / METRICS, Line, anew)
+    log = [line for line in lines if line["step"] <= number]
+    # steps follow each other, and the log begins with a held-out loss
+    steps = [line["step"] for line in log if "loss" in line]
+    if not log or "held_out" not in log[0] or steps != list(range(1, number + 1)):
+        raise UserError(f"{folder / METRICS}: does not lead up to step {number} of {CHECKPOINT}; {anew}.")
+    for name, parameter in network.named_parameters():
+        weight, first, second = (stored[f"{part}.{name}"].to(parameter.device) for part in parts)
+        parameter.copy_(weight)
+        step = torch.tensor(float(number), device=parameter.device)
+        optimiser.state[parameter] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
+    return number, log
 
 
 # --- what a run has met ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pandas as pd
 
 from emo_ssl.core.corpus import FORMAT, FRAMES, HEADER, INDEX, REPORT, SPLITS, RecordingTable, SegmentTable
 from emo_ssl.core.metrics import CEILING
+from emo_ssl.utils import npz
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, write_json
 
 NO_EMOTION = ("recording", "speaker", "start", "end", "category", "split", "fold")
@@ -80,8 +81,7 @@ class CorpusWriter:
         self._open.close()
         arrays = {f"recordings.{name}": values for name, values in vars(recordings).items()}
         arrays |= {f"segments.{name}": values for name, values in vars(segments).items()}
-        with atomic_path(self.folder / INDEX) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, targets=targets.astype(np.float32), **arrays)
+        npz.save(self.folder / INDEX, {"targets": targets.astype(np.float32), **arrays})
         write_json(self.folder / REPORT, report)
         write_json(self.folder / HEADER, header)
         return self.folder

@@ -1,13 +1,13 @@
 """Features of your own, as `Corpus.write` takes them: a folder with an array a recording, and a table of labels."""
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from emo_ssl.corpora.cleaning import read_csv
-from emo_ssl.utils.io import UserError
+from emo_ssl.utils.npz import UNREADABLE
+from emo_ssl.utils.values import ECHO, UserError, shortened
 
 KINDS = (".npy", ".npz", ".parquet")
 
@@ -48,8 +48,8 @@ def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
             return stored[stored.files[0]], None
     except ImportError as problem:
         raise UserError(f"{path}: reading parquet needs pyarrow; run: pip install pyarrow") from problem
-    except (OSError, EOFError, ValueError, BadZipFile) as problem:
-        reason = str(problem).splitlines()[0]
+    except (OSError, *UNREADABLE) as problem:
+        reason = shortened(str(problem), 2 * ECHO)
         raise UserError(f"{path}: not readable as frames ({reason}); write it again or remove it.") from problem
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -28,8 +29,19 @@ from emo_ssl.corpora.acoustics import one_thread
 from emo_ssl.corpora.audio import resampled
 from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
 from emo_ssl.utils.io import UserError, read_json
+from emo_ssl.utils.values import ECHO, shortened
 
 VERSION = 1  # raise it whenever a number changes
+
+
+class About(TypedDict):
+    model_type: NotRequired[str]
+
+
+class WeightsIndex(TypedDict):
+    weight_map: dict[str, str]
+
+
 FAMILIES = {
     "whisper": "WhisperModel",
     "wav2vec2": "Wav2Vec2Model",
@@ -143,7 +155,8 @@ def folder_of(name: str) -> tuple[Path, str | None]:
 def weights_of(folder: Path) -> list[Path]:
     """The files of the weights, in the order of their names; pickled ones may run code when they are loaded."""
     if (folder / WEIGHTS_INDEX).exists():
-        found = [folder / part for part in sorted(set(read_json(folder / WEIGHTS_INDEX)["weight_map"].values()))]
+        parts = read_json(folder / WEIGHTS_INDEX, WeightsIndex)["weight_map"].values()
+        found = [folder / part for part in sorted(set(parts))]
     else:
         found = [folder / WEIGHTS]
     if all(path.exists() for path in found):
@@ -182,10 +195,10 @@ def loaded(folder: str, device: str) -> "Whisper | Waves":
     place = Path(folder)
     if not (place / "config.json").exists():
         raise UserError(f"{folder}: no speech encoder here; a model's folder holds config.json and {WEIGHTS}.")
-    config = read_json(place / "config.json")
-    family = config.get("model_type") if isinstance(config, dict) else None
+    family = read_json(place / "config.json", About).get("model_type")
     if family not in FAMILIES:
-        raise UserError(f"{folder}: a model of the kind {family}; speech encoders are {', '.join(FAMILIES)}.")
+        found = shortened(str(family), ECHO)
+        raise UserError(f"{folder}: a model of the kind {found}; speech encoders are {', '.join(FAMILIES)}.")
     weights = weights_of(place)
     library = transformers()
     kind = getattr(library, FAMILIES[family])
@@ -204,7 +217,7 @@ def loaded(folder: str, device: str) -> "Whisper | Waves":
             lacking = set(found["missing_keys"]) - UNUSED
             if lacking:
                 raise ValueError(f"no weights for {min(lacking)}")
-            settings = read_json(place / SETTINGS) if (place / SETTINGS).exists() else {}
+            settings = read_json(place / SETTINGS, dict) if (place / SETTINGS).exists() else {}
             network = (Whisper if family == "whisper" else Waves)(model, settings)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, SafetensorError) as problem:
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]

@@ -6,16 +6,12 @@ folder that was not filled to the end is marked as unfinished, and the next run 
 
 import shutil
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 
 from emo_ssl.utils.io import LOCK, STATE, OutputFolder, UserError, require_space, write_json
+from emo_ssl.utils.npz import UNREADABLE
 
 KIND, SOURCE = "download", "source.json"
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # of a zip or its member
-
-
 NAME, DOI, FILE = "ravdess", "10.5281/zenodo.1188976", "Audio_Speech_Actors_01-24.zip"
 MEGABYTES = 800  # of the file and of what is in it, about
 TERMS = """\
@@ -81,7 +77,7 @@ def fill(folder: Path) -> None:
         checksum = record.registry[FILE]
         downloader = pooch.DOIDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16)
         record.fetch(FILE, processor=pooch.Unzip(extract_dir="."), downloader=downloader)
-    except (requests.RequestException, AttributeError, KeyError, TypeError, ValueError, *UNREADABLE) as problem:
+    except (requests.RequestException, AttributeError, TypeError, *UNREADABLE) as problem:
         reason = f"{type(problem).__name__}: {problem}"
         raise UserError(
             f"https://doi.org/{DOI}: the download failed, nothing was kept ({reason}); try again later, or get "

@@ -9,14 +9,26 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
 from emo_ssl.core.writer import to_half
 from emo_ssl.corpora.audio import BadRecording
-from emo_ssl.utils.io import PARTIAL, UserError, disk_full, is_disk_full
+from emo_ssl.utils.io import PARTIAL, UserError, disk_full, is_disk_full, read_json
+from emo_ssl.utils.values import Count
 
 Framed = tuple[np.ndarray, float, float, float]  # frames (T, D), from second, to second, seconds of the recording
+
+
+class LeftOut(TypedDict):
+    left_out: list[str]
+
+
+class Kept(TypedDict):
+    frames: Count
+    times: list[float]
+    float16_error: float
 
 
 @dataclass
@@ -55,9 +67,9 @@ class Keeper:
 
     def read(self, number: int) -> Framed | BadRecording:
         """What was kept; the frames are a view of the file."""
-        note = json.loads(self.note(number).read_text(encoding="utf-8"))
+        note = read_json(self.note(number), LeftOut | Kept, f"delete {self.folder}, run again")
         if "left_out" in note:
-            return BadRecording(*note["left_out"])
+            return BadRecording(*note["left_out"][:2])
         self.float16_error = max(self.float16_error, note["float16_error"])
         kind, shape = "<f2" if self.half else "<f4", (note["frames"], self.width)
         try:

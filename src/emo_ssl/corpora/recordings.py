@@ -27,15 +27,17 @@ from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import SHORTEST, BadRecording
 from emo_ssl.corpora.cleaning import EDGE, LATE, TOO_SHORT, Tally, cut, drop, make_report, segment_table
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.corpora.fetch import UNREADABLE
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.keeping import Framed, Keeper
 from emo_ssl.corpora.recipes import Listing, read_recipe
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
+from emo_ssl.utils.npz import UNREADABLE
 from emo_ssl.utils.progress import Progress
+from emo_ssl.utils.values import ECHO, shortened
 
 SILENCE = "dropped: silence before and after the voice"
 KEPT = "files"  # the folder of frames that are kept
+MOST_UNPACKED = 1 << 29  # bytes of a recording in an archive; longer ones have to be unpacked
 TOGETHER = 1 << 23  # numbers of a recording that are stored at once
 
 
@@ -208,14 +210,22 @@ def in_order(
 def frames_or_reason(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Framed | BadRecording:
     """Frames of a file below a folder, or of a member of an archive, of which nothing is written to the disk."""
     try:
-        if root.is_dir():
-            return front_ends.frames_of(maker, root / path, keep_silence)
-        with zipfile.ZipFile(root) as archive:
-            return front_ends.frames_of(maker, archive.read(path), keep_silence)
-    except UNREADABLE as problem:
-        return BadRecording("damaged or locked in the archive", str(problem))
+        sound = root / path if root.is_dir() else unpacked(root, path)
+        return front_ends.frames_of(maker, sound, keep_silence)
     except BadRecording as problem:
         return problem
+
+
+def unpacked(root: Path, path: str) -> bytes:
+    """A member of an archive, in the memory."""
+    try:
+        with zipfile.ZipFile(root) as archive:
+            size = archive.getinfo(path).file_size
+            if size > MOST_UNPACKED:
+                raise BadRecording("too large in the archive", f"{size:,} bytes, at most {MOST_UNPACKED:,}")
+            return archive.read(path)
+    except (OSError, *UNREADABLE) as problem:
+        raise BadRecording("damaged or locked in the archive", shortened(str(problem), ECHO)) from problem
 
 
 def keep_or_reason(keeper: Keeper, number: int, maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> None:

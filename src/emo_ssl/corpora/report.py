@@ -1,12 +1,29 @@
 """What a corpus holds and what became of its defects, as text that a person can read."""
 
+from typing import NotRequired, TypedDict
+
 import numpy as np
 
 from emo_ssl.core import metrics
-from emo_ssl.core.corpus import SPLITS, Corpus
+from emo_ssl.core.corpus import AGAIN, REPORT, SPLITS, Corpus
+from emo_ssl.utils.values import Count, checked
 
 FRONT_END = ("front_end", "front_end_version", "front_end_licence", "layers", "speech_encoder")
 MOST_SPEAKERS, MOST_EXAMPLES = 8, 10  # named on a terminal
+
+Counts = dict[str, Count]
+Inside = TypedDict("Inside", {"in": Count, "kept": Count})
+Segments = TypedDict("Segments", {"in": Count, "kept": Count, "dropped": Counts})
+
+
+class Report(TypedDict):
+    segments: Segments
+    frames: Inside
+    mended: Counts
+    videos: Counts
+    missing_values: Counts
+    files: dict[str, str]
+    skipped: NotRequired[list[dict[str, str]]]
 
 
 def parts(corpus: Corpus) -> list[dict]:
@@ -30,7 +47,8 @@ def parts(corpus: Corpus) -> list[dict]:
 
 def describe(corpus: Corpus) -> str:
     """A short table: how much there is, who is in which part, every fault, and recordings that were left out."""
-    header, report, frame_count = corpus.header, corpus.report, corpus.header["frames"]
+    header, frame_count = corpus.header, corpus.header["frames"]
+    report = checked(corpus.report, Report, str(corpus.folder / REPORT), AGAIN)
     lines = [
         f"{corpus.folder}: {header['source']}",
         f"content hash {corpus.content_hash}",

@@ -12,7 +12,7 @@ import pandas as pd
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.evidence.report import EVIDENCE
-from emo_ssl.study.collect import CHUNKS, PROVENANCE, RESULTS
+from emo_ssl.study.collect import CHUNKS, PROVENANCE, RESULTS, Story
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
 
 TABLE = RESULTS + ".gz"
@@ -30,7 +30,8 @@ def keep(study: Path | str, folder: Path | str, command: str, corpus: Corpus | N
     lacking = [name for name in needed if not (study / name).is_file()]
     if lacking:
         raise UserError(f"{study / lacking[0]}: no such file; finish the study and run `emo-ssl evidence` first.")
-    studied = read_json(study / PROVENANCE)["corpus"]["content_hash"]
+    story = read_json(study / PROVENANCE, Story)
+    studied = story["corpus"]["content_hash"]
     if corpus is not None and corpus.content_hash != studied:
         raise UserError(f"{corpus.folder}: not the corpus of {study}; name the one that was studied.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def keep(study: Path | str, folder: Path | str, command: str, corpus: Corpus | N
     write_bytes(folder / TABLE, gzip.compress((study / RESULTS).read_bytes(), mtime=0))
     with atomic_path(folder / EVIDENCE) as temporary:
         shutil.copyfile(study / EVIDENCE, temporary)
-    story = {**read_json(study / PROVENANCE), "command": command, "seconds_of_all_chunks": seconds_of_chunks(study)}
+    story = {**story, "command": command, "seconds_of_all_chunks": seconds_of_chunks(study)}
     story.pop("seconds_of_the_last_start", None)
     write_json(folder / PROVENANCE, story)
 
@@ -70,13 +71,13 @@ def corpus_numbers(prepared: Corpus) -> dict:
 def corpus_of(folder: Path | str) -> dict:
     """What was kept of a study's corpus; {} where that was not asked for."""
     path = Path(folder) / CORPUS
-    return read_json(path) if path.is_file() else {}
+    return read_json(path, dict) if path.is_file() else {}
 
 
 def ablations(folder: Path | str) -> dict[str, dict]:
     """Name -> evidence of the smaller studies that are kept in folders inside that of a recorded one."""
     inside = sorted(path.parent for path in Path(folder).glob(f"*/{EVIDENCE}") if (path.parent / TABLE).is_file())
-    return {path.name: read_json(path / EVIDENCE) for path in inside}
+    return {path.name: read_json(path / EVIDENCE, dict) for path in inside}
 
 
 def commands(folder: Path | str) -> str:
@@ -85,7 +86,7 @@ def commands(folder: Path | str) -> str:
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith("#!"))  # a page is no script
-    return read_json(Path(folder) / PROVENANCE)["command"]
+    return read_json(Path(folder) / PROVENANCE, Story)["command"]
 
 
 def seconds_taken(provenance: dict) -> float:

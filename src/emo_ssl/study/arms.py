@@ -26,11 +26,12 @@ from emo_ssl.core.model import (
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.predictor import embed, predict
 from emo_ssl.study import vectors
-from emo_ssl.study.checks import TrainedWith, hash_arrays
+from emo_ssl.study.checks import TrainedWith, hash_arrays, refuse_diverged
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of
 from emo_ssl.study.logistic import STRENGTHS, LogisticTrainer
 from emo_ssl.utils.io import hash_of
 
+DIVERGED = -1.0  # below every score, so that a rate at which a member diverges is never chosen
 UNREPORTED = 10_000  # seeds of the members that tune; no reported seed is as large
 Pooled = Callable[[np.ndarray], Tensor]  # segments (n,) -> vectors (M, n, I), as the head reads them now
 
@@ -81,6 +82,7 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
         trainer = ArmTrainer(fold, chunk.arm, config)
         rate, trials = tune(trainer, config, config.rates)
     predictions, trained_with = trainer.train(chunk.members, rate, fold.corpus.where("test"))
+    refuse_diverged(chunk, rate, predictions)
     return Outcome(predictions, replace(trained_with, rate=rate, trials=trials))
 
 
@@ -109,18 +111,23 @@ def tune(
     trials = []
     for rate in rates:
         predictions, _ = trainer.train(members, rate, valid)
-        score = np.mean(headlines(predictions, corpus, valid))
         # validation segments without one positive of any emotion decide nothing: the first rate stays
-        trials.append({"rate": rate, "score": float(np.nan_to_num(score, nan=0.0))})
+        score = float(np.nan_to_num(np.mean(headlines(predictions, corpus, valid)), nan=0.0))
+        trials.append({"rate": rate, "score": score if predictions.scored().all() else DIVERGED})
     return max(trials, key=lambda trial: trial["score"])["rate"], trials
 
 
 def headlines(predictions: Predictions, corpus: Corpus, segments: np.ndarray) -> list[float]:
-    """What no constant wins, for each member: UAR where clips have a category, else macro-AUROC of presence."""
+    """What no constant wins, for each member: UAR where clips have a category, else macro-AUROC of presence.
+
+    NaN where a member has diverged.
+    """
     if predictions.category is None:
-        return [macro_auroc(presence, corpus.targets[segments] > 0) for presence in predictions.presence]
-    category, classes = corpus.segments.category[segments], len(corpus.category_names)
-    return [uar(scores.argmax(-1), category, classes) for scores in predictions.category]
+        found = [macro_auroc(presence, corpus.targets[segments] > 0) for presence in predictions.presence]
+    else:
+        category, classes = corpus.segments.category[segments], len(corpus.category_names)
+        found = [uar(scores.argmax(-1), category, classes) for scores in predictions.category]
+    return np.where(predictions.scored().all(1), found, np.nan).tolist()
 
 
 class ArmTrainer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.metrics import OVERALL
+from emo_ssl.core.metrics import OVERALL, Predictions
 from emo_ssl.study.grid import ARMS, Chunk
 from emo_ssl.utils.io import UserError
 
@@ -26,7 +26,7 @@ class TrainedWith:
     heads: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> of the head's first weights
     pretraining_seeds: dict[str, int] = field(default_factory=dict)  # "seed" -> seed of the run it starts from
     rate: float = 0.0
-    trials: list[dict] = field(default_factory=list)  # {"rate": …, "score": …} on validation segments
+    trials: list[dict[str, float]] = field(default_factory=list)  # {"rate": …, "score": …} on validation segments
 
 
 def hash_arrays(*arrays: np.ndarray) -> str:
@@ -58,6 +58,18 @@ def check_fairness(trained: Mapping[Chunk, TrainedWith]) -> dict[str, object]:
         "parameters": sorted({t.parameters for t in of_kind("finetune").values()}),
         "leaks": "none found: no recording and no speaker for validation or test was pretrained on",
     }
+
+
+def refuse_diverged(chunk: Chunk, rate: float, predictions: Predictions) -> None:
+    """Members whose weights became no numbers: scored, they would pass for ones that always answer 0."""
+    lost = [member for member, fine in zip(chunk.members, predictions.scored().all(1), strict=True) if not fine]
+    if lost:
+        budget, seed = lost[0]
+        raise UserError(
+            f"{len(lost)} of {len(chunk.members)} members of {chunk.arm} diverged at a rate of {rate:g} in fold "
+            f"{chunk.fold} ({chunk.protocol}), the first of them at {budget} labels with seed {seed}; they are no "
+            "evidence of anything, so study again at smaller rates."
+        )
 
 
 def below_their_probe(table: pd.DataFrame, headline: str) -> list[dict]:

@@ -7,6 +7,7 @@ import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,15 @@ import torch
 
 from emo_ssl.core import metrics
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.kinds import Made
 from emo_ssl.core.metrics import OVERALL, Predictions
 from emo_ssl.core.normalise import INDEPENDENT, under
 from emo_ssl.core.pretrain import named
 from emo_ssl.study.arms import Outcome
 from emo_ssl.study.checks import TrainedWith, below_their_probe, check_fairness
 from emo_ssl.study.grid import Chunk, StudyConfig
-from emo_ssl.study.predictions import Items, Key, StudyPredictions, opened, save, write_predictions
+from emo_ssl.study.predictions import Items, Key, StudyPredictions, read_predictions, write_predictions
+from emo_ssl.utils import npz
 from emo_ssl.utils.io import OutputFolder, UserError, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
 
@@ -29,6 +32,23 @@ COLUMNS = (
     *("profile", "protocol", "backbone", "arm", "readout", "fold", "budget", "seed", "pretrain_seed"),
     *("emotion", "metric", "value"),
 )
+
+
+class ChunkMeta(TypedDict):
+    study: str
+    trained_with: TrainedWith
+
+
+class Below(TypedDict):
+    protocol: str
+    arm: str
+    budgets: list[int]
+
+
+class Story(TypedDict):
+    command: str
+    corpus: Made
+    below_their_probe: list[Below]
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ class Study:
         table = chosen.pivot_table("value", ["protocol", "arm"], "budget").to_string(float_format="%.3f")
         below = [
             f"{row['arm']} at {', '.join(map(str, row['budgets']))} labels ({row['protocol']})"
-            for row in read_json(self.folder / PROVENANCE)["below_their_probe"]
+            for row in read_json(self.folder / PROVENANCE, Story)["below_their_probe"]
         ]
         return (
             f"{self.folder}: {rows['arm'].nunique()} arms, budgets {', '.join(map(str, meta['budgets']))}, "
@@ -62,24 +82,24 @@ class Study:
 def write_chunk(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:
     (folder / CHUNKS).mkdir(exist_ok=True)  # not before: a study that is refused leaves nothing
     meta = {"study": study_hash, "trained_with": asdict(outcome.trained_with)}
-    save(folder / CHUNKS / f"{chunk.name}.npz", meta, outcome.predictions.arrays())
+    npz.save(folder / CHUNKS / f"{chunk.name}.npz", outcome.predictions.arrays(), meta)
 
 
-def read_chunk(path: Path, study_hash: str) -> Outcome:
-    with opened(path, "delete it and run the study again") as (meta, stored):
-        trained_with, study = TrainedWith(**meta["trained_with"]), meta["study"]
-        found = Predictions(**{name: stored[name] for name in stored.files if name != "meta"})
-    if study != study_hash:
-        raise UserError(f"{path}: belongs to a study of another configuration; delete it or choose another -o.")
-    return Outcome(found, trained_with)
+def read_chunk(path: Path, chunk: Chunk, study_hash: str, corpus: Corpus, items: int | None = None) -> Outcome:
+    with npz.opened(path, "delete it and run the study again") as stored:
+        meta = stored.meta(ChunkMeta)
+        if meta["study"] != study_hash:
+            raise UserError(f"{path}: belongs to a study of another configuration; delete it or choose another -o.")
+        found = read_predictions(stored, "", len(chunk.members), items, corpus.header)
+    return Outcome(found, meta["trained_with"])
 
 
-def find(folder: Path, chunk: Chunk, study_hash: str) -> Path | None:
+def find(folder: Path, chunk: Chunk, study_hash: str, corpus: Corpus) -> Path | None:
     """The chunk's file, here or in a shard's folder; one of another study is refused, not overwritten."""
     file = f"{CHUNKS}/{chunk.name}.npz"
     for path in (folder / file, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}.shard-*/{file}"))):
         if path.exists():
-            read_chunk(path, study_hash)
+            read_chunk(path, chunk, study_hash, corpus)
             return path
     return None
 
@@ -94,12 +114,17 @@ def collect(
     seconds: float,
 ) -> None:
     """Put the chunks together; refused where they are not comparable. `runs`: what each pretraining run measured."""
-    outcomes = {chunk: read_chunk(find(out.path, chunk, out.hash), out.hash) for chunk in grid}
-    verdict = check_fairness({chunk: outcome.trained_with for chunk, outcome in outcomes.items()})
     scored = {
         (fold, protocol): under(protocol, corpus.of_fold(fold), config.enrolment)[0].where("test")
         for fold, protocol in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
+    outcomes = {
+        chunk: read_chunk(
+            find(out.path, chunk, out.hash, corpus), chunk, out.hash, corpus, len(scored[chunk.fold, chunk.protocol])
+        )
+        for chunk in grid
+    }
+    verdict = check_fairness({chunk: outcome.trained_with for chunk, outcome in outcomes.items()})
     items = items_of(corpus, {fold: chosen for (fold, protocol), chosen in scored.items() if protocol == INDEPENDENT})
     kind = runs[0]["encoder"]["kind"]
     cells = assemble(outcomes, scored, items, config, kind)
@@ -151,7 +176,7 @@ def assemble(
     """
 
     def nothing(like: np.ndarray) -> np.ndarray:
-        return np.full((config.seeds, len(items), like.shape[-1]), -1 if like.dtype == np.int8 else np.nan, like.dtype)
+        return np.full((config.seeds, len(items), like.shape[-1]), metrics.unscored(like.dtype))
 
     places = {at: np.flatnonzero((items.fold == at[0]) & np.isin(items.segment, s)) for at, s in scored.items()}
     cells: dict[Key, Predictions] = {}

@@ -7,7 +7,8 @@ from emo_ssl.core.batches import ORDERS
 from emo_ssl.core.finetune import FinetuneConfig
 from emo_ssl.core.model import HEADS
 from emo_ssl.core.normalise import ADAPTED, ENROLMENT, INDEPENDENT
-from emo_ssl.core.optim import AdamConfig
+from emo_ssl.core.optim import AdamConfig, refuse_absurd
+from emo_ssl.utils.values import ECHO, short, shortened
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class StudyConfig:
     def __post_init__(self):
         unknown = [name for name in self.arms if name not in ARMS]
         if unknown:
-            raise ValueError(f"no arm is called {unknown[0]}; choose among {', '.join(ARMS)}")
+            raise ValueError(f"no arm is called {shortened(unknown[0], ECHO)}; choose among {', '.join(ARMS)}")
         if len(set(self.arms)) < max(1, len(self.arms)) or len(set(self.budgets)) < len(self.budgets):
             raise ValueError("name each arm and budget once, and at least one arm")
         others = sorted(set(self.adapted) - set(self.budgets))
@@ -69,9 +70,12 @@ class StudyConfig:
             raise ValueError("an arm is tuned over one to six settings; give as many rates")
         if min(self.seeds, self.tuning_seeds, *self.budgets) < 1:
             raise ValueError("seeds and budgets are at least 1")
+        refuse_absurd(seeds=self.seeds, tuning_seeds=self.tuning_seeds)
+        for rate in self.rates:
+            refuse_absurd(rate=rate)
         for name, choices in (("head", HEADS), ("keep", KEEPS), ("labels", ORDERS)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} {getattr(self, name)!r} is none of {', '.join(choices)}")
+                raise ValueError(f"{name} {short(getattr(self, name))} is none of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)

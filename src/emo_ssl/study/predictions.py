@@ -8,42 +8,62 @@
                             category (S, N, C). Row s belongs to seeds[s]; NaN and -1 where an item was not scored.
 """
 
-import contextlib
-import json
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 
-from emo_ssl.core.metrics import Predictions
-from emo_ssl.utils.io import UserError, atomic_path
+from emo_ssl.core.corpus import Numbers, Texts
+from emo_ssl.core.metrics import CEILING, CLASSES, OVERALL, Predictions
+from emo_ssl.utils import npz
+from emo_ssl.utils.values import Count, UserError
 
 PREDICTIONS = "predictions.npz"
+AGAIN = "run `emo-ssl study` again"
 
 
-def save(path: Path, meta: dict, arrays: Mapping[str, np.ndarray]) -> None:
-    """Arrays and a JSON object as one npz without a pickle, whole or not at all."""
-    text = json.dumps(meta, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, meta=np.frombuffer(text.encode(), np.uint8), **arrays)
+class MainGroup(TypedDict):
+    protocol: str
+    backbone: str
+    readout: str
 
 
-@contextlib.contextmanager
-def opened(path: Path, advice: str = "run `emo-ssl study` again") -> Iterator[tuple[dict, np.lib.npyio.NpzFile]]:
-    """What `save` wrote: the JSON object, and the archive that reads an array when it is asked for.
+class Loss(TypedDict):
+    protocol: str
+    masked: float
+    interpolation: float
 
-    Whatever turns out to be wrong with the file inside the `with` ends in one sentence.
-    """
-    try:
-        # opened here, because numpy leaves the file of a torn archive open
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            yield json.loads(stored["meta"].tobytes()), stored
-    # a bare .npy under this name gives an array, which is no context: TypeError
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as problem:
-        raise UserError(f"{path}: damaged ({problem}); {advice}.") from problem
+
+class Meta(TypedDict):
+    target_names: list[str]
+    category_names: list[str]
+    headline: Literal["uar", "auroc"]
+    budgets: list[Count]
+    full_budget: Count
+    seeds: list[Count]
+    corpus: dict
+    main: MainGroup
+    pretraining: TypedDict("Pretraining", {"losses": list[Loss]})
+    floors: dict[str, TypedDict("Floor", {"mae": float, "acc4": float})]
+
+
+def read_predictions(stored: npz.Arrays, prefix: str, members: int, items: int | None, meta: Meta) -> Predictions:
+    """Of the members for the items: numbers wherever a class is known."""
+    shape = (members, items, len(meta["target_names"]))
+    kinds = {"intensity": "f", "presence": "f", "klass": "i"}
+    found = Predictions(**{name: stored.array(prefix + name, kind, *shape) for name, kind in kinds.items()})
+    if meta["category_names"]:
+        category = stored.array(prefix + "category", "f", *found.klass.shape[:2], len(meta["category_names"]))
+        found = replace(found, category=category)
+    known = (found.klass >= 0).all(-1)
+    lost = [~np.isfinite(v).all(-1) & known for v in found.arrays().values() if v.dtype.kind == "f"]
+    if np.any(lost):
+        raise ValueError(f"{np.any(lost, (0, 2)).sum()} of its {members} members diverged: they predict no numbers")
+    if (found.klass >= CLASSES).any():
+        raise ValueError(f"{prefix}klass is out of range")
+    return found
 
 
 @dataclass(frozen=True, order=True)
@@ -62,6 +82,8 @@ class Key:
     @classmethod
     def parse(cls, text: str) -> "Key":
         *words, budget = text.split("/")
+        if len(words) != 4:
+            raise ValueError(f"{text} is no cell of a study")
         return cls(*words, int(budget))
 
 
@@ -69,11 +91,11 @@ class Key:
 class Items:
     """One row an item that the study scored."""
 
-    segment: np.ndarray  # (N,) which segment of the corpus
-    unit: np.ndarray  # (N,) str: the speaker, or the video where speakers are unknown
-    fold: np.ndarray  # (N,)
-    targets: np.ndarray  # (N, E) in [0, 3]
-    category: np.ndarray  # (N,) index into category_names, -1 without
+    segment: Numbers  # (N,) which segment of the corpus
+    unit: Texts  # (N,) str: the speaker, or the video where speakers are unknown
+    fold: Numbers  # (N,)
+    targets: Annotated[np.ndarray, "f", None]  # (N, E) in [0, 3]
+    category: Numbers  # (N,) index into category_names, -1 without
 
     def __len__(self) -> int:
         return len(self.segment)
@@ -93,16 +115,29 @@ class StudyPredictions:
         path = Path(folder) / PREDICTIONS
         if not path.is_file():
             raise UserError(f"{path}: no such file; run `emo-ssl study` to its end first, or check the folder's name.")
-        with opened(path) as (meta, stored):
-            cells = [name.removeprefix("cell.") for name in stored.files if name.startswith("cell.")]
+        with npz.opened(path, AGAIN) as stored:
+            cells = [name.removeprefix("cell.") for name in stored.names if name.startswith("cell.")]
             keys = tuple(sorted({Key.parse(name.rsplit(".", 1)[0]) for name in cells}))
-            return cls(path, meta, Items(**{f.name: stored[f"items.{f.name}"] for f in fields(Items)}), keys)
+            found = cls(path, stored.meta(Meta), stored.table("items", Items), keys)
+            found.refuse_impossible()
+        return found
+
+    def refuse_impossible(self) -> None:
+        """What the study says of itself and what it holds are one."""
+        meta, items, emotions = self.meta, self.items, len(self.meta["target_names"])
+        if items.targets.shape[1] != emotions or not ((items.targets >= 0) & (items.targets <= CEILING)).all():
+            raise ValueError(f"items.targets are no intensities of {emotions} emotions")
+        if not ((items.category >= -1) & (items.category < len(meta["category_names"]))).all():
+            raise ValueError("items.category names no category")
+        if not meta["seeds"] or not set(meta["budgets"]) >= {key.budget for key in self.keys} or not self.keys:
+            raise ValueError("its seeds and budgets are not those of its cells")
+        if not meta["floors"].keys() >= {OVERALL, *meta["target_names"]}:
+            raise ValueError("its floors are not those of its emotions")
 
     def cell(self, key: Key) -> Predictions:
         """All seeds of one arm at one budget, on the items."""
-        names = [f.name for f in fields(Predictions) if f.name != "category" or self.meta["category_names"]]
-        with opened(self.path) as (_, stored):
-            return Predictions(**{name: stored[f"cell.{key}.{name}"] for name in names})
+        with npz.opened(self.path, AGAIN) as stored:
+            return read_predictions(stored, f"cell.{key}.", len(self.meta["seeds"]), len(self.items), self.meta)
 
 
 def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mapping[Key, Predictions]) -> None:
@@ -110,4 +145,4 @@ def write_predictions(folder: Path | str, meta: dict, items: Items, cells: Mappi
     arrays = {f"items.{name}": values for name, values in vars(items).items()}
     for key, cell in sorted(cells.items()):
         arrays |= {f"cell.{key}.{name}": values for name, values in cell.arrays().items()}
-    save(Path(folder) / PREDICTIONS, meta, arrays)
+    npz.save(Path(folder) / PREDICTIONS, arrays, meta)

@@ -17,7 +17,7 @@ from emo_ssl.core.model import MaskedAutoencoder, to_tokens
 from emo_ssl.core.normalise import typical_frame, under
 from emo_ssl.core.pretrain import PretrainConfig, PretrainedRun
 from emo_ssl.study.probes import interval
-from emo_ssl.utils.config import build
+from emo_ssl.utils.values import checked
 
 MODEL, INTERPOLATION = "model", metrics.BASELINES[-1]
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ class HeldOut:
     def open(cls, corpus: Corpus, folder: Path | str) -> "HeldOut":
         run = PretrainedRun.open(folder)
         corpus = run.view(corpus)
-        config = build(run.result["config"], PretrainConfig, str(folder))
+        config = checked(run.result["config"], PretrainConfig, str(folder))
         corpus, normaliser = under(config.protocol, corpus.of_fold(run.result["fold"]), config.enrolment)
         pool = WindowPool.build([(corpus, normaliser)], ("valid",), config.window, CPU)
         recording, _, _ = windows(corpus, corpus.recordings_of("valid"), round(config.window * corpus.frame_rate))

@@ -118,7 +118,7 @@ def run_grid(
     # before anything is trained, and also where every chunk comes from a shard
     usable = usable_runs(corpus, runs, config, tuple(budgets_under(config, budgets)))
     started = time.monotonic()
-    missing = [chunk for chunk in mine if find(out.path, chunk, out.hash) is None]
+    missing = [chunk for chunk in mine if find(out.path, chunk, out.hash, corpus) is None]
 
     def compute(fold: Fold, chunk: Chunk) -> str:
         write_chunk(out.path, chunk, out.hash, run_chunk(fold, chunk, config))

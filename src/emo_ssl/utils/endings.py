@@ -6,13 +6,16 @@ SIGTERM. After an interrupt or SIGTERM the same command continues.
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 
 from emo_ssl.utils.io import UserError, is_disk_full
+from emo_ssl.utils.values import MESSAGE, shortened
 
 MENDABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
+OUT_OF_MEMORY = re.compile("allocate memory|out of memory", re.IGNORECASE)  # as torch says it
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,12 +45,14 @@ def run(work: Callable[[], int | None]) -> int:
         if is_disk_full(problem):
             return complain(f"{name}the disk is full; free some space or choose another -o and run again.")
         return complain(f"{name}{problem.strerror or problem}.")
-    except MemoryError:
+    except (MemoryError, RuntimeError) as problem:
+        if not isinstance(problem, MemoryError) and not OUT_OF_MEMORY.search(str(problem)):
+            raise
         return complain("not enough memory; close other programs or use less data at once.")
 
 
 def complain(sentence: str, status: int = MENDABLE) -> int:
-    print(f"emo-ssl: {sentence}", file=sys.stderr)
+    print(f"emo-ssl: {shortened(sentence, MESSAGE)}", file=sys.stderr)
     return status
 
 

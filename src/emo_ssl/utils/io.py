@@ -8,13 +8,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import filelock
 
-
-class UserError(Exception):
-    """One sentence: the file, what is wrong with it and what to do. The command line prints it and exits with 2."""
-
+from emo_ssl.utils.values import UserError, read_json, short
 
 PARTIAL = ".partial"
 STATE = "folder.json"
@@ -88,13 +86,6 @@ def failed_download(head: bytes) -> str:
     return ""
 
 
-def read_json(path: Path) -> object:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise UserError(f"{path}: not readable as JSON ({problem}); restore or delete it, then run again.") from problem
-
-
 def hash_of(value: object) -> str:
     """sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -109,6 +100,13 @@ def fingerprint(path: Path, blocks: int = 64, block_size: int = 1 << 16) -> str:
             stream.seek(i * max(size - block_size, 0) // (blocks - 1))
             digest.update(stream.read(block_size))
     return digest.hexdigest()
+
+
+class State(TypedDict):
+    kind: str
+    hash: str
+    complete: bool
+    config: dict[str, object]
 
 
 class OutputFolder:
@@ -152,7 +150,7 @@ class OutputFolder:
                     f"{self.path}: the folder is not empty and emo-ssl did not make it; choose another -o or empty it."
                 )
             return
-        state = read_json(self.path / STATE)
+        state = read_json(self.path / STATE, State)
         if state["hash"] != self.hash:
             raise UserError(
                 f"{self.path}: this folder holds a {state['kind']} of another configuration "
@@ -190,5 +188,5 @@ class OutputFolder:
 def describe_difference(theirs: dict, ours: dict) -> str:
     """Name the settings that differ: `seed is 1 there, 2 here`."""
     names = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
-    words = [f"{name} is {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in names[:3]]
+    words = [f"{name} is {short(theirs.get(name))} there, {short(ours.get(name))} here" for name in names[:3]]
     return "; ".join(words) or "another kind"

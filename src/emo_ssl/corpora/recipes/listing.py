@@ -9,6 +9,7 @@ import pandas as pd
 
 from emo_ssl.corpora.audio import FORMATS
 from emo_ssl.utils.io import UserError
+from emo_ssl.utils.npz import UNREADABLE
 
 ODD_NAME, DUPLICATE = "name is not one of the corpus's speech, left out", "the same clip again, left out"
 ABSENT = "of the corpus, but not in the source"
@@ -59,7 +60,7 @@ def audio_members(root: Path) -> list[str]:
         try:
             with zipfile.ZipFile(root) as archive:
                 found = archive.namelist()
-        except zipfile.BadZipFile as problem:
+        except (OSError, *UNREADABLE) as problem:
             raise UserError(
                 f"{root}: an unfinished download, or not a zip archive ({problem}); download it again or give a folder."
             ) from problem

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from emo_ssl.core.pretrain import PretrainConfig
-from emo_ssl.utils.config import read_config
 from emo_ssl.utils.io import UserError
+from emo_ssl.utils.values import read_config
 
 TOML = """
 kind = "gru"
@@ -39,7 +39,7 @@ def test_toml_and_json_say_the_same(tmp_path):
         ("a.toml", "stepz = 3", r"a\.toml: there is no setting stepz; choose among kind, stack"),
         ("a.toml", "[mask]\nshares = 1", r"a\.toml: mask: there is no setting shares"),
         ("a.toml", "steps = true", r"steps is True, expected int"),
-        ("a.toml", "rate = nan", r"rate is nan, expected float"),
+        ("a.toml", "rate = nan", r"rate is nan, expected a finite plain value"),
         ("a.toml", "mask = 3", r"mask: expected names and values, found 3"),
         ("a.toml", "steps = ", r"a\.toml: not readable as TOML or JSON"),
         ("a.json", "[1]", r"a\.json: expected names and values, found \[1\]"),
