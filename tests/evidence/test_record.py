@@ -2,6 +2,7 @@
 
 import gzip
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,3 +72,9 @@ def test_what_stands_beside_a_recorded_study(finished, tmp_path):
     assert seconds_taken({"seconds_of_all_chunks": 7}) == 7 and seconds_taken({"seconds_of_the_last_start": 3}) == 3
     with pytest.raises(UserError, match="no such file; expected the folder of a recorded or finished study"):
         results(tmp_path)
+
+
+def test_every_recorded_study_says_how_to_repeat_it():
+    """Also those of earlier versions, which noted less."""
+    recorded = sorted((Path(__file__).parents[2] / "results" / "ravdess").glob(f"**/{TABLE}"))
+    assert len(recorded) > 3 and all(commands(table.parent).strip() for table in recorded)

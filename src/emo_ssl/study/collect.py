@@ -7,7 +7,7 @@ import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,7 @@ class Below(TypedDict):
 class Story(TypedDict):
     command: str
     corpus: Made
-    below_their_probe: list[Below]
+    below_their_probe: NotRequired[list[Below]]  # early studies have none
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Study:
         table = chosen.pivot_table("value", ["protocol", "arm"], "budget").to_string(float_format="%.3f")
         below = [
             f"{row['arm']} at {', '.join(map(str, row['budgets']))} labels ({row['protocol']})"
-            for row in read_json(self.folder / PROVENANCE, Story)["below_their_probe"]
+            for row in read_json(self.folder / PROVENANCE, Story).get("below_their_probe", [])
         ]
         return (
             f"{self.folder}: {rows['arm'].nunique()} arms, budgets {', '.join(map(str, meta['budgets']))}, "
