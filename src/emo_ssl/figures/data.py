@@ -54,7 +54,7 @@ def feature_pictures(
 @style.styled
 def label_distribution(classes: np.ndarray, above_zero: np.ndarray, names: Sequence[str]) -> Figure:
     """Shares of the four classes (E, 4) as stacked bars, and beside them the share of segments above 0 (E,)."""
-    figure, axes = plt.subplots(figsize=(style.WIDTH, 3.0))
+    figure, axes = plt.subplots(figsize=(style.WIDTH, 2.5))
     left = classes.cumsum(1) - classes
     for number, colour in enumerate(CLASSES):
         axes.barh(names, classes[:, number], 0.7, left[:, number], color=colour, label=f"class {number}")

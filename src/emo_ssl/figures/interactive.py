@@ -29,6 +29,7 @@ DASHES = {"-": (), "--": (7, 4), "-.": (8, 3, 2, 3), ":": (2, 3)}
 STYLE = f"""
 .emo-curves {{ background: {style.PAPER}; border-radius: 4px; color: {style.INK}; margin: 0; max-width: 40rem;
   padding: 0.5rem; }}
+.emo-curves > figcaption {{ color: {style.INK} !important; }}
 .emo-curves label {{ display: inline-block; margin-right: 1rem; }}
 .emo-curves svg {{ display: block; font: 14px sans-serif; height: auto; width: 100%; }}
 .emo-curves label svg {{ display: inline; height: 0.8em; width: 2.2em; }}
