@@ -1,7 +1,7 @@
 """Write the set-up cell into every notebook, with the repository's address from _config.yml: `make format` runs it.
 
 At home the cell does nothing. On Colab, where a notebook comes alone, it fetches the repository and installs it.
-Readers of the book do not see it.
+Readers of the book do not see it, and JupyterLab folds it.
 """
 
 import sys
@@ -29,7 +29,7 @@ def source(root: Path) -> str:
 def with_set_up(text: str, code: str) -> str:
     """A stored notebook -> the same one with the set-up cell right after its title, and nowhere else."""
     notebook = nbformat.reads(text, 4)
-    cell = nbformat.v4.new_code_cell(code, id="set-up", metadata={"tags": TAGS})
+    cell = nbformat.v4.new_code_cell(code, id="set-up", metadata={"jupyter": {"source_hidden": True}, "tags": TAGS})
     others = [other for other in notebook.cells if TAG not in other.metadata.get("tags", [])]
     notebook.cells = [*others[:1], cell, *others[1:]]
     return nbformat.writes(notebook) + "\n"

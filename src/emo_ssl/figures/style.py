@@ -31,7 +31,7 @@ ARMS = {
     "pretrained-4x": {"color": "#08306b", "linestyle": (0, (3, 1)), "marker": "h"},
     "statistics": {"color": GREEN, "linestyle": (0, (8, 2)), "marker": "P"},
     "pca": {"color": OLIVE, "linestyle": (0, (3, 1, 1, 1)), "marker": "X"},
-    "logistic": {"color": "#3f8f29", "linestyle": (0, (4, 1, 1, 1)), "marker": "<"},
+    "logistic": {"color": "#7429cc", "linestyle": (0, (4, 1, 1, 1)), "marker": "<"},
     "length": {"color": INK, "linestyle": (0, (1, 3)), "marker": "*"},
     "constants": {"color": GREY, "linestyle": (0, (4, 4)), "marker": ""},
 }
