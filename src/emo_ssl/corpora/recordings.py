@@ -12,6 +12,7 @@ Its files on a disk are read as `predict` reads them, long ones in pieces, so th
 
 import contextlib
 import shutil
+import signal
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -187,7 +188,7 @@ def in_order(
     import joblib
 
     # one thread a process: those of several processes would wait for each other
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
+    with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=leave_interrupts):
         pool = joblib.Parallel(jobs, return_as="generator", batch_size=1)
     asked = ((number, maker, root, path, keep) for number, (path, keep) in enumerate(work))
     if keeper:
@@ -205,6 +206,11 @@ def in_order(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # joblib complains where the caller stops early
             results.close()
+
+
+def leave_interrupts() -> None:
+    """To the process that began this one, which ends it: a terminal sends Ctrl-C to all of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def frames_or_reason(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Framed | BadRecording:
