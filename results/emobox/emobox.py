@@ -9,7 +9,6 @@ published numbers were trained on both.
 """
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,14 +95,14 @@ def main(corpus: Path, output: Path) -> None:
     y, speaker = prepared.segments.category.astype(int), prepared.recordings.speaker[prepared.segments.recording]
     plain = tables_of(prepared)
     own_units = {layer: of_speaker(table, speaker) for layer, table in plain.items()}
-    random: Callable = lambda rule: [rule(prepared, seed) for seed in range(SEEDS)]  # noqa: E731
+    random = {rule: [rule(prepared, seed) for seed in range(SEEDS)] for rule in (by_clip, by_copy)}
     ways = {
         "honest: other speakers, settings chosen on validation": (plain, [by_speaker(prepared)], "valid"),
         "settings chosen on the test clips": (plain, [by_speaker(prepared)], "test"),
         "clips in units of each speaker, test clips among them": (own_units, [by_speaker(prepared)], "valid"),
-        "clips dealt at random, the same speakers on both sides": (plain, random(by_clip), "valid"),
-        "the same, each clip collected twice": (plain, random(by_copy), "valid"),
-        "all of it at once": (own_units, random(by_copy), "test"),
+        "clips dealt at random, the same speakers on both sides": (plain, random[by_clip], "valid"),
+        "the same, each clip collected twice": (plain, random[by_copy], "valid"),
+        "all of it at once": (own_units, random[by_copy], "test"),
     }
     rows = []
     with Progress("ways", sum(len(repeats) * len(repeats[0]) for _, repeats, _ in ways.values()), "splits") as bar:

@@ -175,12 +175,6 @@ def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.Dat
     return found[found["emotion"].isin(evidence["target_names"])]
 
 
-def ends(values: pd.Series) -> tuple[str, str]:
-    """The names of the least and the largest value; "none" where no value is known."""
-    known = values.dropna()
-    return (str(known.idxmin()), str(known.idxmax())) if len(known) else ("none", "none")
-
-
 def confusion(evidence: dict, arm: str, budget: int, of: str = "four_classes") -> np.ndarray:
     """Counts over all seeds, rows true, zeros where the arm was not run: (E, 4, 4), or (C, C) of "categories"."""
     found = [row[of] for row in evidence["confusion"] if (row["arm"], row["budget"]) == (arm, budget)]
