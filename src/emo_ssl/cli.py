@@ -39,6 +39,12 @@ def arrays(folder: Path, labels: Path, output: Path, **given: object) -> None:
     print(emo_ssl.Corpus.write(output, frames, table, feature_names=names, **given))
 
 
+def import_(**given: object) -> None:
+    from emo_ssl.corpora import pickled, report
+
+    print(report.describe(pickled.import_pickle(**given)))
+
+
 def export(folder: Path, output: Path, to: str = "npz") -> None:
     from emo_ssl.corpora.export import FRAMES, SEGMENTS, export
 
@@ -202,7 +208,7 @@ def parser() -> Command:
     actions = corpus.add_subparsers(required=True, metavar="ACTION")
 
     def command(handler: Callable, words: str, group: argparse._SubParsersAction = commands) -> Command:
-        added = group.add_parser(handler.__name__, help=words, argument_default=argparse.SUPPRESS)
+        added = group.add_parser(handler.__name__.rstrip("_"), help=words, argument_default=argparse.SUPPRESS)
         added.set_defaults(handler=handler)
         return added
 
@@ -222,6 +228,12 @@ def parser() -> Command:
     it.add_argument("--frame-rate", type=float, required=True, metavar="R", help="frames in a second")
     it.add_argument("--folds", type=int, metavar="K", help="parts that keep speakers apart (default: 5)")
     it.switch("--half", "store frames as float16")
+    it.output()
+
+    it = command(import_, "join a pickle of MMSA or MulT with the label file; it is read and never run", actions)
+    it.file("file", metavar="FILE.pkl", help="unaligned_50.pkl, aligned_50.pkl or mosei_senti_data_noalign.pkl")
+    it.file("--labels", required=True, help="emotion labels, .csd")
+    it.add_argument("--label-names", type=names, metavar="A,B,…", help="of the columns, where the file has no names")
     it.output()
 
     it = command(export, "frames and a table of segments for other programs", actions)

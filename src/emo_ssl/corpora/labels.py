@@ -35,9 +35,10 @@ def plain(name: str) -> str:
 
 
 def read_labels(labels: Csd, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """All rows of a label file: name (of the video), row, start, end, the six intensities, and no fate yet.
+    """All rows of a label file: name (of the video), row, start, end, the six intensities, sentiment, and no fate yet.
 
-    Without names in the file or from the caller there is no telling the columns apart.
+    The sentiment only where the file has it. Without names in the file or from the caller there is no telling the
+    columns apart.
     """
     names = names or labels.names or ()
     found = [plain(name) for name in names]
@@ -47,7 +48,8 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> pd.DataFrame
             f"{labels.path}: no column named {', '.join(missing)} among {known}; "
             "give their names in the file's order, --label-names sentiment,happy,sad,anger,surprise,disgust,fear or so."
         )
-    columns = [found.index(emotion) for emotion in EMOTIONS]
+    wanted = [*EMOTIONS, *(name for name in ("sentiment",) if name in found)]
+    columns = [found.index(name) for name in wanted]
     videos, intervals, values = [], [], []
     for key in in_order(labels.keys):
         table, times = labels.read(key)
@@ -63,7 +65,7 @@ def read_labels(labels: Csd, names: Sequence[str] | None = None) -> pd.DataFrame
                 values.append(table[:, columns].astype(np.float64))
     if not videos:
         raise UserError(f"{labels.path}: holds no labelled segment; is it the label file?")
-    rows = pd.DataFrame(np.concatenate(values), columns=EMOTIONS)
+    rows = pd.DataFrame(np.concatenate(values), columns=wanted)
     rows["name"] = videos
     rows["row"] = rows.groupby("name").cumcount()
     rows[["start", "end"]] = np.concatenate(intervals)
