@@ -45,7 +45,7 @@ def test_a_corpus_is_made_once_and_found_again(repository, monkeypatch):
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
     by_path = notebook.corpus(os.path.relpath(prepared.folder, repository), videos=99)
     assert by_path.content_hash == prepared.content_hash
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="no such file or folder"):
         notebook.corpus("nowhere")
 
 

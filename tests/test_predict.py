@@ -238,9 +238,15 @@ def test_nothing_usable_ends_with_2_and_writes_nothing(model, tmp_path, monkeypa
 
 def test_json(model, tmp_path, capsys):
     path = write(tmp_path / "a.wav", hum(4))
-    assert main(["predict", str(model), str(path), str(tmp_path / "b.wav"), "--json"]) == 0
+    telephone = write(tmp_path / "telephone.wav", hum(1, 8_000), 8_000)
+    words = ["predict", str(model), str(path), str(tmp_path / "b.wav"), str(telephone)]
+    assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [row["part"] for row in found["rows"]] == ["overall", "window", "window"]  # 396 frames: 0 to 3, 0.96 to 4
+    parts = [row["part"] for row in found["rows"] if row["file"] == str(path)]
+    assert parts == ["overall", "window", "window"]  # 396 frames: 0 to 3, 0.96 to 4
+    assert [note["file"] for note in found["notes"]] == [str(telephone)]
+    assert main(words) == 0
+    assert "so nothing above 4 kHz" in " ".join(capsys.readouterr().out.split())
     assert found["left_out"][0]["file"] == str(tmp_path / "b.wav") and "Do not use them" in found["warning"]
 
 

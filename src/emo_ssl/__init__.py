@@ -49,5 +49,5 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(f"emo_ssl.{_MODULE_OF[name]}"), name)
 
 
-def __dir__() -> list[str]:
+def __dir__() -> list:
     return sorted({*globals(), *__all__})

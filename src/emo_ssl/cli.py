@@ -128,7 +128,8 @@ def predict(model: Path, files: list[Path], output: Path | None = None, json: bo
         endings.complain(f"{one['file']}: left out: {one['reason']}")
     if found.table.empty:
         raise UserError("none of the recordings could be used; mend them, or name others.")
-    rows = {"warning": found.warning, "left_out": found.left_out, "rows": found.table.to_dict("records")}
+    said = {name: getattr(found, name) for name in ("warning", "left_out", "notes")}
+    rows = {**said, "rows": found.table.to_dict("records")}
     print(as_json(rows) if json else predict.in_words(found))
 
 

@@ -38,6 +38,7 @@ class Prediction:
 
     table: pd.DataFrame  # file, part, start, end, <emotion>_intensity …, <emotion>_presence …, category where known
     left_out: list[dict[str, str]] = field(default_factory=list)  # file, reason
+    notes: list[dict[str, str]] = field(default_factory=list)  # file, note
     warning: str = ""
 
     @property
@@ -50,19 +51,20 @@ def predict(model: Path | str, files: Sequence[Path | str]) -> Prediction:
     audio.soundfile_module()  # rather refused now than once for every file
     saved = load_model(model)
     maker = front_end_of(saved.description, model)
-    rows, left_out = [], []
+    rows, left_out, notes = [], [], []
     paths = list(dict.fromkeys(str(file) for file in files))
     with Progress("predicting", len(paths), "files") as bar:
         for path in paths:
             try:
                 rows += predict_one(saved, maker, path)
+                notes += [{"file": path, "note": note}] if (note := audio.narrower(path)) else []
             except BadRecording as problem:
                 left_out.append({"file": path, "reason": str(problem)})
             bar.advance(1, f"{len(left_out)} left out" if left_out else "")
     values = [name + what for what in (INTENSITY, PRESENCE) for name in saved.description["target_names"]]
     category = ["category"] * bool(saved.description["category_names"])
     table = pd.DataFrame(rows, columns=["file", "part", "start", "end", *values, *category])
-    return Prediction(table, left_out, warning(saved.description))
+    return Prediction(table, left_out, notes, warning(saved.description))
 
 
 def front_end_of(description: dict, folder: Path | str) -> FrontEnd:
@@ -148,4 +150,5 @@ def in_words(found: Prediction) -> str:
         if len(rows) > len(shown):
             parts[-1] += f"\n… and {len(rows) - len(shown):,} more windows, which -o DIR writes down or --json prints"
     legend = "How likely each emotion is present; -o DIR and --json give its intensity, from 0 to 3, too."
-    return "\n\n".join([*parts, legend, fill(found.warning, WIDE)])
+    notes = [fill(f"{one['file']} {one['note']}.", WIDE) for one in found.notes]
+    return "\n\n".join([*parts, *notes, legend, fill(found.warning, WIDE)])

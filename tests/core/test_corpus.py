@@ -145,9 +145,11 @@ def test_a_category_changes_the_hash(tmp_path):
 
 
 def test_a_folder_that_is_not_a_corpus_is_refused(tmp_path):
-    with pytest.raises(UserError, match="absent: no such folder; run the `emo-ssl corpus"):
+    with pytest.raises(UserError, match="absent: no finished corpus: there is no such file or folder"):
         Corpus.open(tmp_path / "absent")
-    with pytest.raises(UserError, match="an unfinished corpus"):
+    with pytest.raises(
+        UserError, match="this is another folder, or one of an earlier emo-ssl; `emo-ssl corpus …` makes one"
+    ):
         Corpus.open(tmp_path)
 
 

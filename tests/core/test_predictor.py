@@ -135,7 +135,7 @@ def test_categories_and_folds(tmp_path):
     [
         (WEIGHTS, None, "No such file"),
         (WEIGHTS, lambda whole: whole[:-9], "damaged .*another version, so fine-tune"),
-        (DESCRIPTION, None, "no fine-tuned model here"),
+        (DESCRIPTION, None, "no finished fine-tuned model"),
         (DESCRIPTION, lambda whole: whole[:9], "not readable as JSON"),
         (DESCRIPTION, lambda whole: whole.replace(b'"width": 16', b'"width": 32'), r"is torch.float32 of \(.*, not of"),
         (DESCRIPTION, lambda whole: whole.replace(b'"head"', b'"tail"'), "head is missing; .*another version"),

@@ -231,9 +231,13 @@ def test_a_fold_takes_its_own_runs_and_folds_without_one_are_named(acted, tmp_pa
     assert {at: [run.folder for run in some] for at, some in usable.items()} == {
         (fold, INDEPENDENT): [runs[fold]] for fold in range(3)
     }
-    with pytest.raises(UserError, match=r"no speaker-independent run for fold 1, 2 was given; .* --fold all`"):
+    with pytest.raises(
+        UserError, match=r"no speaker-independent run for fold 1, 2 was given \(but for fold 0\); .* --fold all`"
+    ):
         run_study(corpus, runs[:1], tmp_path / "study", STUDY, "cpu")
-    with pytest.raises(UserError, match=r"no speaker-adapted run for fold 0, 1, 2 .*-adapted\", enrolment = 3\)"):
+    with pytest.raises(
+        UserError, match=r"0, 1, 2 was given \(but of another protocol\); .*-adapted\", enrolment = 3\)"
+    ):
         run_study(corpus, runs, tmp_path / "study", replace(STUDY, adapted=(4,), enrolment=3), "cpu")
     assert not (tmp_path / "study").exists()
 

@@ -17,6 +17,7 @@ import numpy as np
 from emo_ssl.core import metrics
 from emo_ssl.core.kinds import Header
 from emo_ssl.utils import npz
+from emo_ssl.utils.io import absent
 from emo_ssl.utils.values import UserError, read_json
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ class Corpus:
     def open(cls, folder: Path | str) -> "Corpus":
         folder = Path(folder)
         if not (folder / HEADER).exists():
-            what = "an unfinished corpus, or one of an earlier emo-ssl" if folder.is_dir() else "no such folder"
-            raise UserError(f"{folder}: {what}; run the `emo-ssl corpus …` command that makes it.")
+            raise absent(folder, "corpus", "corpus …")
         header = read_json(folder / HEADER, Header, AGAIN)
         shape, dtype = (header["frames"], len(header["feature_names"])), np.dtype(header["dtype"])
         expected = shape[0] * shape[1] * dtype.itemsize

@@ -15,7 +15,7 @@ from emo_ssl.core.kinds import Description
 from emo_ssl.core.metrics import Predictions, l1_predictions, ordinal_predictions
 from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, read_state, save_state
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.utils.io import UserError, read_json, write_json
+from emo_ssl.utils.io import UserError, absent, read_json, write_json
 from emo_ssl.utils.values import checked
 
 SCORED_TOKENS = 8_192  # of all members, padding included, in one go: more would fall out of the processor's cache
@@ -131,7 +131,7 @@ class EmotionModel:
 def load_model(folder: Path | str) -> EmotionModel:
     folder = Path(folder)
     if not (folder / DESCRIPTION).exists():
-        raise UserError(f"{folder}: no fine-tuned model here; run `emo-ssl finetune … -o {folder}` first.")
+        raise absent(folder, "fine-tuned model", "finetune …")
     description = read_json(folder / DESCRIPTION, Description, AGAIN)
     shapes = {"encoder": EncoderConfig, "head": HeadConfig}
     encoder, head = (checked(description[k], v, f"{folder / DESCRIPTION}: {k}", AGAIN) for k, v in shapes.items())

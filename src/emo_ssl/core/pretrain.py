@@ -23,7 +23,7 @@ from emo_ssl.core.metrics import BASELINES, reconstruction_baselines, smooth_l1
 from emo_ssl.core.model import EncoderConfig, MaskedAutoencoder, initialise, read_state, save_state, to_tokens
 from emo_ssl.core.normalise import ENROLMENT, INDEPENDENT, PROTOCOLS, typical_frame, under
 from emo_ssl.core.optim import PRECISIONS, AdamConfig, adamw, clip_members, refuse_absurd, schedule, step
-from emo_ssl.utils.io import OutputFolder, UserError, hash_of, read_json, write_bytes, write_json
+from emo_ssl.utils.io import OutputFolder, UserError, absent, hash_of, read_json, write_bytes, write_json
 from emo_ssl.utils.progress import Progress
 from emo_ssl.utils.provenance import provenance
 from emo_ssl.utils.values import checked, read_json_lines, short
@@ -81,7 +81,7 @@ class PretrainedRun:
             return run
         folder = Path(run)
         if not (folder / RESULT).exists():
-            raise UserError(f"{folder}: no finished pretraining run; run `emo-ssl pretrain … -o {folder}` first.")
+            raise absent(folder, "pretraining run", "pretrain …")
         result = read_json(folder / RESULT, Result, AGAIN)
         network = MaskedAutoencoder(checked(result["encoder"], EncoderConfig, f"{folder / RESULT}: encoder", AGAIN))
         network.load_state_dict(read_state(folder / MODEL, network.state_dict(), AGAIN))

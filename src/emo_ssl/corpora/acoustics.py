@@ -20,11 +20,11 @@ import torch
 from scipy.fft import dct
 from torch import Tensor
 
-from emo_ssl.corpora.audio import resampled
+from emo_ssl.corpora.audio import RATE_OF_FEATURES, resampled
 from emo_ssl.utils.io import UserError
 
 VERSION = 1  # part of a corpus's header: raise it whenever a number changes
-SAMPLE_RATE = 16_000
+SAMPLE_RATE = RATE_OF_FEATURES
 FRAME_RATE = 100.0
 HOP, WINDOW, SHORT = 160, 768, 400  # samples
 SHORT_FFT, LONG_FFT = 512, 1152  # the latter is longer than WINDOW and the longest lag together

@@ -12,6 +12,7 @@ from emo_ssl.utils.io import UserError, failed_download
 
 FORMATS = (".wav", ".flac", ".mp3", ".ogg")
 SHORTEST = 0.3  # seconds
+RATE_OF_FEATURES = 16_000  # Hz, at which every front end looks at a recording, whatever its own rate
 QUIETEST = 10 ** (-90 / 20)  # peak, of full scale: one step of 16 bits is -90.3 dB, so dither alone counts as silence
 RATES = (4_000, 768_000)  # Hz; beyond them the header is damaged, and resampling would ask for absurd filters
 SHORT_OF = re.compile(r"\b(?:data|SSND) : (\d+) \(should be (\d+)\)")
@@ -88,6 +89,21 @@ def refuse_what_is_cut_off(read: int, promised: int, header: str) -> None:
         promised, read = map(int, match.groups())
     if read < WHOLE * promised and promised < UNKNOWN_LENGTH:
         raise BadRecording("cut off before its end", f"{read / promised:.0%} of it is there")
+
+
+def narrower(path: Path | str) -> str:
+    """What a recording lacks for every front end, in words, or nothing."""
+    soundfile = soundfile_module()
+    try:
+        rate = soundfile.info(path).samplerate
+    except (soundfile.SoundFileError, OSError, TypeError):  # `read` finds the words
+        return ""
+    if rate >= RATE_OF_FEATURES:
+        return ""
+    return (
+        f"has {rate:,} samples a second, so nothing above {rate / 2000:g} kHz, where features look up to "
+        f"{RATE_OF_FEATURES / 2000:g} kHz: unless the model was trained on such recordings, do not rely on this one"
+    )
 
 
 def voiced_part(signal: np.ndarray, rate: int) -> slice:

@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from emo_ssl.corpora.acoustics import one_thread
-from emo_ssl.corpora.audio import resampled
+from emo_ssl.corpora.audio import RATE_OF_FEATURES, resampled
 from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
 from emo_ssl.utils.io import UserError, read_json
 from emo_ssl.utils.values import ECHO, shortened
@@ -51,7 +51,7 @@ FAMILIES = {
 }
 WEIGHTS, WEIGHTS_INDEX, SETTINGS = "model.safetensors", "model.safetensors.index.json", "preprocessor_config.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
-SAMPLE_RATE = 16_000
+SAMPLE_RATE = RATE_OF_FEATURES
 CORE, CONTEXT = 20, 4  # seconds: longer sound is read in pieces with context on both sides, and Whisper's end is 30 s
 UNUSED = {"masked_spec_embed"}  # some are published without what only training needs
 WITH_LAYERS = re.compile(r"(.+):(all|\d+(?:,\d+)*)")

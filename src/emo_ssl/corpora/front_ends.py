@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.corpora import audio
-from emo_ssl.corpora.audio import BadRecording, resampled
+from emo_ssl.corpora.audio import RATE_OF_FEATURES, BadRecording, resampled
 from emo_ssl.utils.io import UserError
 
 OPENSMILE_SETS = {"egemaps": "eGeMAPSv02", "compare": "ComParE_2016"}
 FRONT_ENDS = ("acoustics", *OPENSMILE_SETS)
 OPENSMILE_LICENCE = "openSMILE, for private, research and educational use only: no commercial use"
-OPENSMILE_RATE = 16_000  # one rate for all recordings, or the same voice would have other spectra at another rate
 FRAME_RATE = 100.0
 STRETCH, CONTEXT = 600, 1  # seconds, whole ones: every piece then begins on a frame at any sampling rate
 Stretch = tuple[np.ndarray, float, float]  # frames (T, D), and from which second of the recording to which
@@ -131,7 +130,7 @@ def opensmile_frames(name: str, signal: np.ndarray, rate: int) -> np.ndarray:
     smile = extractor(name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Segment too short")  # a row of NaN shows the same
-        frames = smile(resampled(signal, rate, OPENSMILE_RATE), OPENSMILE_RATE)[0].T.astype(np.float32)
+        frames = smile(resampled(signal, rate, RATE_OF_FEATURES), RATE_OF_FEATURES)[0].T.astype(np.float32)
     return without_markers(frames, tuple(smile.feature_names))
 
 

@@ -18,7 +18,7 @@ from emo_ssl.corpora.cleaning import EARLY, EDGE, LATE, TOO_SHORT, Tally, cut, d
 from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
-from emo_ssl.corpora.labels import base_of, clean, in_order, read_labels
+from emo_ssl.corpora.labels import base_of, clean, in_order, plain, read_labels
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, require_space
 from emo_ssl.utils.progress import Progress
 
@@ -70,6 +70,7 @@ def prepare(
 
 def read_tables(sound: Csd, table: Csd, split_of: dict | None, folds: Path | str | None, label_names) -> Sources:
     """Everything but the frames, with the refusals that need no frames."""
+    refuse_swapped(sound, table)
     rows = read_labels(table, label_names)
     names = feature_names(sound)
     groups: dict[str, list[str]] = {}
@@ -85,6 +86,17 @@ def read_tables(sound: Csd, table: Csd, split_of: dict | None, folds: Path | str
         refuse_foreign_folds(folds, split_of, set(groups) | labelled)
     clean(rows, table.path)
     return Sources(sound, table, rows, names, groups, split_of)
+
+
+def refuse_swapped(sound: Csd, table: Csd) -> None:
+    """The labels given as the sound: the one file whose columns are named like emotions, or else the narrower one."""
+    named = [set(EMOTIONS) <= set(map(plain, csd.names or ())) for csd in (sound, table)]
+    width = [max((csd.shape(key)[1] for key in csd.keys), default=0) for csd in (sound, table)]
+    if named[0] > named[1] or (sound.names is table.names is None and width[0] < len(FEATURE_NAMES) <= width[1]):
+        raise UserError(
+            f"{sound.path}: holds labels, and {table.path} the features; give the first as --labels and the second as "
+            "--acoustic."
+        )
 
 
 def feature_names(sound: Csd) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ import numpy as np
 from emo_ssl.core.corpus import Numbers, Texts
 from emo_ssl.core.metrics import CEILING, CLASSES, OVERALL, Predictions
 from emo_ssl.utils import npz
-from emo_ssl.utils.values import Count, UserError
+from emo_ssl.utils.io import absent
+from emo_ssl.utils.values import Count
 
 PREDICTIONS = "predictions.npz"
 AGAIN = "run `emo-ssl study` again"
@@ -114,7 +115,7 @@ class StudyPredictions:
     def open(cls, folder: Path | str) -> "StudyPredictions":
         path = Path(folder) / PREDICTIONS
         if not path.is_file():
-            raise UserError(f"{path}: no such file; run `emo-ssl study` to its end first, or check the folder's name.")
+            raise absent(path.parent, "study", "study …")
         with npz.opened(path, AGAIN) as stored:
             cells = [name.removeprefix("cell.") for name in stored.names if name.startswith("cell.")]
             keys = tuple(sorted({Key.parse(name.rsplit(".", 1)[0]) for name in cells}))

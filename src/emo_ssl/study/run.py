@@ -91,10 +91,12 @@ def usable_runs(
                 named = usable[fold, protocol][0].folder
                 raise UserError(f"{named}: the runs of fold {fold} read different layers; give those of one layer.")
     for protocol, folds in missing.items():
+        fitting = sorted({run.result["fold"] for run in runs if fits(run, protocol, config.enrolment)})
+        given = f"but for fold {', '.join(map(str, fitting))}" if fitting else "but of another protocol"
         enrolment = f", enrolment = {config.enrolment}" if protocol == ADAPTED else ""
         raise UserError(
-            f"{corpus.folder}: no {protocol} run for fold {', '.join(folds)} was given; make one for each fold with "
-            f'`emo-ssl pretrain --fold all` (protocol = "{protocol}"{enrolment}) and name them all.'
+            f"{corpus.folder}: no {protocol} run for fold {', '.join(folds)} was given ({given}); make one for "
+            f'each with `emo-ssl pretrain --fold all` (protocol = "{protocol}"{enrolment}) and name them all.'
         )
     return usable
 

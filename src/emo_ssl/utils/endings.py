@@ -45,6 +45,10 @@ def run(work: Callable[[], int | None]) -> int:
         if is_disk_full(problem):
             return complain(f"{name}the disk is full; free some space or choose another -o and run again.")
         return complain(f"{name}{problem.strerror or problem}.")
+    except ImportError as problem:
+        if (problem.name or "emo_ssl").partition(".")[0] == "emo_ssl":
+            raise
+        return complain(f"{problem.name} is missing or damaged ({problem}); install it anew: pip install emo-ssl")
     except (MemoryError, RuntimeError) as problem:
         if not isinstance(problem, MemoryError) and not OUT_OF_MEMORY.search(str(problem)):
             raise

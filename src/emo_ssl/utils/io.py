@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TypedDict
 
@@ -100,6 +101,31 @@ def fingerprint(path: Path, blocks: int = 64, block_size: int = 1 << 16) -> str:
             stream.seek(i * max(size - block_size, 0) // (blocks - 1))
             digest.update(stream.read(block_size))
     return digest.hexdigest()
+
+
+SOURCES = {  # what lies in folders and becomes a corpus -> by which command
+    ".csd": "prepare",
+    **dict.fromkeys((".wav", ".flac", ".mp3", ".ogg", ".zip"), "record"),
+    **dict.fromkeys((".npy", ".npz", ".parquet"), "arrays"),
+}
+LOOKED_AT = 1000  # files of a folder, to see what it holds
+
+
+def absent(path: Path, wanted: str, command: str) -> "UserError":
+    """Where no finished corpus, run or model is, in words that say what is there instead."""
+    inside = [path] if path.is_file() else [] if (path / STATE).exists() else islice(path.rglob("*"), LOOKED_AT)
+    raw = [file.suffix.lower() for file in inside if file.suffix.lower() in SOURCES]
+    advice = f"`emo-ssl {command}` makes one"
+    if not path.exists():
+        found = "there is no such file or folder"
+    elif (path / STATE).exists():
+        kind = read_json(path / STATE, State)["kind"]
+        found = f"an unfinished {kind}" if kind == wanted else f"this is a {kind}"
+    elif raw:
+        found, advice = f"only {raw[0]} data", f"`emo-ssl corpus {SOURCES[raw[0]]}` makes a corpus of it"
+    else:
+        found = "this is a file" if path.is_file() else "this is another folder, or one of an earlier emo-ssl"
+    return UserError(f"{path}: no finished {wanted}: {found}; {advice}.")
 
 
 class State(TypedDict):
