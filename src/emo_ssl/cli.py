@@ -7,6 +7,7 @@ place, in the function that is called.
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -154,7 +155,7 @@ def evidence(folder: Path, json: bool = False, keep: Path | None = None, command
 
 
 def as_json(found: dict) -> str:
-    return json.dumps(found, indent=1, ensure_ascii=False)
+    return json.dumps(found, indent=1)
 
 
 # Types of options
@@ -328,6 +329,7 @@ def note_on_threads() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks, as in stderr
     given = vars(parser().parse_args(argv))
     handler = given.pop("handler")
     if handler in (pretrain, finetune, study):

@@ -22,6 +22,7 @@ from emo_ssl.corpora.audio import BadRecording
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.utils.io import UserError
 from emo_ssl.utils.progress import Progress
+from emo_ssl.utils.values import printable
 
 WINDOW, STEP, LONGEST = 3.0, 1.0, 60.0  # seconds
 TOGETHER = 600  # runs of frames that the model is given at once
@@ -57,9 +58,9 @@ def predict(model: Path | str, files: Sequence[Path | str]) -> Prediction:
         for path in paths:
             try:
                 rows += predict_one(saved, maker, path)
-                notes += [{"file": path, "note": note}] if (note := audio.narrower(path)) else []
+                notes += [{"file": printable(path), "note": note}] if (note := audio.narrower(path)) else []
             except BadRecording as problem:
-                left_out.append({"file": path, "reason": str(problem)})
+                left_out.append({"file": printable(path), "reason": str(problem)})
             bar.advance(1, f"{len(left_out)} left out" if left_out else "")
     values = [name + what for what in (INTENSITY, PRESENCE) for name in saved.description["target_names"]]
     category = ["category"] * bool(saved.description["category_names"])
@@ -99,11 +100,11 @@ def predict_one(model: EmotionModel, maker: FrontEnd, path: str) -> list[list]:
     times = began + np.stack([first, np.minimum(first + size, len(frames))], 1) / rate
     times[-1, 1] = ended  # frames end a little earlier than the sound that the last one looked at
     windows = outputs(model, [frames[f : f + size] for f in first])
-    rows = []
+    rows, shown = [], printable(path)
     for i, ((start, end), values) in enumerate(zip([(began, ended), *times], [whole, *windows], strict=True)):
         emotions, scores = np.split(values, [2 * len(description["target_names"])])
         category = [description["category_names"][scores.argmax()]] if len(scores) else []
-        rows.append([path, OF_WINDOW if i else OVERALL, float(start), float(end), *emotions.tolist(), *category])
+        rows.append([shown, OF_WINDOW if i else OVERALL, float(start), float(end), *emotions.tolist(), *category])
     return rows
 
 

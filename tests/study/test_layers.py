@@ -70,7 +70,7 @@ def test_what_there_is_no_layer_for_is_refused(layered, corpus, tmp_path, capsys
     assert main(["corpus", "layers", str(corpus.folder), "-o", str(tmp_path / "layers.csv")]) == 2
     assert "holds no layers of a speech encoder" in capsys.readouterr().err and not (tmp_path / "layers.csv").exists()
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    for name in ("other.csv", "missing.csv"):
-        with pytest.raises(UserError, match="no layer for fold 0"):
+    for name, words in (("other.csv", "no column protocol"), ("missing.csv", "No such file")):
+        with pytest.raises(UserError, match=rf"not readable as a CSV table \(.*{words}"):
             best(tmp_path / name, 0, INDEPENDENT)
     assert PRETRAIN.layer is None

@@ -36,7 +36,7 @@ def test_round_trip(written):
 
 
 def test_what_is_no_archive_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"no such file; run `emo-ssl study`"):
+    with pytest.raises(UserError, match=r"no finished study: .*`emo-ssl study …` makes one"):
         StudyPredictions.open(tmp_path)
     np.save(tmp_path / "bare.npy", np.zeros(3))
     for content in (b"", b"PK\x03\x04 torn", (tmp_path / "bare.npy").read_bytes()):

@@ -13,6 +13,7 @@ from emo_ssl.core.corpus import FORMAT, FRAMES, HEADER, INDEX, REPORT, SPLITS, R
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.utils import npz
 from emo_ssl.utils.io import OutputFolder, UserError, atomic_path, hash_of, write_json
+from emo_ssl.utils.values import printable
 
 NO_EMOTION = ("recording", "speaker", "start", "end", "category", "split", "fold")
 MOST_FOLDS = 127  # that int8 holds
@@ -62,6 +63,7 @@ class CorpusWriter:
         """Write the tables and the header; from here on the folder is a corpus."""
         columns = list(zip(*self._rows, strict=True)) or [()] * 6
         kinds = (np.str_, np.str_, np.int64, np.int64, np.int8)
+        columns[:2] = map(printable, columns[:2])
         tables = [np.array(column, kind) for column, kind in zip(columns[:5], kinds, strict=True)]
         recordings = RecordingTable(*tables, np.frombuffer(b"".join(columns[5]), np.uint8).reshape(-1, 32))
         header = {
@@ -77,6 +79,7 @@ class CorpusWriter:
             **({"float16_error": self.float16_error} if self.dtype.itemsize == 2 else {}),
             **extra,
         }
+        header, report = printable(header), printable(report)
         header["content_hash"] = content_hash(header, recordings, segments, targets)
         self._open.close()
         arrays = {f"recordings.{name}": values for name, values in vars(recordings).items()}

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from emo_ssl.corpora.cleaning import read_csv
 from emo_ssl.utils.npz import UNREADABLE
-from emo_ssl.utils.values import ECHO, UserError, shortened
+from emo_ssl.utils.values import ECHO, UserError, read_csv, shortened
 
 KINDS = (".npy", ".npz", ".parquet")
 
@@ -17,7 +16,7 @@ def read_arrays(folder: Path | str) -> tuple[dict[str, np.ndarray], list[str] | 
 
     A .npz holds one array, or two of the names frames and feature_names; a .parquet holds a column for each feature.
     """
-    paths = sorted(path for path in Path(folder).glob("*") if path.suffix in KINDS)
+    paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in KINDS)
     if not paths:
         raise UserError(f"{folder}: no file {', '.join(KINDS)} here; give the folder that holds one a recording.")
     frames: dict[str, np.ndarray] = {}
@@ -34,12 +33,12 @@ def read_arrays(folder: Path | str) -> tuple[dict[str, np.ndarray], list[str] | 
 
 def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
             return table.to_numpy(np.float32), [str(name) for name in table.columns]
         with path.open("rb") as stream:
             stored = np.load(stream, allow_pickle=False)
-            if path.suffix == ".npy":
+            if path.suffix.lower() == ".npy":
                 return stored, None
             if sorted(stored.files) == ["feature_names", "frames"]:
                 return stored["frames"], stored["feature_names"].tolist()

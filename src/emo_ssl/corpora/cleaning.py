@@ -7,14 +7,12 @@ Segments are rows of a DataFrame while a corpus is made. `name` is their recordi
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from emo_ssl.core.corpus import SegmentTable
 from emo_ssl.corpora.audio import SHORTEST
-from emo_ssl.utils.io import UserError
 
 EDGE = 1e-5  # seconds by which an interval's ends reach out, against rounding in the files
 TOO_SHORT = f"shorter than {SHORTEST} s of frames"
@@ -49,14 +47,6 @@ class Tally:
             if missing.any():
                 self.missing[names[d]] += int(missing.sum())
                 frames[missing, d] = np.nan
-
-
-def read_csv(path: Path | str, **how: object) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, encoding="utf-8-sig", **how)
-    except (OSError, ValueError) as problem:  # pandas' own errors of parsing are ValueErrors
-        reason = str(problem).strip().splitlines()[-1]
-        raise UserError(f"{path}: not readable as a CSV table ({reason}); save it as UTF-8, with commas.") from problem
 
 
 def drop(rows: pd.DataFrame, which: np.ndarray | pd.Series, reason: str) -> None:

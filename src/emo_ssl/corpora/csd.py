@@ -19,6 +19,7 @@ import numpy as np
 
 from emo_ssl.corpora import foreign
 from emo_ssl.utils.io import UserError, atomic_path, failed_download
+from emo_ssl.utils.values import convert, printable
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 LABEL_NAMES = ("sentiment", *EMOTIONS)
@@ -39,13 +40,11 @@ def refuse_what_is_no_csd(path: Path) -> None:
 
 
 def decode_metadata(text: str) -> object:
-    """JSON if it parses and can be written again, else the text itself: older files hold plain strings."""
+    """JSON if it is sound, else the text itself: older files hold plain strings."""
     try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        return value
+        return convert(json.loads(text), object)
     except (ValueError, RecursionError):
-        return text
+        return printable(text)
 
 
 class Csd:

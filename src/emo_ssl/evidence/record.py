@@ -12,7 +12,7 @@ import pandas as pd
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.evidence.report import EVIDENCE
-from emo_ssl.study.collect import CHUNKS, PROVENANCE, RESULTS, Story
+from emo_ssl.study.collect import CHUNKS, PROVENANCE, RESULTS, Story, read_results
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
 
 TABLE = RESULTS + ".gz"
@@ -105,5 +105,5 @@ def results(folder: Path | str) -> pd.DataFrame:
     """The table of a recorded or a finished study, a row for every number."""
     for name in (TABLE, RESULTS):
         if (path := Path(folder) / name).is_file():
-            return pd.read_csv(path)
+            return read_results(path)
     raise UserError(f"{Path(folder) / TABLE}: no such file; expected the folder of a recorded or finished study.")

@@ -26,6 +26,7 @@ from emo_ssl.study.predictions import Items, Key, StudyPredictions, read_predict
 from emo_ssl.utils import npz
 from emo_ssl.utils.io import OutputFolder, UserError, read_json, write_bytes, write_json
 from emo_ssl.utils.provenance import provenance
+from emo_ssl.utils.values import read_csv
 
 CHUNKS, RESULTS, PROVENANCE = "chunks", "results.csv", "provenance.json"
 COLUMNS = (
@@ -61,7 +62,7 @@ class Study:
         if not (self.folder / RESULTS).is_file():
             return f"{self.folder}: a shard of a study"
         meta = StudyPredictions.open(self.folder).meta
-        rows = pd.read_csv(self.folder / RESULTS)
+        rows = read_results(self.folder / RESULTS)
         budgets, metric = [meta["budgets"][0], meta["full_budget"]], meta["headline"]
         chosen = rows[(rows["emotion"] == OVERALL) & (rows["metric"] == metric) & rows["budget"].isin(budgets)]
         table = chosen.pivot_table("value", ["protocol", "arm"], "budget").to_string(float_format="%.3f")
@@ -77,6 +78,10 @@ class Study:
 
     def _repr_html_(self) -> str:
         return f"<pre>{self}</pre>"
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    return read_csv(path, COLUMNS, dtype={"fold": int, "budget": int, "seed": int, "value": float})
 
 
 def write_chunk(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.logistic import STRENGTHS, LogisticTrainer
 from emo_ssl.utils.io import UserError, write_bytes
 from emo_ssl.utils.progress import Progress
+from emo_ssl.utils.values import read_csv
 
 COLUMNS = ("protocol", "fold", "layer", "strength", "score")
 
@@ -51,11 +52,8 @@ def best_of(table: pd.DataFrame) -> pd.DataFrame:
 
 def best(path: Path, fold: int, protocol: str) -> int:
     """The layer that a table of `choose` gives to a fold."""
-    try:
-        table = pd.read_csv(path)
-        chosen = best_of(table[(table["fold"] == fold) & (table["protocol"] == protocol)])
-        return int(chosen["layer"].iloc[0])
-    except (OSError, ValueError, KeyError, IndexError) as problem:
-        raise UserError(
-            f"{path}: no layer for fold {fold}, {protocol} ({problem}); make it with `emo-ssl corpus layers`."
-        ) from problem
+    table = read_csv(path, COLUMNS, dtype={"fold": int, "layer": int, "score": float})
+    chosen = best_of(table[(table["fold"] == fold) & (table["protocol"] == protocol) & table["score"].notna()])
+    if chosen.empty:
+        raise UserError(f"{path}: no layer for fold {fold}, {protocol}; make it with `emo-ssl corpus layers`.")
+    return int(chosen["layer"].iloc[0])

@@ -105,6 +105,7 @@ def fingerprint(path: Path, blocks: int = 64, block_size: int = 1 << 16) -> str:
 
 SOURCES = {  # what lies in folders and becomes a corpus -> by which command
     ".csd": "prepare",
+    ".pkl": "import",
     **dict.fromkeys((".wav", ".flac", ".mp3", ".ogg", ".zip"), "record"),
     **dict.fromkeys((".npy", ".npz", ".parquet"), "arrays"),
 }

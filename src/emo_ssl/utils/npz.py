@@ -21,14 +21,14 @@ from typing import TypeVar
 import numpy as np
 
 from emo_ssl.utils.io import atomic_path
-from emo_ssl.utils.values import UserError, checked, shortened
+from emo_ssl.utils.values import UserError, checked, convert, shortened
 
 T = TypeVar("T")
 MOST_RATIO = 20  # of the size of an archive that is unpacked to its own
 # of a zip archive or its member; RuntimeError where it is encrypted
 UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
-    *(KeyError, ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryError),
+    *(LookupError, ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryError),
 )
 HEADER = re.compile(
     rb"{'descr': '([<|](?:f[248]|[iu][1248]|U\d{1,6}))', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), } *\n"
@@ -80,7 +80,7 @@ class Arrays:
         order = "F" if header[2] == b"True" else "C"
         array = np.ndarray(found, dtype, raw, begin, order=order).copy("K")
         if dtype.kind == "U":
-            "".join(array.ravel().tolist()).encode()  # text that is none is a ValueError
+            convert("".join(array.ravel().tolist()), str, name)
         return array
 
     def meta(self, kind: object) -> dict:

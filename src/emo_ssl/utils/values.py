@@ -1,26 +1,32 @@
-"""JSON and TOML become values here, and only here: of the kind that was asked for, or one sentence says what is wrong.
+"""JSON, TOML and CSV become values here, and only here: of the kind asked for, or one sentence says what is wrong.
 
 A kind is a type as annotations write it: a dataclass, a TypedDict (keys that it does not name are let through),
 dict[str, float], list[str], tuple[int, ...], a union, Literal, or Annotated[int, low, high]. Whatever the kind, numbers
-are finite and whole ones fit in 64 bits, text can be written as UTF-8, and nothing is nested deeper than DEEPEST.
+are finite and whole ones fit in 64 bits, text can be written and printed, and nothing is nested deeper than DEEPEST.
 """
 
 import dataclasses
 import json
 import math
+import re
 import tomllib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NotRequired, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypeVar, Union
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 MESSAGE, ECHO = 400, 80  # letters, at most, of a refusal and of a value in it
 DEEPEST = 20
 Count = Annotated[int, 0, 2**48]
 PLAIN = (str, int, float, bool, types.NoneType)
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what steers a terminal, and half letters
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
 class UserError(Exception):
@@ -33,6 +39,15 @@ class UserError(Exception):
 def shortened(text: str, most: int) -> str:
     """Its beginning and its end, where all of it is too long."""
     return text if len(text) <= most else f"{text[: most // 2 - 2]} … {text[1 - most // 2 :]}"
+
+
+def printable(value: object) -> object:
+    """A plain value in whose texts everything unprintable stands as its number, such as \\x1b."""
+    if isinstance(value, str):
+        return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), value)
+    if isinstance(value, dict):
+        return {printable(name): printable(part) for name, part in value.items()}
+    return [printable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def short(value: object) -> str:
@@ -49,6 +64,24 @@ def read_config(path: Path | str | None, kind: type[T]) -> T:
         return kind()
     parse = json.loads if Path(path).suffix.lower() == ".json" else tomllib.loads
     return read(Path(path), parse, "TOML or JSON", kind, "mend it and run again")
+
+
+def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "pd.DataFrame":
+    """A table with these columns at least; `how` is what pandas is told besides."""
+    import pandas as pd  # takes half a second
+
+    try:
+        table = pd.read_csv(path, encoding="utf-8-sig", **how)
+        first = [str(name) for name in (table.iloc[0] if how.get("header", "") is None else table.columns)]
+        for sign, words in SEPARATORS.items():
+            if len(first) == 1 and sign in first[0]:
+                raise ValueError(f"{words} between its columns")
+        if absent := [name for name in columns if name not in table]:
+            raise ValueError(f"no column {absent[0]}")
+    except (OSError, ValueError, OverflowError) as problem:  # pandas' own errors of parsing are ValueErrors
+        reason = shortened(str(problem).strip().splitlines()[-1], 2 * ECHO)
+        raise UserError(f"{path}: not readable as a CSV table ({reason}); save it as UTF-8, with commas.") from problem
+    return table
 
 
 def read_json_lines(path: Path, kind: object, advice: str) -> list:
@@ -108,9 +141,9 @@ def convert(value: object, kind: object, name: str = "", depth: int = 0) -> obje
 
 
 def sound(value: str | float | bool | None) -> bool:
-    """Finite, within 64 bits, or text without half a character."""
+    """Finite, within 64 bits, or text that can be shown."""
     if isinstance(value, str):
-        return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+        return not UNPRINTABLE.search(value)
     return math.isfinite(value) if isinstance(value, float) else value is None or -(2**63) <= value < 2**63
 
 

@@ -61,7 +61,7 @@ HEAD = "path,speaker,happy\n"
         ("path,speaker\na,u\n", "no emotion and no category"),
         ("path,speaker,happy,mood\na,u,1,2\n", "an unknown column 'mood'"),
         ("path,speaker,happy,fold,split\na,u,1,0,train\n", "both fold and split"),
-        ("path;speaker;happy\na;u;1\n", "semicolons between its columns instead of commas"),
+        ("path;speaker;happy\na;u;1\n", "semicolons between its columns"),
         (HEAD + "\n,,\n", "no row below the names of the columns"),
         (HEAD + "a,u,1,1\n", "Expected 3 fields in line 2, saw 4"),
         (HEAD + 'a,u,"1\n', "not readable as a CSV table"),

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.corpora.cleaning import read_csv
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.recipes.listing import ABSENT, Listing, clips_of, split_in_fold_0
-from emo_ssl.utils.io import UserError
+from emo_ssl.utils.values import UserError, read_csv
 
 ACTED = {"NEU": "neutral", "HAP": "happy", "SAD": "sad", "ANG": "anger", "DIS": "disgust", "FEA": "fear"}
 SENTENCES = ("IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI")

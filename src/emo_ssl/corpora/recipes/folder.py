@@ -6,11 +6,10 @@ import pandas as pd
 
 from emo_ssl.core.corpus import SPLITS
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.corpora.cleaning import read_csv
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain
 from emo_ssl.corpora.recipes.listing import Listing, split_in_fold_0
-from emo_ssl.utils.io import UserError
+from emo_ssl.utils.values import UserError, read_csv
 
 MOST_CATEGORIES = 100
 FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained on
@@ -27,7 +26,7 @@ def read(source: Path | str, table: Path | str) -> Listing:
     rows = read_rows(table)
     refuse_values(table, rows)
     clips = pd.DataFrame(DEFAULTS, rows.index).assign(**rows)
-    clips["path"] = clips["name"] = [PurePosixPath(path).as_posix() for path in clips["path"]]
+    clips["path"] = clips["name"] = [path_in(root, path) for path in clips["path"]]
     clips = clips.replace({"start": {"": "nan"}, "end": {"": "nan"}})
     clips = clips.astype({"fold": int, **dict.fromkeys(("start", "end", *EMOTIONS), float)})
     refuse_contradictions(table, clips)
@@ -49,6 +48,12 @@ def read(source: Path | str, table: Path | str) -> Listing:
     return Listing(root, "folder", words, clips, categories, folds, convention, table=table)
 
 
+def path_in(root: Path, path: str) -> str:
+    """As the folder has it, where the table was written on Windows, too."""
+    slashes = path.replace("\\", "/")
+    return PurePosixPath(slashes if (root / slashes).is_file() else path).as_posix()
+
+
 def read_rows(table: Path) -> pd.DataFrame:
     """The rows as text, numbered by their line in the file, with the names of columns checked."""
     cells = read_csv(table, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False)
@@ -56,8 +61,7 @@ def read_rows(table: Path) -> pd.DataFrame:
     names = [plain(name) for name in cells.iloc[0]]
     rows = cells[1:].set_axis(range(2, len(cells) + 1)).set_axis(names, axis=1)
     rows = rows[(rows != "").any(axis=1)]
-    faults = ["semicolons between its columns instead of commas"] if len(names) == 1 and ";" in names[0] else []
-    faults += [f"no column {name}" for name in NEEDED if name not in names]
+    faults = [f"no column {name}" for name in NEEDED if name not in names]
     faults += [f"an unknown column {name!r}" for name in names if name not in {*NEEDED, *EMOTIONS, *OPTIONAL}]
     faults += [f"two columns {name}" for name in rows.columns[rows.columns.duplicated()]]
     if not {*EMOTIONS, "category"} & set(names):
