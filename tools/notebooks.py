@@ -175,18 +175,24 @@ def failures(stale: list[Notebook], root: Path) -> Iterator[tuple[Notebook, str]
     """Execute them, each in a process of its own, as papermill can do one at a time; those that failed, and why."""
     import joblib
 
-    fast = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if fast else "spawn")
-    if fast:
-        context.set_forkserver_preload(["papermill", __name__])  # imported once
+    from tools import kernels
+
     cores = joblib.cpu_count()
     workers = min(cores, len(stale)) or 1
+    os.environ["TQDM_DISABLE"] = "1"  # kernels inherit it: pages show results, not the bars on the way there
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores // workers))  # kernels that run side by side share the cores
+    context = multiprocessing.get_context("forkserver" if kernels.CAN_FORK else "spawn")
+    if kernels.CAN_FORK:
+        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as ipykernel would
+        sources = [cell.source for notebook in stale for cell in code_cells(notebook.content)]
+        os.environ[kernels.PRELOADED] = " ".join([*kernels.ALWAYS, *kernels.imported_by(sources)])
+        context.set_forkserver_preload([__name__, "tools.preload"])
     waiting, running = list(stale), {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 answer, sender = context.Pipe(duplex=False)
-                process = context.Process(target=attempt, args=(waiting[0], root, cores // workers, sender))
+                process = context.Process(target=attempt, args=(waiting[0], root, sender))
                 process.start()
                 sender.close()
                 running[answer] = process, waiting.pop(0)
@@ -204,14 +210,18 @@ def failures(stale: list[Notebook], root: Path) -> Iterator[tuple[Notebook, str]
             process.kill()  # its kernel ends when it finds itself alone
 
 
-def attempt(notebook: Notebook, root: Path, threads: int, answer: connection.Connection) -> None:
+def attempt(notebook: Notebook, root: Path, answer: connection.Connection) -> None:
     """A whole process: it ends with the one that started it, which gets the Ctrl-C."""
     from tqdm import tqdm
 
+    from tools import kernels
+
+    os.chdir(root)
+    if kernels.CAN_FORK:
+        kernels.fork_one()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=lambda: os._exit(multiprocessing.parent_process().join() or 1), daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own would leave a semaphore behind
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # kernels that run beside each other share the cores
     print(f"{notebook.name}: executing …", flush=True)
     started = time.monotonic()
     try:
@@ -240,7 +250,6 @@ def execute(notebook: Notebook, root: Path) -> None:
     unfinished = root / UNFINISHED / notebook.path.name
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     notebook.executed.parent.mkdir(parents=True, exist_ok=True)
-    os.environ["TQDM_DISABLE"] = "1"  # the kernel inherits it: pages show results, not the bars on the way there
     started = time.monotonic()
     content = papermill.execute_notebook(
         copy.deepcopy(notebook.content),
