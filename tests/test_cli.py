@@ -26,7 +26,7 @@ def test_version_of_the_module_run_as_a_program():
         ([], "required: COMMAND"),
         (["corpus", "synth"], "required: -o/--output"),
         (["pretrain", "c", "-o", "r", "--fold", "one"], "'one' is neither the number of a fold nor all"),
-        (["study", "c", "--pretrained", "r", "-o", "s", "--shard", "3/2"], "'3/2' is not a shard such as 2/4"),
+        (["study", "c", "--pretrained", "r", "-o", "s", "--engine", "ray"], "invalid choice: 'ray'"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments, words, capsys):

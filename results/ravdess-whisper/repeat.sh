@@ -26,9 +26,8 @@ pretrain() {
 export -f pretrain
 printf '%s\n' "${runs[@]}" | xargs -P "$processes" -I{} bash -c 'pretrain "$@"' _ "$here" "$folder" {}
 
-study=(emo-ssl study "$folder/corpus" --pretrained "${runs[@]}" --config "$here/study.toml" --device cpu -o "$folder/study")
-seq "$processes" | xargs -P "$processes" -I{} "${study[@]}" --shard "{}/$processes"
-"${study[@]}"
+emo-ssl study "$folder/corpus" --pretrained "${runs[@]}" --config "$here/study.toml" --device cpu \
+    --engine dask --jobs "$processes" -o "$folder/study"
 emo-ssl evidence "$folder/study" --keep "$folder/kept" --corpus "$folder/corpus" \
     --command-that-repeats "bash results/ravdess-whisper/repeat.sh ARCHIVE ENCODER FOLDER"
 cp "$folder/layers.csv" "$folder/kept/"

@@ -11,9 +11,8 @@ export OMP_NUM_THREADS=1
 study() {  # NAME CORPUS RUN...
     local name=$1 corpus=$2
     shift 2
-    local words=(emo-ssl study "$corpus" --pretrained "$@" --config "$here/study-$name.toml" --device cpu -o "$folder/$name")
-    seq "$processes" | xargs -P "$processes" -I{} "${words[@]}" --shard "{}/$processes"
-    "${words[@]}"
+    emo-ssl study "$corpus" --pretrained "$@" --config "$here/study-$name.toml" --device cpu \
+        --engine dask --jobs "$processes" -o "$folder/$name"
     emo-ssl evidence "$folder/$name" --keep "$folder/kept/$name" \
         --command-that-repeats "bash results/ravdess/sides.sh ARCHIVE FOLDER"
 }

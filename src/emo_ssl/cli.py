@@ -14,6 +14,7 @@ from pathlib import Path
 
 import emo_ssl
 from emo_ssl.utils import endings
+from emo_ssl.utils.engine import ENGINES
 from emo_ssl.utils.io import UserError
 from emo_ssl.utils.values import read_config
 
@@ -138,11 +139,8 @@ def study(corpus: Path, config: Path | None = None, **given: object) -> None:
     from emo_ssl.evidence import report
 
     settings = read_config(config, emo_ssl.StudyConfig)
-    folder = emo_ssl.run_study(emo_ssl.Corpus.open(corpus), config=settings, **given).folder
-    if "shard" in given:
-        print(f"{folder}: this shard is done; when all are, run the same command without --shard.")
-    else:
-        print(report.table(report.evaluate(folder)))
+    done = emo_ssl.run_study(emo_ssl.Corpus.open(corpus), config=settings, **given)
+    print(report.table(report.evaluate(done.folder)))
 
 
 def evidence(folder: Path, json: bool = False, keep: Path | None = None, command: str = "", corpus: Path | None = None):
@@ -163,13 +161,6 @@ def as_json(found: dict) -> str:
 
 def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
-
-
-def shard(text: str) -> tuple[int, int]:
-    i, _, n = text.partition("/")
-    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a shard such as 2/4")
-    return int(i), int(n)
 
 
 def fold(text: str) -> int | str:
@@ -196,6 +187,11 @@ class Command(argparse.ArgumentParser):
     def output(self) -> None:
         self.file("-o", "--output", metavar="DIR", required=True, help="where it goes")
 
+    def engine(self, jobs: str) -> None:
+        self.add_argument("--jobs", type=int, metavar="N", help=jobs)
+        self.add_argument("--engine", choices=ENGINES, help="dask: as tasks of a cluster, by default of processes here")
+        self.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that is there already")
+
     def training(self) -> None:
         self.file("--config", help="settings, TOML or JSON; without: the defaults")
         self.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
@@ -217,9 +213,10 @@ def parser() -> Command:
     it = command(prepare, "cut CMU-MOSEI's .csd files into a corpus, with a report", actions)
     it.file("--acoustic", required=True, help="COVAREP features, .csd")
     it.file("--labels", required=True, help="emotion labels, .csd")
-    it.file("--folds", help="JSON, CSV or the SDK's .py; without: a hash split")
+    it.file("--folds", default=None, help="JSON, CSV or the SDK's .py; without: a hash split")
     it.add_argument("--label-names", type=names, metavar="A,B,…", help="of the columns, where the file has no names")
     it.switch("--half", "store frames as float16; the report states the error")
+    it.engine("workers of --engine dask (default: every core)")
     it.output()
 
     it = command(arrays, "turn features of your own into a corpus", actions)
@@ -264,7 +261,7 @@ def parser() -> Command:
     it.add_argument("--half", action=argparse.BooleanOptionalAction, help="float16 frames (default for encoders)")
     it.add_argument("--device", metavar="D", help="of a speech encoder: cpu (default), cuda, …")
     it.switch("--keep-silence", "keep the quiet before and after the voice")
-    it.add_argument("--jobs", type=int, metavar="N", help="processes beside each other (default: every core)")
+    it.engine("processes beside each other (default: every core)")
     it.output()
 
     it = command(fetch, "download a public corpus from its archive, and unpack it", actions)
@@ -307,7 +304,7 @@ def parser() -> Command:
     it = command(study, "compare pretrained and not, at every label budget")
     it.file("corpus", metavar="CORPUS")
     it.file("--pretrained", dest="runs", nargs="+", required=True, metavar="RUN")
-    it.add_argument("--shard", type=shard, metavar="I/N", help="run only every N-th part, beginning with I")
+    it.engine("chunks beside each other on a processor (default: 1; with dask every core)")
     it.training()
 
     it = command(evidence, "what a finished study shows: effects, intervals, claims")

@@ -109,7 +109,7 @@ def test_equal_starts_end_equal(corpus, tmp_path):
         assert not np.array_equal(presence("scratch", size)[0], presence("scratch", size)[1])
 
 
-# --- again, interrupted, in shards
+# --- again, interrupted, beside each other
 
 
 def test_a_finished_study_is_left_alone(corpus, run, finished, monkeypatch):
@@ -156,16 +156,6 @@ def test_a_killed_study_ends_in_the_same_table(corpus, run, finished, tmp_path, 
     folder = run_study(corpus, [run], tmp_path / "study", STUDY, "cpu").folder
     assert ran == list(STUDY.arms[2:])  # what was finished was not done again
     assert same(folder, finished)
-
-
-def test_shards_are_one_study_and_a_missing_one_is_made_up_for(corpus, run, finished, tmp_path, ran):
-    output = tmp_path / "st[u]dy"  # brackets mean nothing special
-    for i in (2, 1):
-        shard = run_study(corpus, [run], output, STUDY, "cpu", shard=(i, 3))
-        assert shard.folder != output and str(shard) == f"{shard.folder}: a shard of a study"
-    run_study(corpus, [run], output, STUDY, "cpu")
-    assert ran == [*STUDY.arms[1::3], *STUDY.arms[::3], *STUDY.arms[2::3]]
-    assert same(output, finished)
 
 
 def test_chunks_side_by_side_end_in_the_same_table(corpus, run, finished, tmp_path, ran):
@@ -274,9 +264,7 @@ def test_the_commands(corpus, run, tmp_path, capsys):
     write_json(tmp_path / "study.json", asdict(replace(STUDY, arms=("scratch", "constants"))))
     words = ["study", str(corpus.folder), "--pretrained", str(run), "--config", str(tmp_path / "study.json")]
     words += ["--device", "cpu", "-o", str(tmp_path / "study")]
-    assert main([*words, "--shard", "1/2"]) == 0
-    assert "when all are, run the same command without --shard" in capsys.readouterr().out
-    assert main(words) == 0
+    assert main([*words, "--jobs", "2"]) == 0
     printed = capsys.readouterr().out
     assert "C1" in printed
     assert main(["evidence", str(tmp_path / "study")]) == 0
@@ -292,12 +280,9 @@ def test_a_wrong_study_ends_with_2_and_one_sentence(corpus, run, tmp_path, capsy
         (["--config", str(tmp_path / "a.toml")], "a.toml: no arm is called magic"),
         (["--device", "abacus"], "no such device"),
         (["--pretrained", str(tmp_path)], "no finished pretraining run"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "take --engine dask, or neither"),
     ):
         assert main([*words, *more]) == 2
         err = capsys.readouterr().err
         assert complaint in err and err.count("\n") == 1
-    for shard in ("3/2", "a/b"):
-        with pytest.raises(SystemExit):
-            main([*words, "--shard", shard])
-        assert "is not a shard such as 2/4" in capsys.readouterr().err
     assert not (tmp_path / "study").exists()

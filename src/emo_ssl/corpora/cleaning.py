@@ -38,6 +38,13 @@ class Tally:
         if len(self.named[kind]) < 10:
             self.named[kind].append(name)
 
+    def add(self, other: "Tally") -> None:
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            if isinstance(mine, Counter):
+                mine.update(theirs)
+        for kind, names in other.named.items():
+            self.named[kind] = (self.named[kind] + names)[:10]
+
     def mark_missing(self, frames: np.ndarray, names: Sequence[str]) -> None:
         """Turn every infinity of frames (T, D) into NaN, in place, counting missing values a feature."""
         with np.errstate(invalid="ignore", over="ignore"):

@@ -5,7 +5,9 @@ segments are found by two binary searches. Memory holds a few videos at a time, 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,11 @@ from emo_ssl.corpora.covarep import FEATURE_NAMES
 from emo_ssl.corpora.csd import EMOTIONS, Csd
 from emo_ssl.corpora.folds import NOT_STANDARD, hash_split, read_folds, refuse_foreign_folds
 from emo_ssl.corpora.labels import base_of, clean, in_order, plain, read_labels
+from emo_ssl.utils import engine as engines
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, require_space
 from emo_ssl.utils.progress import Progress
 
+Read = tuple[np.ndarray, np.ndarray, Tally]
 USUAL_ROOTS = ("COVAREP", "Labels", "All Labels", "Emotion Labels")
 
 
@@ -47,6 +51,9 @@ def prepare(
     output: Path | str,
     half: bool = False,
     label_names: tuple[str, ...] | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
+    jobs: int | None = None,
 ) -> Corpus:
     """Clean, store, report. Returns at once where `output` already holds this corpus."""
     split_of = read_folds(folds) if folds else None
@@ -63,7 +70,8 @@ def prepare(
                 sources = read_tables(sound, table, split_of, folds, label_names)
                 frames = sum(sound.shape(key)[0] for key in sound.keys)
                 require_space(out.path, frames * len(sources.names) * (2 if half else 4))
-                build(sources, frames, half, out.path)
+                with engines.tasks(engine, scheduler, jobs) as tasks:
+                    build(sources, frames, half, out.path, tasks)
                 out.finish()
     return Corpus.open(output)
 
@@ -110,7 +118,7 @@ def feature_names(sound: Csd) -> tuple[str, ...]:
     return names
 
 
-def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
+def build(sources: Sources, total: int, half: bool, folder: Path, tasks: engines.Tasks | None = None) -> None:
     """Stream the acoustic file into `folder` once, then seal the folder with the table of segments."""
     rows, sound, tally = sources.rows, sources.sound, Tally()
     first, length, video_end = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.full(len(rows), np.nan)
@@ -118,8 +126,14 @@ def build(sources: Sources, total: int, half: bool, folder: Path) -> None:
     rows_of, offset_of = rows.groupby("name").indices, {}
     rate = frame_rate(sound, sources.groups)
     with CorpusWriter(folder, sources.names, rate, half) as writer, Progress("preparing", total, "frames") as bar:
-        for video, keys in sorted(sources.groups.items()):
-            frames, times = read_video(sources, video, tally)
+        groups = sorted(sources.groups.items())
+        results = (
+            tasks(partial(read_elsewhere, sound.path.absolute(), sources.names), groups, ahead=2)
+            if tasks
+            else map(partial(read_video, sound, sources.names), groups)
+        )
+        for (video, keys), (frames, times, found) in zip(groups, results, strict=True):
+            tally.add(found)
             bar.advance(sum(sound.shape(key)[0] for key in keys))
             if len(frames):
                 mine = rows_of.get(video, [])
@@ -160,19 +174,31 @@ def frame_rate(sound: Csd, groups: dict[str, list[str]]) -> float:
     raise UserError(f"{sound.path}: no video has two frames, so there is no frame rate; is it the acoustic file?")
 
 
-def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+@lru_cache(maxsize=1)
+def opened(path: Path) -> Csd:
+    return Csd(path)
+
+
+def read_elsewhere(path: Path, names: Sequence[str], group: tuple[str, list[str]]) -> Read:
+    """What `read_video` does, in a process that has nothing open yet."""
+    return read_video(opened(path), names, group)
+
+
+def read_video(sound: Csd, names: Sequence[str], group: tuple[str, list[str]]) -> Read:
     """Frames (T, D) float32, missing = NaN, and intervals (T, 2) of one video in order of time, each frame once.
 
     Nothing (T = 0) where the video has no frame, or rows of another width than the rest of the file.
     """
-    sound, nothing = sources.sound, (np.empty((0, 0), np.float32), np.empty((0, 2)))
-    keys = [key for key in sources.groups[video] if sound.shape(key)[0]]
+    video, keys = group
+    tally = Tally()
+    nothing = (np.empty((0, 0), np.float32), np.empty((0, 2)))
+    keys = [key for key in keys if sound.shape(key)[0]]
     size = sum(sound.shape(key)[0] for key in keys)
     tally.frames["in"] += size
-    if any(sound.shape(key)[1] != len(sources.names) for key in keys):
+    if any(sound.shape(key)[1] != len(names) for key in keys):
         tally.recording("with rows of another width, dropped", video)
         tally.frames["dropped: row of the wrong width"] += size
-        return nothing
+        return *nothing, tally
     if any(sound.dtype(key) != np.float32 for key in keys):
         tally.recording("stored in another number format, read as float32", video)
     pieces = [sound.read(key) for key in keys] or [nothing]
@@ -183,7 +209,7 @@ def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, 
         frames, times = frames[known], times[known]
     if not len(frames):
         tally.recording("in the acoustic file with no frame, dropped", video)
-        return nothing
+        return *nothing, tally
     if (np.diff(times[:, 0]) < 0).any():
         tally.recording("rows out of time order, sorted", video)
         order = np.argsort(times[:, 0], kind="stable")
@@ -192,8 +218,8 @@ def read_video(sources: Sources, video: str, tally: Tally) -> tuple[np.ndarray, 
         again = np.concatenate([[False], (np.diff(times, axis=0) == 0).all(1)])
         tally.frames["dropped: repeated in an overlapping piece"] += int(again.sum())
         frames, times = frames[~again], times[~again]
-    tally.mark_missing(frames, sources.names)
-    return frames, times
+    tally.mark_missing(frames, names)
+    return frames, times, tally
 
 
 def compare_files(sources: Sources, offset_of: dict[str, int], tally: Tally) -> None:

@@ -17,6 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.corpora.keeping import Framed, Keeper
 from emo_ssl.corpora.recipes import Listing, read_recipe
+from emo_ssl.utils import engine as engines
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint, hash_of
 from emo_ssl.utils.npz import UNREADABLE
 from emo_ssl.utils.progress import Progress
@@ -53,6 +55,8 @@ def record(
     folds: str = "",
     half: bool | None = None,
     device: str = "cpu",
+    engine: str = "local",
+    scheduler: str | None = None,
 ) -> Corpus:
     """Read every clip of `source` into a corpus. Returns at once where `output` already holds it."""
     audio.soundfile_module()  # rather refused now than once for every file
@@ -75,7 +79,8 @@ def record(
     }
     with OutputFolder(output, "corpus", config) as out:
         if not out.complete:
-            build(listing, maker, jobs if device == "cpu" else 1, out.path, keep_silence, half)
+            with engines.tasks(engine, scheduler, jobs) as tasks:
+                build(listing, maker, jobs if device == "cpu" else 1, out.path, keep_silence, half, tasks)
             out.finish()
         shutil.rmtree(out.path / KEPT, ignore_errors=True)
     return Corpus.open(output)
@@ -92,7 +97,15 @@ def fingerprint_of(listing: Listing) -> str:
     return hash_of(found)
 
 
-def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silence: bool, half: bool) -> None:
+def build(
+    listing: Listing,
+    maker: FrontEnd,
+    jobs: int,
+    folder: Path,
+    keep_silence: bool,
+    half: bool,
+    tasks: engines.Tasks | None = None,
+) -> None:
     rows, tally, skipped, recordings, rate = listing.clips.assign(fate=""), Tally(), [], 0, maker.frame_rate
     rows["row"] = rows.groupby("name").cumcount()
     files, rows_of = rows.drop_duplicates("name"), rows.groupby("name").indices
@@ -102,11 +115,11 @@ def build(listing: Listing, maker: FrontEnd, jobs: int, folder: Path, keep_silen
     start, end = rows["start"].to_numpy(copy=True), rows["end"].to_numpy(copy=True)
     recording, first, length = (np.zeros(len(rows), np.int64) for _ in range(3))
     ended_of = np.full(len(rows), np.inf)
-    keeper = Keeper(folder / KEPT, len(maker.feature_names), half) if maker.slow else None
+    keeper = Keeper(folder.absolute() / KEPT, len(maker.feature_names), half) if maker.slow else None
     with (
         CorpusWriter(folder, maker.feature_names, rate, half) as writer,
         Progress("recording", len(files), "files") as bar,
-        contextlib.closing(in_order(listing.root, work, maker, min(jobs, len(files)), keeper)) as results,
+        contextlib.closing(in_order(listing.root, work, maker, min(jobs, len(files)), keeper, tasks)) as results,
     ):
         for file, result in zip(files.itertuples(), results, strict=True):
             mine = rows_of[file.name]
@@ -182,19 +195,25 @@ def refuse_too_little(root: Path, files: int, skipped: list[dict], fates: pd.Ser
 
 
 def in_order(
-    root: Path, work: Iterable[tuple[str, bool]], maker: FrontEnd, jobs: int, keeper: Keeper | None = None
+    root: Path,
+    work: Iterable[tuple[str, bool]],
+    maker: FrontEnd,
+    jobs: int,
+    keeper: Keeper | None = None,
+    tasks: engines.Tasks | None = None,
 ) -> Iterator[Framed | BadRecording]:
     """What becomes of each file, in the order of the files; work: the path of each, and whether its silence is kept."""
     import joblib
 
-    # one thread a process: those of several processes would wait for each other
-    with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=leave_interrupts):
-        pool = joblib.Parallel(jobs, return_as="generator", batch_size=1)
-    asked = ((number, maker, root, path, keep) for number, (path, keep) in enumerate(work))
-    if keeper:
-        results = pool(joblib.delayed(keep_or_reason)(keeper, *one) for one in asked)
+    asked = ((number, path, keep) for number, (path, keep) in enumerate(work))
+    one_file = partial(kept if keeper else made, keeper, maker, root.absolute())
+    if tasks:
+        results = tasks(one_file, asked, ahead=2)
     else:
-        results = pool(joblib.delayed(frames_or_reason)(*one[1:]) for one in asked)
+        # one thread a process: those of several processes would wait for each other
+        with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=leave_interrupts):
+            pool = joblib.Parallel(jobs, return_as="generator", batch_size=1)
+        results = pool(map(joblib.delayed(one_file), asked))
     try:
         for number, result in enumerate(results):
             yield keeper.read(number) if keeper else result
@@ -211,6 +230,10 @@ def in_order(
 def leave_interrupts() -> None:
     """To the process that began this one, which ends it: a terminal sends Ctrl-C to all of them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def made(_: None, maker: FrontEnd, root: Path, asked: tuple[int, str, bool]) -> Framed | BadRecording:
+    return frames_or_reason(maker, root, *asked[1:])
 
 
 def frames_or_reason(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Framed | BadRecording:
@@ -234,8 +257,9 @@ def unpacked(root: Path, path: str) -> bytes:
         raise BadRecording("damaged or locked in the archive", shortened(str(problem), ECHO)) from problem
 
 
-def keep_or_reason(keeper: Keeper, number: int, maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> None:
+def kept(keeper: Keeper, maker: FrontEnd, root: Path, asked: tuple[int, str, bool]) -> None:
     """Frames of a file, kept under its number, unless that was done before."""
+    number, path, keep_silence = asked
     if not keeper.has(number):
         keeper.keep(number, pieces_of(maker, root, path, keep_silence))
 

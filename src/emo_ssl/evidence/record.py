@@ -95,9 +95,8 @@ def seconds_taken(provenance: dict) -> float:
 
 
 def seconds_of_chunks(study: Path) -> int:
-    """From the first finished chunk to the last, in the study's own folder and in its shards'."""
-    folders = [study, *study.parent.glob(f"{study.name}.shard-*")]
-    times = [path.stat().st_mtime for folder in folders for path in (folder / CHUNKS).glob("*.npz")]
+    """From the first finished chunk to the last."""
+    times = [path.stat().st_mtime for path in (study / CHUNKS).glob("*.npz")]
     return round(max(times) - min(times)) if times else 0
 
 

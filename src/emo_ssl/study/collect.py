@@ -1,9 +1,8 @@
 """What a study writes: its chunks one by one, and at the end predictions.npz, results.csv and provenance.json.
 
-Chunks are what an interrupted study resumes from and what shards hand in.
+Chunks are what an interrupted study resumes from.
 """
 
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,8 +58,6 @@ class Study:
     folder: Path
 
     def __str__(self) -> str:
-        if not (self.folder / RESULTS).is_file():
-            return f"{self.folder}: a shard of a study"
         meta = StudyPredictions.open(self.folder).meta
         rows = read_results(self.folder / RESULTS)
         budgets, metric = [meta["budgets"][0], meta["full_budget"]], meta["headline"]
@@ -84,10 +81,14 @@ def read_results(path: Path) -> pd.DataFrame:
     return read_csv(path, COLUMNS, dtype={"fold": int, "budget": int, "seed": int, "value": float})
 
 
+def file_of(folder: Path, chunk: Chunk) -> Path:
+    return folder / CHUNKS / f"{chunk.name}.npz"
+
+
 def write_chunk(folder: Path, chunk: Chunk, study_hash: str, outcome: Outcome) -> None:
     (folder / CHUNKS).mkdir(exist_ok=True)  # not before: a study that is refused leaves nothing
     meta = {"study": study_hash, "trained_with": asdict(outcome.trained_with)}
-    npz.save(folder / CHUNKS / f"{chunk.name}.npz", outcome.predictions.arrays(), meta)
+    npz.save(file_of(folder, chunk), outcome.predictions.arrays(), meta)
 
 
 def read_chunk(path: Path, chunk: Chunk, study_hash: str, corpus: Corpus, items: int | None = None) -> Outcome:
@@ -97,16 +98,6 @@ def read_chunk(path: Path, chunk: Chunk, study_hash: str, corpus: Corpus, items:
             raise UserError(f"{path}: belongs to a study of another configuration; delete it or choose another -o.")
         found = read_predictions(stored, "", len(chunk.members), items, corpus.header)
     return Outcome(found, meta["trained_with"])
-
-
-def find(folder: Path, chunk: Chunk, study_hash: str, corpus: Corpus) -> Path | None:
-    """The chunk's file, here or in a shard's folder; one of another study is refused, not overwritten."""
-    file = f"{CHUNKS}/{chunk.name}.npz"
-    for path in (folder / file, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}.shard-*/{file}"))):
-        if path.exists():
-            read_chunk(path, chunk, study_hash, corpus)
-            return path
-    return None
 
 
 def collect(
@@ -124,9 +115,7 @@ def collect(
         for fold, protocol in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
     outcomes = {
-        chunk: read_chunk(
-            find(out.path, chunk, out.hash, corpus), chunk, out.hash, corpus, len(scored[chunk.fold, chunk.protocol])
-        )
+        chunk: read_chunk(file_of(out.path, chunk), chunk, out.hash, corpus, len(scored[chunk.fold, chunk.protocol]))
         for chunk in grid
     }
     verdict = check_fairness({chunk: outcome.trained_with for chunk, outcome in outcomes.items()})

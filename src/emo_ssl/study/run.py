@@ -1,15 +1,14 @@
 """The label-budget study: a grid of arms, budgets, seeds and folds, computed chunk by chunk.
 
-Finished chunks are kept, so an interrupted study resumes; shards write into folders of their own and the whole collects
-them.
+Finished chunks are kept, so an interrupted study resumes, whichever engine began it.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from emo_ssl.core.finetune import LabelledSegments
 from emo_ssl.core.normalise import ADAPTED, INDEPENDENT, under
 from emo_ssl.core.pretrain import MODEL, PretrainedRun, device_named, leak_in, refuse_shared
 from emo_ssl.study.arms import Fold, run_chunk
-from emo_ssl.study.collect import Study, collect, find, write_chunk
+from emo_ssl.study.collect import Study, collect, file_of, read_chunk, write_chunk
 from emo_ssl.study.grid import Chunk, StudyConfig, budgets_of, budgets_under, chunks_of
+from emo_ssl.utils import engine as engines
 from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.progress import Progress
 
@@ -32,25 +32,25 @@ def run_study(
     output: Path | str,
     config: StudyConfig | None = None,
     device: str | None = None,
-    shard: tuple[int, int] | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
 ) -> Study:
-    """Compute what is missing of the grid, then write the tables. With `shard` (i, n) only every n-th chunk is run.
+    """Compute what is missing of the grid, then write the tables.
 
-    `jobs`: chunks of a fold that run beside each other on a processor, each in a thread with one of its cores.
+    `jobs`: chunks beside each other on a processor, each in a thread with one of its cores (default: 1); with the
+    engine "dask" in a process (default: every core), unless a scheduler is named, which has workers of its own.
     """
     config, runs = config or StudyConfig(), [PretrainedRun.open(run) for run in runs]
     refuse_unequal_runs(corpus, runs)
     weights = [fingerprint(run.folder / MODEL) for run in runs]
     setting = {**asdict(config), "corpus": corpus.content_hash, "runs": weights}
-    output = Path(output)
-    if shard:  # beside the study's own folder, so that shards can run at once, here or elsewhere
-        output = output.with_name(f"{output.name}.shard-{shard[0]}-of-{shard[1]}")
     with OutputFolder(output, "study", json.loads(json.dumps(setting))) as out:
         if not out.complete:
-            run_grid(corpus, runs, out, config, device_named(device), shard, jobs)
+            with engines.tasks(engine, scheduler, jobs) as tasks:
+                run_grid(corpus, runs, out, config, device, jobs or 1, tasks)
             out.finish()
-    return Study(output)
+    return Study(Path(output))
 
 
 def refuse_unequal_runs(corpus: Corpus, runs: Sequence[PretrainedRun]) -> None:
@@ -106,36 +106,73 @@ def run_grid(
     runs: Sequence[PretrainedRun],
     out: OutputFolder,
     config: StudyConfig,
-    device: torch.device,
-    shard: tuple[int, int] | None,
+    device: str | None,
     jobs: int = 1,
+    tasks: engines.Tasks | None = None,
 ) -> None:
-    """Run the chunks that are missing, and collect them all unless this is only a shard."""
+    """Run the chunks that are missing, and collect them all."""
     pool = min(len(corpus.of_fold(k).where("train")) for k in corpus.folds)
     if pool < 2:
         raise UserError(f"{corpus.folder}: fewer than two labelled training segments; check the folds.")
     budgets = budgets_of(config, pool)
     grid = chunks_of(config, corpus.folds, budgets)
-    mine = grid[shard[0] - 1 :: shard[1]] if shard else grid
-    # before anything is trained, and also where every chunk comes from a shard
-    usable = usable_runs(corpus, runs, config, tuple(budgets_under(config, budgets)))
-    started = time.monotonic()
-    missing = [chunk for chunk in mine if find(out.path, chunk, out.hash, corpus) is None]
+    usable = usable_runs(corpus, runs, config, tuple(budgets_under(config, budgets)))  # before anything is trained
+    device, started = device_named(device), time.monotonic()
+    missing = [chunk for chunk in grid if not is_done(out, chunk, corpus)]
 
-    def compute(fold: Fold, chunk: Chunk) -> str:
-        write_chunk(out.path, chunk, out.hash, run_chunk(fold, chunk, config))
-        return chunk.name
-
-    with Progress("study", len(mine), "chunks") as bar:
-        bar.advance(len(mine) - len(missing))
+    def here() -> Iterator[str]:
         for (number, protocol), chunks in groupby(missing, lambda chunk: (chunk.fold, chunk.protocol)):
             fold = open_fold(corpus, number, usable[number, protocol], config, device, protocol)
-            for name in side_by_side(partial(compute, fold), chunks, jobs if device.type == "cpu" else 1):
-                bar.advance(note=name)
-    if not shard:
-        collect(
-            runs[0].view(corpus), [run.result for run in runs], out, config, grid, device, time.monotonic() - started
+            work = partial(compute, fold, config, out.path, out.hash)
+            yield from side_by_side(work, chunks, jobs if device.type == "cpu" else 1)
+
+    def elsewhere() -> Iterator[str]:
+        folders = {at: tuple(run.folder.absolute() for run in some) for at, some in usable.items()}
+        work = partial(
+            compute_elsewhere, corpus.folder.absolute(), folders, config, str(device), out.path.absolute(), out.hash
         )
+        return tasks(work, missing)
+
+    with Progress("study", len(grid), "chunks") as bar:
+        bar.advance(len(grid) - len(missing))
+        for name in elsewhere() if tasks else here():
+            bar.advance(note=name)
+    collect(runs[0].view(corpus), [run.result for run in runs], out, config, grid, device, time.monotonic() - started)
+
+
+def is_done(out: OutputFolder, chunk: Chunk, corpus: Corpus) -> bool:
+    """A chunk of another study is refused, not overwritten."""
+    if not (path := file_of(out.path, chunk)).exists():
+        return False
+    read_chunk(path, chunk, out.hash, corpus)
+    return True
+
+
+def compute(fold: Fold, config: StudyConfig, folder: Path, study_hash: str, chunk: Chunk) -> str:
+    write_chunk(folder, chunk, study_hash, run_chunk(fold, chunk, config))
+    return chunk.name
+
+
+def compute_elsewhere(
+    corpus: Path,
+    runs: Mapping[tuple[int, str], tuple[Path, ...]],
+    config: StudyConfig,
+    device: str,
+    folder: Path,
+    study_hash: str,
+    chunk: Chunk,
+) -> str:
+    """What `compute` does, in a process that has nothing open yet; again where only word of it was lost."""
+    if file_of(folder, chunk).exists():
+        return chunk.name
+    fold = fold_of(corpus, chunk.fold, runs[chunk.fold, chunk.protocol], config, device, chunk.protocol)
+    return compute(fold, config, folder, study_hash, chunk)
+
+
+@lru_cache(maxsize=2)  # chunks of one fold come after each other
+def fold_of(corpus: Path, number: int, runs: tuple[Path, ...], config: StudyConfig, device: str, protocol: str) -> Fold:
+    opened = [PretrainedRun.open(run) for run in runs]
+    return open_fold(Corpus.open(corpus), number, opened, config, device_named(device), protocol)
 
 
 def side_by_side(work: Callable[[Chunk], str], chunks: Iterable[Chunk], jobs: int) -> Iterator[str]:

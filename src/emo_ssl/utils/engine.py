@@ -1,0 +1,53 @@
+"""Pieces of work as tasks of a Dask cluster: worker processes of this computer, or a cluster that is there already.
+
+What is lost with a worker Dask gives to another, a few times over. Workers see the same folders as this process does.
+"""
+
+import contextlib
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from emo_ssl.utils.io import UserError
+
+ENGINES = ("local", "dask")
+TRIES = 3  # after which whatever is wrong is not a passing fault
+Tasks = Callable[..., Iterator]  # (work, pieces, ahead) -> what work returns of each piece, in their order
+
+
+@contextlib.contextmanager
+def tasks(engine: str = "local", scheduler: str | None = None, jobs: int | None = None) -> Iterator[Tasks | None]:
+    """None where the engine is local: the caller knows best how to work alone. `jobs`: workers of a cluster here."""
+    if engine not in ENGINES or (scheduler and engine == "local"):
+        raise UserError(f"the engine is {engine}, with a scheduler {scheduler}; take --engine dask, or neither.")
+    if engine == "local":
+        yield None
+        return
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as problem:
+        raise UserError(f'--engine dask needs {problem.name}; run: pip install "emo-ssl[cluster]"') from problem
+    with contextlib.ExitStack() as stack:
+        here = {"n_workers": jobs or os.cpu_count() or 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+        where = scheduler or stack.enter_context(LocalCluster(**here, silence_logs=40))
+        client = stack.enter_context(Client(where))
+        yield lambda work, pieces, ahead=None: in_order(client, work, pieces, ahead)
+
+
+def in_order(client: object, work: Callable, pieces: Iterable, ahead: int | None = None) -> Iterator:
+    """What `work` returns of each piece; at most `ahead` a thread are waiting, running or waiting to be fetched."""
+    from distributed import KilledWorker
+
+    room = None if ahead is None else ahead * max(1, sum(client.nthreads().values()))
+    futures = (client.submit(work, piece, pure=False, retries=TRIES) for piece in pieces)
+    waiting = deque(itertools.islice(futures, room))
+    try:
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(itertools.islice(futures, 1))
+            yield result
+    except KilledWorker as problem:
+        raise UserError(
+            "a task ended with its worker again and again, most likely for want of memory; give each worker more."
+        ) from problem
