@@ -106,7 +106,9 @@ def pretrain(
     runs = {number: output / f"fold-{number}" for number in opened[0].folds} if fold == "all" else {fold: output}
     for number, folder in runs.items():
         chosen = replace(settings, layer=best(layers, number, settings.protocol)) if layers else settings
-        print(emo_ssl.pretrain(opened, folder, chosen, fold=number, **given))
+        done = emo_ssl.pretrain(opened, folder, chosen, fold=number, **given)
+        if os.environ.get("RANK", "0") == "0":  # the first of several that torchrun started
+            print(done)
 
 
 def finetune(corpus: Path, config: Path | None = None, **given: object) -> None:

@@ -184,11 +184,19 @@ class MaskedBatch:
 
 
 def masked_batch(
-    pool: WindowPool, chosen: np.ndarray, rng: np.random.Generator, mask: MaskConfig, stack: int
+    pool: WindowPool,
+    chosen: np.ndarray,
+    rng: np.random.Generator,
+    mask: MaskConfig,
+    stack: int,
+    rows: slice = slice(None),
 ) -> MaskedBatch:
+    """`rows`: the part of the batch that is wanted; its masks are those that it has in the whole."""
+    masked = span_mask(rng, -(-pool.length[chosen] // stack), mask)[rows]
+    chosen = chosen[rows]
     length = pool.length[chosen]
     token_length = -(-length // stack)
-    masked = span_mask(rng, token_length, mask)
+    masked = masked[:, : token_length.max()]
     tensors = [torch.from_numpy(part) for part in (pool.first[chosen], length, masked, np.flatnonzero(masked))]
     if pool.device.type == "cuda":
         tensors = [tensor.pin_memory().to(pool.device, non_blocking=True) for tensor in tensors]

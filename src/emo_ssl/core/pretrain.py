@@ -8,7 +8,9 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from emo_ssl.core import parallel
 from emo_ssl.core.batches import MaskConfig, MaskedBatch, WindowPool, drawn, gather, masked_batch, span_mask
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.kinds import Line, Result
@@ -151,9 +154,10 @@ def held_out_batches(held_out: WindowPool, config: PretrainConfig, seed: int) ->
 @torch.no_grad()
 def held_out_loss(network: MaskedAutoencoder, held_out: WindowPool, config: PretrainConfig, seed: int) -> float:
     """The mean over all held-out values behind the masks."""
-    parts = [reconstruction_loss(network, held_out.frames, b)[1:] for b in held_out_batches(held_out, config, seed)]
-    sums, counts = map(torch.stack, zip(*parts, strict=True))
-    return float(sums.sum().double() / counts.sum())
+    batches = islice(held_out_batches(held_out, config, seed), parallel.rank(), None, parallel.world())
+    parts = [reconstruction_loss(network, held_out.frames, batch)[1:] for batch in batches]
+    sums, counts = map(torch.stack, zip(*parts, strict=True)) if parts else held_out.frames.new_zeros(2, 1)
+    return float(parallel.summed(sums.sum().double()) / parallel.summed(counts.sum().double()))
 
 
 def baseline_losses(held_out: WindowPool, mean: np.ndarray, config: PretrainConfig, seed: int) -> dict[str, float]:
@@ -184,6 +188,8 @@ def train(
     if begin == 0:
         log = [{"step": 0, "held_out": held_out_loss(network, held_out, config, seed)}]
         refuse_diverged(log, config, folder)
+    model = parallel.Parallel(network) if parallel.world() > 1 else network
+    own = slice(parallel.rank(), None, parallel.world())
     amp = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     waiting: list[tuple[int, Tensor]] = []  # losses stay on the device until somebody looks
     with Progress("pretraining", config.steps, "steps") as bar:
@@ -191,9 +197,10 @@ def train(
         for number in range(begin, config.steps):
             chosen = drawn(seed, number, config.batch, len(pool))
             rng = np.random.default_rng([seed, 1, number])
-            batch = masked_batch(pool, chosen, rng, config.mask, config.stack)
+            batch = masked_batch(pool, chosen, rng, config.mask, config.stack, own)
             with amp:
-                loss, _, _ = reconstruction_loss(network, pool.frames, batch)
+                loss, _, count = reconstruction_loss(model, pool.frames, batch)
+            loss = parallel.weighed(loss, count)
             loss.backward()
             clip_members(network, 1, config.adam.clip)
             step(optimiser, schedule(number, config.steps, config.adam))
@@ -202,14 +209,15 @@ def train(
             evaluates, saves = (last or done % every == 0 for every in (config.evaluate_every, config.checkpoint_every))
             note, new = "", []
             if evaluates or saves:
-                new = [{"step": s, "loss": float(x)} for s, x in waiting]
+                losses = parallel.summed(torch.stack([x for _, x in waiting])) / parallel.world()
+                new = [{"step": s, "loss": x} for (s, _), x in zip(waiting, losses.tolist(), strict=True)]
                 waiting.clear()
             if evaluates:
                 new.append({"step": done, "held_out": held_out_loss(network, held_out, config, seed)})
                 note = f"held-out loss {new[-1]['held_out']:.4f}"
             refuse_diverged(new, config, folder)
             log += new
-            if saves:
+            if saves and not parallel.rank():
                 save_checkpoint(folder, network, optimiser, done, log)
             bar.advance(note=note)
     return log
@@ -259,10 +267,16 @@ def pretrain(
             )
     setting = {**asdict(config), "seed": seed, "fold": fold, "corpora": [c.content_hash for c in corpora]}
     setting["splits"] = [hash_of(c.recordings.split.tolist()) for c in corpora]
-    with OutputFolder(output, "pretraining run", setting) as out:
-        if not out.complete:
-            run(corpora, out.path, config, seed, fold, device_named(device))
-            out.finish()
+    if config.batch < parallel.world():
+        raise UserError(f"a batch of {config.batch} windows for {parallel.world()} processes; give each one at least.")
+    device = parallel.join(device_named(device))
+    folder = OutputFolder(output, "pretraining run", setting)
+    with nullcontext() if parallel.rank() else folder, parallel.together(folder.path):
+        if not parallel.told(folder.complete, device):
+            run(corpora, folder.path, config, seed, fold, device)
+            if not parallel.rank():
+                folder.finish()
+        parallel.told(True, device)  # all is written
     return PretrainedRun.open(output)
 
 
@@ -291,6 +305,8 @@ def run(
     baselines = baseline_losses(held_out, mean, config, seed)
     network = initialise(MaskedAutoencoder(config.encoder(len(corpora[0].feature_names))), [seed]).to(device)
     log = train(network, pool, held_out, config, seed, folder)
+    if parallel.rank():
+        return
     center, scale = (torch.from_numpy(part[0]) for part in (normalised[0][1].center, normalised[0][1].scale))
     save_state(folder / MODEL, {**network.state_dict(), "normaliser.center": center, "normaliser.scale": scale})
     losses = [line["held_out"] for line in log if "held_out" in line]

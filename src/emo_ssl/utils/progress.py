@@ -53,7 +53,7 @@ class Progress(tqdm):
             delay=0.5 if on_screen else EVERY,
             mininterval=0.2 if on_screen else EVERY,
             miniters=0,
-            disable=os.environ.get("TQDM_DISABLE", "0") not in ("", "0"),
+            disable=os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or os.environ.get("RANK", "0") != "0",
         )
 
     def advance(self, amount: float = 1, note: str = "") -> None:
