@@ -21,7 +21,7 @@ help:
 	@echo "make audit    look at every page of build/site in headless Chromium: contrast, widths, requests, pictures"
 	@echo "make bench    run the benchmarks of bench/, each prints a table"
 	@echo "make format   put code and notebooks into the one style"
-	@echo "make lock     resolve pyproject.toml anew into requirements.lock (WITH='torch==2.13.0' holds a version)"
+	@echo "make lock     resolve pyproject.toml anew into requirements.lock and hashes.lock (WITH='torch==2.13.0' holds a version)"
 	@echo "make clean    remove build/ and caches; .venv stays"
 	@echo "PYTHON=...    the interpreter to make .venv with, Python 3.11 to 3.13"
 
@@ -81,22 +81,25 @@ if [ -n "$(PYTHON)" ] && [ "$$python" != "$(PYTHON)" ]; then \
 fi
 endef
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock hashes.lock pyproject.toml
 	@if ! $(BIN)/python -c "$(SUITABLE)" >/dev/null 2>&1; then \
 		$(FIND_PYTHON); \
 		echo "Making $(VENV) with $$python ($$("$$python" --version))"; \
 		"$$python" -m venv --clear $(VENV); \
 	fi
 	@echo "Installing the locked dependencies into $(VENV); the first time takes some minutes"
-	@$(PIP) install -r requirements.lock
+	@$(PIP) install --require-hashes --no-deps -r hashes.lock
+	@$(PIP) install -r requirements.lock  # torch, of whichever build, and what only this system needs
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
 # Resolved in an environment of its own, so that nothing that happens to be in .venv gets into the lock
 lock:
 	@$(FIND_PYTHON); rm -rf build/lock; mkdir -p build; "$$python" -m venv build/lock
-	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install ".[book,scaling,dev]" hatchling editables $(WITH)
+	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install ".[book,scaling,dev]" hatchling editables uv $(WITH)
 	@build/lock/bin/python .ci/lock.py > requirements.lock.partial
-	@mv requirements.lock.partial requirements.lock
+	@grep '^[a-z]' requirements.lock.partial | grep -v '^torch==' | build/lock/bin/uv pip compile - --quiet --no-deps \
+		--generate-hashes --no-header --no-annotate --python build/lock/bin/python -o hashes.lock.partial > /dev/null
+	@mv requirements.lock.partial requirements.lock; mv hashes.lock.partial hashes.lock
 	@rm -rf build/lock
-	@echo "requirements.lock is new; run 'make test' and commit it."
+	@echo "requirements.lock and hashes.lock are new; run 'make test' and commit it."

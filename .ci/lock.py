@@ -20,8 +20,9 @@ OWN_BUILD = ("nvidia-", "cuda-", "triton", "pytorch-triton")
 HEADER = f"""\
 # Exact versions of everything that the core and the extras {", ".join(EXTRAS)} need: two people, one environment.
 # Made by `make lock` (Python {platform.python_version()}, {sys.platform}) from the bounds in pyproject.toml.
-# No index, no hashes and no build suffix is named here: any package index serves it, and a CPU and a CUDA build of
-# torch share their pin. What another system needs besides (a GPU's libraries, say) its own packages ask for.
+# No index and no build suffix is named here: any package index serves it, and a CPU and a CUDA build of torch share
+# their pin. For all but torch hashes.lock says what the files have to be. What another system needs
+# besides (a GPU's libraries, say) its own packages ask for.
 """
 
 

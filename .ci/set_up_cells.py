@@ -1,9 +1,11 @@
 """Write the set-up cell into every notebook, with the repository's address from _config.yml: `make format` runs it.
 
-At home the cell does nothing. On Colab, where a notebook comes alone, it fetches the repository and installs it.
+At home the cell does nothing. On Colab, where a notebook comes alone, it fetches the release that the notebook belongs
+to, and installs it: what is executed there does not change when the repository does.
 Readers of the book do not see it, and JupyterLab folds it.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,14 +18,15 @@ SOURCE = """\
 import importlib.util
 
 if importlib.util.find_spec("emo_ssl") is None:  # as on Colab
-    shell, origin = get_ipython(), "{address}"
-    shell.system(f"git clone -qb {branch} {{origin}} it && pip install -q ./it[book]")
+    shell, url = get_ipython(), "{address}"
+    shell.system(f"git clone -qb {release} {{url}} it && pip install -q ./it[book]")
     shell.run_line_magic("cd", "-q it")"""
 
 
 def source(root: Path) -> str:
     where = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    return SOURCE.format(address=where["url"], branch=where["branch"])
+    version = re.search(r'__version__ = "(.+)"', (root / "src/emo_ssl/__init__.py").read_text(encoding="utf-8"))[1]
+    return SOURCE.format(address=where["url"], release=f"v{version}")
 
 
 def with_set_up(text: str, code: str) -> str:

@@ -46,6 +46,19 @@ def test_lock_names_every_direct_dependency_within_its_bounds():
         assert requirement.specifier.contains(locked[name], prereleases=True), f"{name} {locked[name]} is out of bounds"
 
 
+def test_every_pin_but_that_of_torch_has_hashes():
+    """So that pip installs nothing whose bytes are others than those that were locked."""
+    parts = re.split(r"^(?=[a-z])", (ROOT / "hashes.lock").read_text(), flags=re.MULTILINE)[1:]
+    found = [re.fullmatch(r"([a-z0-9-]+)==(\S+)(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n", part) for part in parts]
+    assert {match[1]: match[2] for match in found} == {name: v for name, v in pins().items() if name != "torch"}
+    assert "install --require-hashes --no-deps -r hashes.lock" in (ROOT / "Makefile").read_text()
+
+
+def test_actions_of_others_are_pinned_by_commit():
+    used = [line for path in (ROOT / ".github").rglob("*.yml") for line in re.findall(r"uses: (.*)", path.read_text())]
+    assert used and all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}  # v[\d.]+.*", line) for line in used)
+
+
 def test_what_forbids_commercial_use_is_optional_and_not_locked():
     extras = pyproject()["project"]["optional-dependencies"]
     names = {extra: {Requirement(line).name for line in lines} for extra, lines in extras.items()}

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from book_tree import ROOT, load
 
+import emo_ssl
+
 set_up = load("set_up_cells")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -25,3 +27,4 @@ def test_it_installs_only_where_nothing_is_there(there, monkeypatch):
     shell = SimpleNamespace(system=ran.append, run_line_magic=lambda name, line: ran.append(f"%{name} {line}"))
     exec(compile(set_up.source(ROOT), "cell", "exec"), {"get_ipython": lambda: shell})
     assert [command.split(" ")[0] for command in ran] == ([] if there else ["git", "%cd"])
+    assert there or f"clone -qb v{emo_ssl.__version__} https" in ran[0]  # a release, which does not change
