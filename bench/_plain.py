@@ -110,4 +110,4 @@ def batches(pieces: Pieces, size: int, seed: int) -> DataLoader:
 
 def hide(valid: Tensor, rng: np.random.Generator, config: MaskConfig) -> Tensor:
     lengths = valid.sum(1).numpy()
-    return torch.from_numpy(span_mask(rng, lengths, config, pad_to=valid.shape[1]))
+    return torch.from_numpy(span_mask(rng, lengths, config))

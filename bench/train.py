@@ -238,7 +238,7 @@ def bench_demo(prepared: Corpus, folder: Path) -> dict:
     seconds, kilobytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return {
         "pretraining_s": round(pretraining, 1),
-        "held_out": {name: round(value, 4) for name, value in result["held_out"].items()},
+        "held_out": {name: round(value, 4) for name, value in result.result["held_out"].items()},
         "study_s": round(float(seconds), 1),
         "study_peak_gb": round(int(kilobytes) / 1e6, 2),
     }
@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=16)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        prepared = demo_corpus(Path(folder), options.recordings)
+        prepared = demo_corpus(Path(folder), options.videos)
         if options.only in (None, "pretrain"):
             for row in bench_pretraining(prepared, options.steps, options.repeats):
                 print(json.dumps(row), flush=True)
