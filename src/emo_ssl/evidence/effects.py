@@ -93,6 +93,7 @@ def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
     present = sorted(arms)
     wanted = [("pretrained", other) for other in present if other != "pretrained"]
     wanted += [*FROZEN_PAIRS, ("permuted", "scratch"), ("pretrained-4x", "scratch-4x")]
+    wanted += [("contrast", "logistic"), ("contrast", "statistics"), ("contrast", "scratch")]
     return [(a, b) for a, b in wanted if a in present and b in present]
 
 

@@ -30,6 +30,7 @@ NAMES = {
     "pca": "principal components",
     "length": "length alone",
     "logistic": "statistics, logistic regression",
+    "contrast": "contrast within speakers",
     "constants": "constants",
 }
 MEASURES = {

@@ -76,7 +76,7 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
     if ARMS[chunk.arm].kind == "constant":
         return Outcome(constant_predictions(fold, len(chunk.members)), TrainedWith(fold.normaliser_hash))
     if ARMS[chunk.arm].kind == "classical":
-        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config)
+        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, chunk.arm)
         rate, trials = tune(trainer, config, STRENGTHS)
     else:
         trainer = ArmTrainer(fold, chunk.arm, config)

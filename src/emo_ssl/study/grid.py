@@ -16,7 +16,7 @@ class Arm:
     """What is trained, and from where it starts."""
 
     kind: str  # "finetune", "probe", "classical" or "constant"
-    start: str = "fresh"  # "fresh", "pretrained", "permuted"; for probes also "statistics", "pca", "length"
+    start: str = "fresh"  # "fresh", "pretrained", "permuted"; for others also "statistics", "pca", "length", "contrast"
     steps: int = 1  # times the usual number
 
 
@@ -33,6 +33,7 @@ ARMS = {
     "pca": Arm("probe", "pca"),
     "length": Arm("probe", "length"),
     "logistic": Arm("classical", "statistics"),
+    "contrast": Arm("classical", "contrast"),
     "constants": Arm("constant"),
 }
 MAIN = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "constants")

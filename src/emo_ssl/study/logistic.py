@@ -1,4 +1,5 @@
-"""The classical rival: logistic regression on the mean and deviation of each feature over a segment.
+"""Logistic regression on the mean and deviation of each feature over a segment: as they are, the classical rival, or
+along the directions that contrast clips of one speaker.
 
 Categories are predicted where the corpus has them, and from their probabilities each emotion: how often it is present
 in a category is counted in the member's own labels. Without categories every emotion has a regression of its own.
@@ -14,9 +15,9 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import Member
 from emo_ssl.core.metrics import Predictions, predictions_of, to_class
 from emo_ssl.core.normalise import Normaliser
-from emo_ssl.study import vectors
+from emo_ssl.study import contrast, vectors
 from emo_ssl.study.checks import TrainedWith, hash_arrays
-from emo_ssl.study.grid import StudyConfig
+from emo_ssl.study.grid import ARMS, StudyConfig
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, from the strongest penalty to the weakest
 
@@ -40,16 +41,17 @@ def probabilities(x: np.ndarray, y: np.ndarray, asked: np.ndarray, strength: flo
 class LogisticTrainer:
     """Fits the members of one fold; tuned and asked as an `ArmTrainer` is."""
 
-    def __init__(self, corpus: Corpus, normaliser: Normaliser, config: StudyConfig):
-        self.corpus, self.normaliser, self.labels = corpus, normaliser, config.labels
+    def __init__(self, corpus: Corpus, normaliser: Normaliser, config: StudyConfig, arm: str = "logistic"):
+        self.corpus, self.normaliser, self.labels, self.start = corpus, normaliser, config.labels, ARMS[arm].start
 
     @cached_property
     def table(self) -> np.ndarray:
-        """(N, 2 D), standardised by the training pool."""
+        """(N, 2 D), in units of the training pool."""
+        if self.start == "contrast":
+            return contrast.table(self.corpus, self.normaliser)
         table = vectors.mean_and_deviation(self.corpus, self.normaliser)
-        pool = table[self.corpus.where("train")]
-        spread = pool.std(0)
-        return (table - pool.mean(0)) / np.where(spread > 1e-6, spread, 1.0)
+        centre, spread = contrast.units(table[self.corpus.where("train")])
+        return (table - centre) / spread
 
     def train(
         self, wanted: Sequence[tuple[int, int]], strength: float, segments: np.ndarray

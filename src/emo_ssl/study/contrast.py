@@ -1,0 +1,81 @@
+"""Contrast within speakers, in closed form: what stays the same within a clip and differs between clips of one speaker.
+
+Two parts of one clip share its mood, its microphone and its speaker, but not its words. Clips of the same speaker share
+the last two as well. So directions in which parts of a clip agree, while clips of one speaker do not, are about how a
+clip is spoken. With linear features no network is needed for such a contrast: the directions solve an eigenproblem.
+No label is used.
+"""
+
+import numpy as np
+
+from emo_ssl.core.batches import windows
+from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.normalise import Normaliser
+from emo_ssl.study import vectors
+from emo_ssl.utils.io import UserError
+
+PARTS = 4  # of a clip
+WINDOW = 5.0  # seconds: longer recordings are cut into clips of this length
+RIDGE = 1.0  # times the mean variance, added to what is to be avoided
+STRANGERS = 5.0  # how much more directions are avoided in which speakers differ
+
+
+def directions(parts: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """parts (U, K, I) of U unlabelled clips, speaker (U,) -> contrast (I,) and its direction, a column of (I, I).
+
+    The contrast of a direction: the variance between clips of a speaker, as far as chance does not explain it, over the
+    variance within clips and between speakers. Directions without any have 0.
+    """
+    clips, count = parts.mean(1), parts.shape[1]
+    _, who = np.unique(speaker, return_inverse=True)
+    speakers = np.stack([clips[who == s].mean(0) for s in range(who.max() + 1)])
+    within = covariance((parts - clips[:, None]).reshape(-1, parts.shape[2])) * count / (count - 1)
+    between = covariance(clips - speakers[who]) - within / count
+    avoided = within + STRANGERS * covariance(speakers - speakers.mean(0))
+    avoided += RIDGE * max(np.trace(avoided) / len(avoided), 1e-9) * np.eye(len(avoided))  # frames may be constant
+    from scipy.linalg import eigh  # takes a quarter of a second to import
+
+    contrast, axes = eigh(between, avoided)
+    return np.maximum(contrast, 0.0), axes
+
+
+def covariance(x: np.ndarray) -> np.ndarray:
+    """Of centred rows (n, I)."""
+    return x.T @ x / len(x)
+
+
+def table(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
+    """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows."""
+    whole = vectors.mean_and_deviation(corpus, normaliser)
+    train = corpus.where("train")
+    centre, spread = units(whole[train])
+    parts, speaker = unlabelled(corpus, normaliser)
+    contrast, axes = directions((parts - centre) / spread, speaker)
+    if not contrast.any():
+        raise UserError(
+            f"{corpus.folder}: no two clips of one training speaker differ more than their parts do, so there is "
+            "nothing to contrast; leave this arm out, or take more speech."
+        )
+    along = (whole - centre) / spread @ axes
+    centre, spread = units(along[train])
+    # as large, all together, as standardised features are
+    return (along - centre) / spread * contrast / np.sqrt(np.square(contrast).mean())
+
+
+def units(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each column, 1 where nothing varies."""
+    spread = pool.std(0)
+    return pool.mean(0), np.where(spread > 1e-6, spread, 1.0)
+
+
+def unlabelled(corpus: Corpus, normaliser: Normaliser) -> tuple[np.ndarray, np.ndarray]:
+    """Clips of all that pretraining may read: mean and deviation in each of their parts (U, K, 2 D), speakers (U,)."""
+    recordings = corpus.recordings
+    cut = windows(corpus, corpus.recordings_of("train", "none"), round(WINDOW * corpus.frame_rate))
+    long_enough = cut[2] >= PARTS
+    parts, speaker = [], []
+    for r, first, length in zip(*(column[long_enough] for column in cut), strict=True):
+        frames = normaliser(np.asarray(corpus.frames[first : first + length], np.float32), int(r))
+        parts.append([np.concatenate((p.mean(0), p.std(0))) for p in np.array_split(frames, PARTS)])
+        speaker.append(recordings.speaker[r] or recordings.id[r])
+    return np.array(parts, np.float64), np.array(speaker)

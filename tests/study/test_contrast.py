@@ -1,0 +1,82 @@
+"""Contrast within speakers: on numbers that can be done by hand, without labels, and from the training pool alone."""
+
+import numpy as np
+import pytest
+from training import STUDY, opened_fold, write_acted, write_acted_and_runs
+
+from emo_ssl.core.normalise import speaker_independent
+from emo_ssl.study import contrast
+from emo_ssl.study.arms import run_chunk
+from emo_ssl.study.grid import Chunk
+from emo_ssl.study.logistic import LogisticTrainer
+from emo_ssl.utils.io import UserError
+
+
+@pytest.fixture
+def acted(tmp_path):
+    return write_acted(tmp_path / "acted").of_fold(0)
+
+
+def balanced(clip: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two speakers, two clips each, two parts each: columns that follow the clip, the part and the speaker."""
+    signs = (-1.0, 1.0)
+    parts = [[[clip * c, p, s] for p in signs] for s in signs for c in signs]
+    return np.array(parts), np.array(["a", "a", "b", "b"])
+
+
+def test_directions_by_hand():
+    # within: 2 for the part; between: 1 for the clip, less 2 / 2 for the part; avoided: 2 for the part, 5 x 1 for the
+    # speaker, and a third of their sum for all
+    ratio, axes = contrast.directions(*balanced(1.0))
+    assert np.allclose(ratio, [0, 0, 1 / (7 / 3)])
+    best = axes[:, 2] / np.abs(axes[:, 2]).max()
+    assert np.allclose(np.abs(best), [1, 0, 0], atol=1e-9)
+
+
+def test_nothing_to_contrast(acted):
+    ratio, _ = contrast.directions(*balanced(0.0))
+    assert not ratio.any()
+    ratio, _ = contrast.directions(balanced(1.0)[0], np.array(["a", "b", "c", "d"]))  # a clip a speaker
+    assert not ratio.any()
+    one = contrast.directions(balanced(1.0)[0][:1], np.array(["a"]))[0]
+    assert not one.any()
+
+
+def test_clips_of_the_training_pool_in_parts(acted):
+    normaliser = speaker_independent(acted)
+    parts, speaker = contrast.unlabelled(acted, normaliser)
+    chosen = acted.recordings_of("train", "none")
+    assert speaker.tolist() == acted.recordings.speaker[chosen].tolist() and parts.shape == (len(chosen), 4, 2 * 2)
+    frames = normaliser(np.asarray(acted.recording(chosen[0])), int(chosen[0]))
+    quarter = frames[: -(-len(frames) // 4)]
+    assert np.allclose(parts[0, 0], [*quarter.mean(0), *quarter.std(0)], atol=1e-5)
+
+
+def test_the_table_knows_no_label_and_no_test_clip(acted, tmp_path):
+    normaliser = speaker_independent(acted)
+    found, train, test = contrast.table(acted, normaliser), acted.where("train"), acted.where("test")
+    assert np.allclose(found[train].mean(0), 0, atol=1e-6) and np.isclose(found[train].var(0).mean(), 1)
+    acted.targets[:] = 0.0
+    acted.segments.category[:] = 0
+    assert np.array_equal(contrast.table(acted, normaliser), found)
+    louder = acted.frames.copy()
+    for i in test:
+        louder[acted.segments.first[i] :][: acted.segments.length[i]] *= 3
+    object.__setattr__(acted, "frames", louder)
+    again = contrast.table(acted, normaliser)
+    assert np.allclose(again[train], found[train]) and not np.allclose(again[test], found[test])
+
+
+def test_a_corpus_without_contrast_is_refused(acted, monkeypatch):
+    monkeypatch.setattr(contrast, "unlabelled", lambda *_: (np.zeros((3, 4, 4)), np.array(["a", "a", "b"])))
+    with pytest.raises(UserError, match="nothing to contrast; leave this arm out"):
+        contrast.table(acted, speaker_independent(acted))
+
+
+def test_an_arm_of_the_study(tmp_path):
+    corpus, runs = write_acted_and_runs(tmp_path)
+    fold = opened_fold(corpus, runs[0])
+    plain, found = (LogisticTrainer(fold.corpus, fold.normaliser, STUDY, arm).table for arm in ("logistic", "contrast"))
+    assert plain.shape == found.shape and not np.allclose(plain, found)
+    outcome = run_chunk(fold, Chunk(0, "contrast", (4, 6), (0,)), STUDY)
+    assert outcome.predictions.presence.shape[:2] == (2, len(fold.corpus.where("test")))
