@@ -1,6 +1,6 @@
 """What a device can do, what share of it training reaches, and how long the whole study takes at CMU-MOSEI's size.
 
-python bench/gpu.py                       on the GPU if there is one; some minutes
+python bench/gpu.py                       on the GPU if there is one, else smaller on a processor; some minutes
 python bench/gpu.py --device cpu --tiny   that everything runs, in seconds
 
 Prints a line of JSON a row. Every corpus is made of noise: the time of a step does not depend on what is heard.
@@ -207,29 +207,32 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", help="default: a GPU if there is one")
     parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=64, help="windows of 5.12 seconds")
+    parser.add_argument("--batch", type=int, help="windows of 5.12 seconds")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: bfloat16 on a GPU")
-    parser.add_argument("--recordings", type=int, default=200, help="minutes of noise")
-    parser.add_argument("--members", type=int, default=160)
+    parser.add_argument("--recordings", type=int, help="minutes of noise")
+    parser.add_argument("--members", type=int)
     parser.add_argument("--tiny", action="store_true", help="that it runs; the numbers mean nothing")
     given = parser.parse_args(argv)
-    if given.tiny:
-        given.width, given.batch, given.recordings, given.members = 16, 2, 10, 4
     device = engine.device_named(given.device)
-    precision = given.precision or ("bfloat16" if device.type == "cuda" else "float32")
-    size, repeats, steps = (64, 1, 2) if given.tiny else (8192 if device.type == "cuda" else 1024, 5, 150)
-    config = PretrainConfig(width=given.width, layers=2 if given.tiny else 4, batch=given.batch, precision=precision)
+    on_gpu = device.type == "cuda"
+    batch, recordings, members = (64, 200, 160) if on_gpu else (16, 20, 16)
+    if given.tiny:
+        batch, recordings, members, given.width = 2, 10, 4, 16
+    batch, recordings, members = given.batch or batch, given.recordings or recordings, given.members or members
+    precision = given.precision or ("bfloat16" if on_gpu else "float32")
+    size, repeats, steps = (64, 1, 2) if given.tiny else (8192 if on_gpu else 1024, 5, 150)
+    config = PretrainConfig(width=given.width, layers=2 if given.tiny else 4, batch=batch, precision=precision)
     rows = [{"device": provenance(str(device))["hardware"]}, ceilings(device, size, repeats)]
     print(json.dumps(rounded(rows[0])), json.dumps(rounded(rows[1])), sep="\n", flush=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        corpus = made_corpus(folder / "corpus", given.recordings)
+        corpus = made_corpus(folder / "corpus", recordings)
         for work in (
             lambda: bench_step(corpus, config, device, rows[1], repeats),
-            lambda: bench_members(corpus, folder, device, given.members, steps, precision),
+            lambda: bench_members(corpus, folder, device, members, steps, precision),
             lambda: whole_study(rows[2], rows[3], StudyConfig().finetune.steps),
             lambda: on_paper(rows[2]),
-            lambda: bench_sizes(folder, tuple(given.recordings * k // 4 for k in (1, 2, 4)), config, device),
+            lambda: bench_sizes(folder, tuple(recordings * k // 4 for k in (1, 2, 4)), config, device),
         ):
             rows.append(work())
             print(json.dumps(rounded(rows[-1]), ensure_ascii=False), flush=True)
