@@ -58,8 +58,8 @@ def table(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
         )
     along = (whole - centre) / spread @ axes
     centre, spread = units(along[train])
-    # as large, all together, as standardised features are
-    return (along - centre) / spread * contrast / np.sqrt(np.square(contrast).mean())
+    # the variance of a direction is its contrast; all together they are as large as standardised features
+    return (along - centre) / spread * np.sqrt(contrast / contrast.mean())
 
 
 def units(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
