@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test quick lab audit bench format lock clean
+.PHONY: help book test quick lab audit bench fuzz format lock clean
 
 help:
 	@echo "make book     execute the notebooks and render the book into build/site/"
@@ -20,6 +20,7 @@ help:
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make audit    look at every page of build/site in headless Chromium: contrast, widths, requests, pictures"
 	@echo "make bench    run the benchmarks of bench/, each prints a table"
+	@echo "make fuzz     damage files of every kind that is read and count what comes of it (CASES=200000; it can be resumed)"
 	@echo "make format   put code and notebooks into the one style"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock and hashes.lock (WITH='torch==2.13.0' holds a version)"
 	@echo "make clean    remove build/ and caches; .venv stays"
@@ -55,6 +56,9 @@ $(VENV)/.audit: pyproject.toml
 
 bench: $(STAMP)
 	@shopt -s nullglob; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+fuzz: $(STAMP)
+	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attack.fuzz $(if $(CASES),--cases $(CASES))
 
 format: $(STAMP)
 	@$(BIN)/python .ci/set_up_cells.py

@@ -21,7 +21,7 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.mosei import prepare
 from emo_ssl.corpora.synthetic import GENERATOR, SUMMARY, SynthConfig, write_corpus
-from emo_ssl.evidence import report
+from emo_ssl.evidence import record, report
 from emo_ssl.study.collect import PROVENANCE
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.predictions import PREDICTIONS
@@ -150,7 +150,7 @@ def evidence(folder: Path | str) -> dict:
                 write_json(kept, report.evaluate(folder))
     elif not kept.is_file():
         raise UserError(f"{folder}: neither {PREDICTIONS} nor {report.EVIDENCE}; run `emo-ssl study` to its end.")
-    return read_json(kept)
+    return record.evidence_of(kept.parent)
 
 
 def pretraining(steps: int = 0, batch: int = 0, **changes: object) -> PretrainConfig:

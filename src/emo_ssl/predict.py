@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.core.predictor import EmotionModel, load_model
-from emo_ssl.corpora import audio, encoders, front_ends
+from emo_ssl.corpora import audio, front_ends
 from emo_ssl.corpora.audio import BadRecording
 from emo_ssl.corpora.front_ends import FrontEnd
 from emo_ssl.utils.io import UserError
@@ -72,6 +72,8 @@ def front_end_of(description: dict, folder: Path | str) -> FrontEnd:
     """What makes frames as they were made for the model; refused where nothing does."""
     name, version = description["front_end"], description.get("front_end_version")
     if description.get("speech_encoder"):
+        from emo_ssl.corpora import encoders  # which other models do without
+
         maker = encoders.of_model(description, folder)
     elif version is None or name not in front_ends.FRONT_ENDS:
         raise UserError(f"{folder}: its features are not made from sound by a known front end; {RECORD_AGAIN}.")

@@ -167,7 +167,8 @@ def checked(labels: pd.DataFrame, seconds: Mapping[str, float]) -> pd.DataFrame:
         raise UserError("labels: there is no column recording; name the recording of each segment there.")
     table = labels.reset_index(drop=True).assign(recording=labels["recording"].astype(str).to_numpy())
     for name, usual in (("start", 0.0), ("end", table["recording"].map(seconds)), ("speaker", ""), ("category", "")):
-        table[name] = table[name].fillna(usual) if name in table else usual
+        # as objects, since a column of text takes no number
+        table[name] = table[name].astype(object).where(table[name].notna(), usual) if name in table else usual
     numbers = ("start", "end", *(name for name in table if name not in NO_EMOTION))
     if numbers == ("start", "end") and (table["category"] == "").all():
         raise UserError(

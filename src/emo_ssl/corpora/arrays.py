@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from emo_ssl.utils import npz
 from emo_ssl.utils.npz import UNREADABLE
 from emo_ssl.utils.values import ECHO, UserError, read_csv, shortened
 
 KINDS = (".npy", ".npz", ".parquet")
+NUMBERS, FRAMES = "fiub", (None, None)  # of any length and width
+MOST_RATIO = 200  # of the size of an archive, which may hold much padding, that it unpacks to
+AGAIN = "write it again or remove it"
 
 
 def read_arrays(folder: Path | str) -> tuple[dict[str, np.ndarray], list[str] | None]:
@@ -36,20 +40,19 @@ def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
             return table.to_numpy(np.float32), [str(name) for name in table.columns]
-        with path.open("rb") as stream:
-            stored = np.load(stream, allow_pickle=False)
-            if path.suffix.lower() == ".npy":
-                return stored, None
-            if sorted(stored.files) == ["feature_names", "frames"]:
-                return stored["frames"], stored["feature_names"].tolist()
-            if len(stored.files) != 1:
-                raise ValueError(f"it holds {len(stored.files)} arrays, expected one")
-            return stored[stored.files[0]], None
+        if path.suffix.lower() == ".npy":
+            return npz.parsed(path.read_bytes(), path.name, NUMBERS, FRAMES), None
+        with npz.opened(path, AGAIN, MOST_RATIO) as stored:
+            if sorted(stored.names) == ["feature_names", "frames"]:
+                return stored.array("frames", NUMBERS, *FRAMES), stored.array("feature_names", "U", None).tolist()
+            if len(stored.names) != 1:
+                raise ValueError(f"it holds {len(stored.names)} arrays, expected one")
+            return stored.array(stored.names[0], NUMBERS, *FRAMES), None
     except ImportError as problem:
         raise UserError(f"{path}: reading parquet needs pyarrow; run: pip install pyarrow") from problem
     except (OSError, *UNREADABLE) as problem:
         reason = shortened(str(problem), 2 * ECHO)
-        raise UserError(f"{path}: not readable as frames ({reason}); write it again or remove it.") from problem
+        raise UserError(f"{path}: not readable as frames ({reason}); {AGAIN}.") from problem
 
 
 def read_labels(path: Path | str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_ssl.utils.io import UserError, failed_download
+from emo_ssl.utils.values import ECHO, shortened
 
 FORMATS = (".wav", ".flac", ".mp3", ".ogg")
 SHORTEST = 0.3  # seconds
@@ -28,6 +29,7 @@ class BadRecording(Exception):
     """Why a recording is left out: `reason`, the same words for the same fault, and `detail` where there is one."""
 
     def __init__(self, reason: str, detail: str = ""):
+        detail = shortened(" ".join(detail.split()), 2 * ECHO)
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
 
@@ -112,9 +114,12 @@ def voiced_part(signal: np.ndarray, rate: int) -> slice:
     begin = np.arange(0, len(signal), half)
     if not len(begin):
         return slice(0, 0)
-    swing = signal - signal.mean()  # a microphone's constant offset is no sound
-    power = np.add.reduceat(np.square(swing, out=swing), begin)
-    power[:-1] += power[1:].copy()  # of the moment around begin + half
+    with np.errstate(over="ignore", invalid="ignore"):
+        swing = signal - signal.mean()  # a microphone's constant offset is no sound
+        power = np.add.reduceat(np.square(swing, out=swing), begin)
+        power[:-1] += power[1:].copy()  # of the moment around begin + half
+    if not np.isfinite(power).all():
+        raise BadRecording("samples far beyond full scale")
     loud = np.flatnonzero(power >= power.max() * 10 ** (-BESIDE_THE_VOICE / 10))
     first, last = (begin[loud[[0, -1]]] + half).tolist()
     margin = round(MARGIN * rate)

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import NotRequired, TypedDict
+from typing import Annotated, TypedDict
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from emo_ssl.corpora.acoustics import one_thread
@@ -31,11 +31,25 @@ from emo_ssl.corpora.front_ends import FRONT_ENDS, FrontEnd
 from emo_ssl.utils.io import UserError, read_json
 from emo_ssl.utils.values import ECHO, shortened
 
+AGAIN = "fetch the model again"
 VERSION = 1  # raise it whenever a number changes
 
 
-class About(TypedDict):
-    model_type: NotRequired[str]
+Size, Blocks = Annotated[int, 0, 10**5], Annotated[int, 0, 200]
+
+
+class About(TypedDict, total=False):
+    """What of config.json decides how much there is to build."""
+
+    model_type: str
+    hidden_size: Size
+    d_model: Size
+    num_hidden_layers: Blocks
+    encoder_layers: Blocks
+    decoder_layers: Blocks
+    intermediate_size: Size
+    encoder_ffn_dim: Size
+    vocab_size: Annotated[int, 0, 10**6]
 
 
 class WeightsIndex(TypedDict):
@@ -155,8 +169,10 @@ def folder_of(name: str) -> tuple[Path, str | None]:
 def weights_of(folder: Path) -> list[Path]:
     """The files of the weights, in the order of their names; pickled ones may run code when they are loaded."""
     if (folder / WEIGHTS_INDEX).exists():
-        parts = read_json(folder / WEIGHTS_INDEX, WeightsIndex)["weight_map"].values()
-        found = [folder / part for part in sorted(set(parts))]
+        parts = sorted(set(read_json(folder / WEIGHTS_INDEX, WeightsIndex)["weight_map"].values()))
+        if odd := [part for part in parts if part in ("", ".", "..") or part != Path(part).name]:
+            raise UserError(f"{folder / WEIGHTS_INDEX}: names {odd[0][:80]!r}, which is no file beside it; {AGAIN}.")
+        found = [folder / part for part in parts]
     else:
         found = [folder / WEIGHTS]
     if all(path.exists() for path in found):
@@ -219,9 +235,9 @@ def loaded(folder: str, device: str) -> "Whisper | Waves":
                 raise ValueError(f"no weights for {min(lacking)}")
             settings = read_json(place / SETTINGS, dict) if (place / SETTINGS).exists() else {}
             network = (Whisper if family == "whisper" else Waves)(model, settings)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, SafetensorError) as problem:
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise UserError(f"{folder}: cannot be loaded as {family} ({reason}); fetch the model again.") from problem
+    except Exception as problem:  # transformers does not say which kinds there are
+        reason = shortened((str(problem).strip() or type(problem).__name__).splitlines()[0], 2 * ECHO)
+        raise UserError(f"{folder}: cannot be loaded as {family} ({reason}); {AGAIN}.") from problem
     return network.eval().requires_grad_(False).to(device)
 
 

@@ -23,7 +23,7 @@ class Report(TypedDict):
     videos: Counts
     missing_values: Counts
     files: dict[str, str]
-    skipped: NotRequired[list[dict[str, str]]]
+    skipped: NotRequired[list[TypedDict("Skipped", {"path": str, "reason": str})]]
 
 
 def parts(corpus: Corpus) -> list[dict]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.evidence.kinds import Evidence
 from emo_ssl.evidence.report import EVIDENCE
 from emo_ssl.study.collect import CHUNKS, PROVENANCE, RESULTS, Story, read_results
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
@@ -74,10 +75,14 @@ def corpus_of(folder: Path | str) -> dict:
     return read_json(path, dict) if path.is_file() else {}
 
 
+def evidence_of(folder: Path | str) -> Evidence:
+    return read_json(Path(folder) / EVIDENCE, Evidence, "restore it, or evaluate the study again")
+
+
 def ablations(folder: Path | str) -> dict[str, dict]:
     """Name -> evidence of the smaller studies that are kept in folders inside that of a recorded one."""
     inside = sorted(path.parent for path in Path(folder).glob(f"*/{EVIDENCE}") if (path.parent / TABLE).is_file())
-    return {path.name: read_json(path / EVIDENCE, dict) for path in inside}
+    return {path.name: evidence_of(path) for path in inside}
 
 
 def commands(folder: Path | str) -> str:

@@ -31,6 +31,11 @@ class MainGroup(TypedDict):
     readout: str
 
 
+class Floor(TypedDict):
+    mae: float
+    acc4: float
+
+
 class Loss(TypedDict):
     protocol: str
     masked: float
@@ -47,7 +52,7 @@ class Meta(TypedDict):
     corpus: dict
     main: MainGroup
     pretraining: TypedDict("Pretraining", {"losses": list[Loss]})
-    floors: dict[str, TypedDict("Floor", {"mae": float, "acc4": float})]
+    floors: dict[str, Floor]
 
 
 def read_predictions(stored: npz.Arrays, prefix: str, members: int, items: int | None, meta: Meta) -> Predictions:

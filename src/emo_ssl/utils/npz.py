@@ -10,6 +10,7 @@ import lzma
 import math
 import re
 import struct
+import sys
 import typing
 import zipfile
 import zlib
@@ -30,9 +31,8 @@ UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
     *(LookupError, ValueError, RuntimeError, NotImplementedError, OverflowError, MemoryError),
 )
-HEADER = re.compile(
-    rb"{'descr': '([<|](?:f[248]|[iu][1248]|U\d{1,6}))', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), } *\n"
-)
+TYPES = rb"[<>|](?:f[248]|[iu][1248]|b1|U\d{1,6})"
+HEADER = re.compile(rb"{'descr': '(" + TYPES + rb")', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), } *\n")
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray], meta: dict | None = None) -> None:
@@ -45,16 +45,38 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], meta: dict | None = None)
 
 
 @contextlib.contextmanager
-def opened(path: Path, advice: str) -> Iterator["Arrays"]:
+def opened(path: Path, advice: str, ratio: int = MOST_RATIO) -> Iterator["Arrays"]:
     """Whatever turns out to be wrong with the file inside the `with` ends in one sentence."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > MOST_RATIO * path.stat().st_size:
-                raise ValueError(f"unpacks to {unpacked:,} bytes, more than {MOST_RATIO} times its size")
+            if unpacked > ratio * path.stat().st_size:
+                raise ValueError(f"unpacks to {unpacked:,} bytes, more than {ratio} times its size")
             yield Arrays(path, archive)
     except (OSError, *UNREADABLE) as problem:
         raise UserError(f"{path}: damaged ({shortened(str(problem), 160)}); {advice}.") from problem
+
+
+def parsed(raw: bytes, name: str, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The content of an .npy; kinds: letters of numpy's `dtype.kind`; shape: None where any length will do."""
+    begin = 10 + int.from_bytes(raw[8:10], "little")
+    header = HEADER.fullmatch(raw[10:begin])
+    if raw[:8] != b"\x93NUMPY\x01\x00" or not header:
+        raise ValueError(f"{name} is no array of numbers or text, as numpy writes them")
+    dtype = np.dtype(header[1].decode())
+    found = tuple(int(length) for length in header[3].split(b",") if length.strip())
+    if math.prod(found) * dtype.itemsize != len(raw) - begin or not dtype.itemsize:
+        raise ValueError(f"{name} has {len(raw) - begin} bytes for the shape {found}")
+    wrong = len(found) != len(shape) or any(b not in (None, a) for a, b in zip(found, shape, strict=True))
+    if dtype.kind not in kinds or wrong:
+        raise ValueError(f"{name} is {dtype} of shape {found}, expected {kinds} of {shape}".replace("None", "any"))
+    order = "F" if header[2] == b"True" else "C"
+    array = np.ndarray(found, dtype, raw, begin, order=order)
+    if dtype.kind == "U":
+        if np.frombuffer(raw, dtype.str[0] + "u4", offset=begin).max(initial=0) > sys.maxunicode:
+            raise ValueError(f"{name} is no text")
+        convert("".join(array.ravel().tolist()), str, name)
+    return array.copy("K")
 
 
 class Arrays:
@@ -63,25 +85,7 @@ class Arrays:
         self.names = [name.removesuffix(".npy") for name in archive.namelist()]
 
     def array(self, name: str, kinds: str, *shape: int | None) -> np.ndarray:
-        """kinds: letters of numpy's `dtype.kind`; shape: None where any length will do."""
-        member = self.archive.getinfo(f"{name}.npy")
-        raw = self.archive.read(member)
-        begin = 10 + int.from_bytes(raw[8:10], "little")
-        header = HEADER.fullmatch(raw[10:begin])
-        if raw[:8] != b"\x93NUMPY\x01\x00" or not header:
-            raise ValueError(f"{name} is no array of numbers or text, as numpy writes them")
-        dtype = np.dtype(header[1].decode())
-        found = tuple(int(length) for length in header[3].split(b",") if length.strip())
-        if math.prod(found) * dtype.itemsize != len(raw) - begin or not dtype.itemsize:
-            raise ValueError(f"{name} has {len(raw) - begin} bytes for the shape {found}")
-        wrong = len(found) != len(shape) or any(b not in (None, a) for a, b in zip(found, shape, strict=True))
-        if dtype.kind not in kinds or wrong:
-            raise ValueError(f"{name} is {dtype} of shape {found}, expected {kinds} of {shape}".replace("None", "any"))
-        order = "F" if header[2] == b"True" else "C"
-        array = np.ndarray(found, dtype, raw, begin, order=order).copy("K")
-        if dtype.kind == "U":
-            convert("".join(array.ravel().tolist()), str, name)
-        return array
+        return parsed(self.archive.read(f"{name}.npy"), name, kinds, shape)
 
     def meta(self, kind: object) -> dict:
         return checked(json.loads(self.array("meta", "u", None).tobytes()), kind, f"{self.path}: meta", "make it anew")

@@ -12,6 +12,7 @@ import re
 import tomllib
 import types
 import typing
+import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -78,7 +79,13 @@ def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "p
                 raise ValueError(f"{words} between its columns")
         if absent := [name for name in columns if name not in table]:
             raise ValueError(f"no column {absent[0]}")
-    except (OSError, ValueError, OverflowError) as problem:  # pandas' own errors of parsing are ValueErrors
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        OverflowError,
+    ) as problem:  # ValueErrors of pandas are among them
         reason = shortened(str(problem).strip().splitlines()[-1], 2 * ECHO)
         raise UserError(f"{path}: not readable as a CSV table ({reason}); save it as UTF-8, with commas.") from problem
     return table

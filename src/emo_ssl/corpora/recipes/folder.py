@@ -1,6 +1,6 @@
 """Any folder of recordings, described by a table with a row for each clip, whose every mistake is named."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from emo_ssl.core.metrics import CEILING
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.labels import plain
 from emo_ssl.corpora.recipes.listing import Listing, split_in_fold_0
-from emo_ssl.utils.values import UserError, read_csv
+from emo_ssl.utils.values import UNPRINTABLE, UserError, read_csv, short
 
 MOST_CATEGORIES = 100
 FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained on
@@ -81,7 +81,7 @@ def refuse_values(table: Path, rows: pd.DataFrame) -> None:
     no_more_than = dict.fromkeys(EMOTIONS, CEILING) | {"start": A_DAY, "end": A_DAY}
     words = dict.fromkeys(EMOTIONS, f"a number from 0 to {CEILING:g}") | {
         **dict.fromkeys(("start", "end"), "a number of seconds from 0 on, or nothing"),
-        "path": "the name of a file",
+        "path": "the name of a file inside the folder",
         "speaker": "a name, by which the folds are made, or a column fold beside it",
         "category": "a name; without categories leave the whole column out",
         "fold": "a whole number from 0 on",
@@ -91,6 +91,8 @@ def refuse_values(table: Path, rows: pd.DataFrame) -> None:
         if name in no_more_than:
             fits = pd.to_numeric(column, errors="coerce").between(0, no_more_than[name])
             fits |= (column == "") & (name not in EMOTIONS)
+        elif name == "path":
+            fits = column.map(is_inside)
         elif name == "fold":
             fits = column.str.isdecimal()
         elif name == "split":
@@ -98,7 +100,13 @@ def refuse_values(table: Path, rows: pd.DataFrame) -> None:
         else:
             fits = (column != "") | (name == "speaker" and bool({"fold", "split"} & set(rows)))
         for line, text in column[~fits].head(1).items():
-            raise UserError(f"{table}, line {line}: {name} is {text!r}, expected {words[name]}; mend this line.")
+            raise UserError(f"{table}, line {line}: {name} is {short(text)}, expected {words[name]}; mend this line.")
+
+
+def is_inside(path: str) -> bool:
+    """Whether it can only mean a file of the folder, on any system."""
+    parts = PureWindowsPath(path)
+    return path != "" and not UNPRINTABLE.search(path) and not parts.anchor and ".." not in parts.parts
 
 
 def refuse_contradictions(table: Path, clips: pd.DataFrame) -> None:

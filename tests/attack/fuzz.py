@@ -1,0 +1,268 @@
+"""`make fuzz`: damaged files are given to everything that reads files, and whatever comes of each is counted.
+
+A case is one file with one damage, a function of the seed, the reader and its number. It has to be accepted or refused
+by a short sentence, within seconds, in little memory, without reading or writing anything else and without running
+anything. Chunks of cases run in processes of their own, so that a crash costs one case. What is finished is kept in
+OUT/chunks.jsonl, and the same command goes on after it; OUT/fuzz.json is the table of all.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from attack.readers import READERS, Reader, write_all
+
+from emo_ssl.corpora.audio import BadRecording
+from emo_ssl.utils.io import write_json
+from emo_ssl.utils.progress import Progress
+from emo_ssl.utils.provenance import provenance
+from emo_ssl.utils.values import MESSAGE, UserError
+
+SEED, CHUNK = 0, 500
+HANG, LOST = 5, 90  # seconds of computing in Python, and on the clock where nothing comes back
+REFUSED, ACCEPTED = "refused", "accepted"
+FAULTS = ("tracebacks", "crashes", "hangs", "foreign files", "long messages")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+CHANGING = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.truncate", "shutil.rmtree")
+RUNNING = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "socket.connect", "pty.spawn")
+
+
+class Hang(BaseException):
+    """No Exception, so that no reader can take it for a damaged file."""
+
+
+class Guard:
+    """Sees what Python opens, changes and runs; while `place` is set, whatever lies outside of it is noted."""
+
+    place: Path | None = None
+    met: str = ""
+
+    def __call__(self, event: str, given: tuple) -> None:
+        if self.place is None or self.met:
+            return
+        if event in RUNNING or (event in CHANGING and self.outside(given[0])):
+            self.met = f"{event} {str(given[:2])[:100]}"
+        elif event == "open":
+            path, mode, flags = given
+            writes = any(letter in (mode or "") for letter in "wax+") or (flags or 0) & WRITING
+            if isinstance(path, str | bytes) and (writes or b"secret" in os.fsencode(path)) and self.outside(path):
+                self.met = f"open {os.fsdecode(path)[:100]} {mode}"
+
+    def outside(self, path: object) -> bool:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return False
+        where = os.path.realpath(os.fsdecode(path))
+        return not where.startswith((f"{self.place}{os.sep}", os.devnull)) and "__pycache__" not in where
+
+
+GUARD = Guard()
+sys.addaudithook(GUARD)
+
+
+@contextlib.contextmanager
+def guarded(place: Path) -> Iterator[None]:
+    def stop(number: int, frame: object) -> None:
+        raise Hang
+
+    GUARD.place, GUARD.met = Path(os.path.realpath(place)), ""
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, HANG)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
+        GUARD.place = None
+
+
+def generator(reader: Reader, number: int) -> np.random.Generator:
+    return np.random.default_rng([SEED, zlib.crc32(reader.name.encode()), number])
+
+
+def run_case(reader: Reader, place: Path, number: int) -> tuple[str, str]:
+    """What becomes of one case, and the details where it is a fault."""
+    name, whole, damaged = reader.damaged(generator(reader, number), place)
+    (place / name).write_bytes(damaged)
+    try:
+        with guarded(place):
+            found, words = ACCEPTED, ""
+            try:
+                reader.use(place, name)
+            except (UserError, BadRecording) as problem:
+                found, words = REFUSED, str(problem)
+    except Hang:
+        return "hangs", name
+    except Exception as problem:
+        last = [frame for frame in traceback.extract_tb(problem.__traceback__) if "emo_ssl" in frame.filename][-1:]
+        where = " ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in last)
+        return "tracebacks", f"{name}: {type(problem).__name__}: {str(problem)[:200]!r} {where}"
+    finally:
+        (place / name).write_bytes(whole)
+    if GUARD.met:
+        return "foreign files", f"{name}: {GUARD.met}"
+    if len(words) > MESSAGE or "\n" in words:
+        return "long messages", f"{name}: {len(words)} letters: {words[:100]!r}"
+    return found, ""
+
+
+# --- many cases -----------------------------------------------------------------------------------------------------
+
+
+def run_chunk(reader: Reader, made: Path, first: int, last: int, at: object, answers: object) -> None:
+    """In a process of its own: cases first to last - 1; `at` says which one runs, and since when."""
+    warnings.simplefilter("error")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+        place = Path(folder) / "made"
+        shutil.copytree(made, place)
+        shutil.copy(made.parent / "secret", folder)
+        shutil.copy(made.parent / "secret.wav", folder)
+        os.chdir(place)
+        for number in range(first, last):
+            at[0], at[1] = number, time.monotonic()
+            answers.put(run_case(reader, place, number))
+    usage = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    answers.put(("megabytes", max(usage)))
+
+
+class Worker:
+    """One chunk in its process, and what came of it so far."""
+
+    def __init__(self, reader: Reader, made: Path, first: int, last: int):
+        context = get_context("fork")
+        self.reader, self.first, self.last, self.end = reader, first, last, last
+        self.answers, self.at = context.SimpleQueue(), context.Array("d", [first, time.monotonic()], lock=False)
+        self.counts: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.megabytes, self.began = 0, time.monotonic()
+        self.process = context.Process(target=run_chunk, args=(reader, made, first, last, self.at, self.answers))
+        self.process.start()
+
+    def ended(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        alive = self.process.is_alive()
+        while not self.answers.empty():
+            kind, words = self.answers.get()
+            if kind == "megabytes":
+                self.megabytes = words
+            else:
+                self.note(kind, f"case {self.first + self.counts.total()}: {words}")
+        if alive and time.monotonic() - self.at[1] > LOST:
+            self.process.kill()
+            self.note("hangs", f"case {int(self.at[0])}: nothing came back")
+        elif not alive and not self.megabytes:
+            self.note("crashes", f"case {int(self.at[0])}: exit status {self.process.exitcode}")
+        else:
+            return not alive
+        self.last = self.first + self.counts.total()
+        self.process.join()
+        return True
+
+    def note(self, kind: str, words: str) -> None:
+        self.counts[kind] += 1
+        if kind in FAULTS:
+            self.faults.append(f"{self.reader.name}, {kind}, {words}")
+
+    def row(self) -> dict:
+        seconds = round(time.monotonic() - self.began, 1)
+        known = {"reader": self.reader.name, "first": self.first, "last": self.last, "seconds": seconds}
+        return {**known, "megabytes": self.megabytes, "counts": self.counts, "faults": self.faults}
+
+
+def waiting(cases: int, done: list[dict]) -> list[tuple[Reader, int, int]]:
+    """The chunks that are not there yet, the dear ones first."""
+    finished = {(row["reader"], row["first"]): row["last"] for row in done}
+    total = sum(reader.share for reader in READERS)
+    chunks = []
+    for reader in sorted(READERS, key=lambda reader: reader.share):
+        count = max(1, round(cases * reader.share / total))
+        for begin in range(0, count, CHUNK):
+            end, first = min(begin + CHUNK, count), begin
+            while first < end and (reader.name, first) in finished:
+                first = finished[reader.name, first]
+            if first < end:
+                chunks.append((reader, first, end))
+    return chunks
+
+
+def fuzz(cases: int, processes: int, output: Path) -> dict:
+    output.mkdir(parents=True, exist_ok=True)
+    log, setting = output / "chunks.jsonl", {"cases": cases, "seed": SEED, "commit": provenance("cpu")["commit"]}
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    done = lines[1:] if lines[:1] == [setting] else []
+    log.write_text("".join(json.dumps(line) + "\n" for line in (setting, *done)))
+    chunks, running = waiting(cases, done), []
+    with tempfile.TemporaryDirectory() as folder, Progress("fuzzing", cases, "cases") as bar, log.open("a") as stream:
+        made = write_all(Path(folder).resolve())
+        bar.advance(sum(row["last"] - row["first"] for row in done))
+        while chunks or running:
+            while chunks and len(running) < processes:
+                reader, first, last = chunks.pop(0)
+                running.append(Worker(reader, made, first, last))
+            for worker in [one for one in running if one.ended()]:
+                running.remove(worker)
+                row = worker.row()
+                if row["last"] < worker.end:  # it crashed, or nothing came back
+                    chunks.append((worker.reader, row["last"], worker.end))
+                done.append(row)
+                stream.write(json.dumps(row) + "\n")
+                stream.flush()
+                faults = sum(len(one["faults"]) for one in done)
+                bar.advance(row["last"] - row["first"], f"{faults} faults" if faults else "")
+            time.sleep(0.05)
+    return table_of(done, processes)
+
+
+def table_of(done: list[dict], processes: int) -> dict:
+    rows = []
+    for reader in READERS:
+        own = [row for row in done if row["reader"] == reader.name]
+        counts = sum((Counter(row["counts"]) for row in own), Counter())
+        numbers = {kind: counts[kind] for kind in (REFUSED, ACCEPTED, *FAULTS)}
+        most = {"megabytes": max((row["megabytes"] for row in own), default=0)}
+        seconds = {"seconds": round(sum(row["seconds"] for row in own))}
+        rows.append({"reader": reader.name, "cases": counts.total(), **numbers, **most, **seconds})
+    faults = [fault for row in done for fault in row["faults"]]
+    total = {name: sum(row[name] for row in rows) for name in ("cases", REFUSED, ACCEPTED, *FAULTS, "seconds")}
+    total["megabytes"] = max(row["megabytes"] for row in rows)
+    return {"seed": SEED, "processes": processes, "total": total, "readers": rows, "faults": faults[:100]}
+
+
+def in_words(found: dict) -> str:
+    names = ["cases", REFUSED, ACCEPTED, *FAULTS, "megabytes", "seconds"]
+    lines = [f"{'':32}" + "".join(f"{name:>15}" for name in names)]
+    for row in (*found["readers"], {"reader": "all", **found["total"]}):
+        lines.append(f"{row['reader']:32}" + "".join(f"{row[name]:>15,}" for name in names))
+    return "\n".join([*lines, *found["faults"]])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__.partition("\n")[0])
+    parser.add_argument("--cases", type=int, default=200_000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--output", type=Path, default=Path("build/fuzz"), help="what is finished, and the table")
+    given = parser.parse_args()
+    found = fuzz(given.cases, given.processes, given.output)
+    command = f"make fuzz CASES={given.cases}"
+    write_json(given.output / "fuzz.json", {"command": command, **found, "provenance": provenance("cpu")})
+    print(in_words(found))
+    return 1 if any(found["total"][kind] for kind in FAULTS) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
