@@ -328,7 +328,8 @@ def note_on_threads() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks, as in stderr
+    if hasattr(sys.stdout, "reconfigure"):  # not where a caller collects what is printed
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks, as in stderr
     given = vars(parser().parse_args(argv))
     handler = given.pop("handler")
     if handler in (pretrain, finetune, study):
