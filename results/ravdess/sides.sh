@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The side studies, after repeat.sh with the same FOLDER: bash results/ravdess/sides.sh ARCHIVE FOLDER [PROCESSES]
 # Another front end (needs the extra `audio`, whose openSMILE forbids commercial use), other ways to draw label
-# budgets, another head, more steps, other weights. It can be stopped at any time; the same command goes on from there.
+# budgets, another head, more steps, other weights, another task without labels. It can be stopped at any time; the same
+# command goes on from there.
 set -euo pipefail
 archive=$1 folder=$2 processes=${3:-$(nproc)}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -25,3 +26,4 @@ study compare "$folder/corpus-compare" "$folder"/runs-compare/*
 for name in random whole l1 patience best; do
     study "$name" "$folder/corpus" "$folder"/runs/speaker-independent/*
 done
+study contrast "$folder/corpus" "$folder"/runs/*/*
