@@ -259,7 +259,7 @@ def main() -> int:
     given = parser.parse_args()
     found = fuzz(given.cases, given.processes, given.output)
     command = f"make fuzz CASES={given.cases}"
-    write_json(given.output / "fuzz.json", {"command": command, **found, "provenance": provenance("cpu")})
+    write_json(given.output / "fuzz.json", {**found, "provenance": {**provenance("cpu"), "command": command}})
     print(in_words(found))
     return 1 if any(found["total"][kind] for kind in FAULTS) else 0
 

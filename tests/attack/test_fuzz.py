@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -45,7 +46,7 @@ def refuses_much(place, name):
 
 def crashes(place, name):
     if (place / name).read_bytes()[:1] != b"a":
-        os.abort()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def loops(place, name):
