@@ -4,6 +4,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from emo_ssl.corpora.synthetic import SynthConfig, write_corpus
 from emo_ssl.utils.io import UserError
 
 TINY = {"videos": 4, "seed": 3, "scenario": "static"}
+RECORDED = json.loads((Path(__file__).parents[1] / "results" / "ravdess" / "evidence.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -134,8 +136,8 @@ def test_a_finished_one_is_opened_by_its_path(computed, monkeypatch):
 def test_evidence_is_computed_once_for_each_code(computed, monkeypatch):
     monkeypatch.chdir(computed.folder)
     calls = []
-    monkeypatch.setattr(notebook.report, "evaluate", lambda folder: calls.append(folder) or {"budgets": [28]})
-    assert notebook.evidence(computed.study) == notebook.evidence(computed.study) == {"budgets": [28]}
+    monkeypatch.setattr(notebook.report, "evaluate", lambda folder: calls.append(folder) or RECORDED)
+    assert notebook.evidence(computed.study) == notebook.evidence(computed.study) == RECORDED
     assert calls == [computed.study]
     monkeypatch.setattr(notebook, "code_of", lambda *parts: "newer")
     notebook.evidence(computed.study)
@@ -145,8 +147,8 @@ def test_evidence_is_computed_once_for_each_code(computed, monkeypatch):
 def test_recorded_evidence_needs_no_predictions(tmp_path):
     with pytest.raises(UserError, match=r"neither predictions\.npz nor evidence\.json"):
         notebook.evidence(tmp_path)
-    (tmp_path / "evidence.json").write_text(json.dumps({"budgets": [28]}))
-    assert notebook.evidence(tmp_path) == {"budgets": [28]}
+    (tmp_path / "evidence.json").write_text(json.dumps(RECORDED))
+    assert notebook.evidence(tmp_path) == RECORDED
 
 
 # --- parameters that papermill hands on
