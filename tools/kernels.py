@@ -1,4 +1,4 @@
-"""Kernels forked from a process that has imported what the notebooks import, which takes each of them ten seconds."""
+"""Kernels forked from a process that has imported what the notebooks import: each is spared ten seconds of it."""
 
 import ast
 import multiprocessing

@@ -17,7 +17,7 @@ from emo_ssl.utils.io import UserError
 PARTS = 4  # of a clip
 WINDOW = 5.0  # seconds: longer recordings are cut into clips of this length
 RIDGE = 1.0  # times the mean variance, added to what is to be avoided
-STRANGERS = 5.0  # how much more directions are avoided in which speakers differ
+STRANGERS = 5.0  # how much more than variance within clips that between speakers is to be avoided
 
 
 def directions(parts: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +48,7 @@ def table(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
     """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows."""
     whole = vectors.mean_and_deviation(corpus, normaliser)
     train = corpus.where("train")
-    centre, spread = units(whole[train])
+    centre, spread = vectors.units(whole[train])
     parts, speaker = unlabelled(corpus, normaliser)
     contrast, axes = directions((parts - centre) / spread, speaker)
     if not contrast.any():
@@ -57,15 +57,9 @@ def table(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
             "nothing to contrast; leave this arm out, or take more speech."
         )
     along = (whole - centre) / spread @ axes
-    centre, spread = units(along[train])
+    centre, spread = vectors.units(along[train])
     # the variance of a direction is its contrast; all together they are as large as standardised features
     return (along - centre) / spread * np.sqrt(contrast / contrast.mean())
-
-
-def units(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each column, 1 where nothing varies."""
-    spread = pool.std(0)
-    return pool.mean(0), np.where(spread > 1e-6, spread, 1.0)
 
 
 def unlabelled(corpus: Corpus, normaliser: Normaliser) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +70,6 @@ def unlabelled(corpus: Corpus, normaliser: Normaliser) -> tuple[np.ndarray, np.n
     parts, speaker = [], []
     for r, first, length in zip(*(column[long_enough] for column in cut), strict=True):
         frames = normaliser(np.asarray(corpus.frames[first : first + length], np.float32), int(r))
-        parts.append([np.concatenate((p.mean(0), p.std(0))) for p in np.array_split(frames, PARTS)])
+        parts.append([vectors.mean_deviation(part) for part in np.array_split(frames, PARTS)])
         speaker.append(recordings.speaker[r] or recordings.id[r])
     return np.array(parts, np.float64), np.array(speaker)

@@ -50,7 +50,7 @@ class LogisticTrainer:
         if self.start == "contrast":
             return contrast.table(self.corpus, self.normaliser)
         table = vectors.mean_and_deviation(self.corpus, self.normaliser)
-        centre, spread = contrast.units(table[self.corpus.where("train")])
+        centre, spread = vectors.units(table[self.corpus.where("train")])
         return (table - centre) / spread
 
     def train(

@@ -20,7 +20,18 @@ def mean_and_deviation(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
     """(N, 2 D) of each feature over a segment."""
     recording = corpus.segments.recording
     frames = (normaliser(np.asarray(corpus.segment(i), np.float32), int(r)) for i, r in enumerate(recording))
-    return np.stack([np.concatenate((f.mean(0), f.std(0))) for f in frames])
+    return np.stack([mean_deviation(part) for part in frames])
+
+
+def mean_deviation(frames: np.ndarray) -> np.ndarray:
+    """(T, D) -> (2 D,)."""
+    return np.concatenate((frames.mean(0), frames.std(0)))
+
+
+def units(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, I) -> mean and deviation of each column, 1 where nothing varies."""
+    spread = pool.std(0)
+    return pool.mean(0), np.where(spread > 1e-6, spread, 1.0)
 
 
 def statistics_table(
@@ -40,8 +51,7 @@ def segment_statistics(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
 
 def components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
     """table (N, I) on the leading components of `unlabelled` (U, I) -> (N, at most COMPONENTS)."""
-    mean, spread = unlabelled.mean(0), unlabelled.std(0)
-    spread = np.where(spread > 1e-6, spread, 1.0)
+    mean, spread = units(unlabelled)
     _, _, axes = np.linalg.svd((unlabelled - mean) / spread, full_matrices=False)
     return ((table - mean) / spread @ axes[:COMPONENTS].T).astype(np.float32)
 
