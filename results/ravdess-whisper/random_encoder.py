@@ -1,6 +1,6 @@
 """A Whisper encoder of the same shape with random weights.
 
-python results/ravdess-whisper/random_encoder.py ENCODER_FOLDER OUTPUT
+python results/ravdess-whisper/random_encoder.py ENCODER OUTPUT
 """
 
 import sys
