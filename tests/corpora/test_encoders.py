@@ -1,6 +1,7 @@
 """Speech encoders: the layers of tiny random models against transformers' own count, and what cannot be a model."""
 
 import pickle
+import re
 import shutil
 import sys
 
@@ -21,6 +22,7 @@ transformers = pytest.importorskip("transformers", reason="needs transformers, o
 BLOCKS, WIDTH = 3, 32
 BLOCK = {"num_hidden_layers": BLOCKS, "hidden_size": WIDTH, "num_attention_heads": 2, "intermediate_size": 40}
 WAVES = {**BLOCK, "conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+WIDE = {"conv_dim": [16, 16], "conv_kernel": [10, 1600], "conv_stride": [10, 1600]}  # looks at a second at once
 WHISPER = {"d_model": WIDTH, "encoder_layers": BLOCKS, "encoder_attention_heads": 2, "encoder_ffn_dim": 40}
 WHISPER |= {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 40, "vocab_size": 60}
 WHISPER |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1)
@@ -137,8 +139,9 @@ def test_names_and_layers(folders):
     maker = encoder_front_end(path)
     about, digest = maker.about["speech_encoder"], encoders.digest_of(folders / "hubert")
     assert about["sha256"] == digest and digest[:12] in maker.version and about["revision"] is None
-    with pytest.raises(UserError, match=r"hubert: has no layer 4; choose some of 0 to 3, or all"):
-        front_end(f"{path}:4")
+    for absent in ("4", "-1", "1,4"):
+        with pytest.raises(UserError, match=rf"hubert: has no layer {absent}; choose some of 0 to 3, or all"):
+            front_end(f"{path}:{absent}")
     with pytest.raises(UserError, match=r"mel: neither acoustics, .* nor a speech encoder .*: hf download mel"):
         front_end("mel:2")
     (folders / "hubert" / "README.md").write_text("---\nlanguage: en\nlicense: apache-2.0\n---\n# license: none\n")
@@ -189,6 +192,35 @@ def test_without_transformers(folders, monkeypatch):
     refused("mel", "^mel: is none of acoustics, egemaps, compare, and speech encoders need transformers, which is")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nobody/nothing", "fetched by: hf download nobody/nothing"),
+        ("bert", "a model of the kind bert"),
+        ("empty", "no weights here"),
+        ("pickled", "only pickled weights"),
+        ("hubert:9", "has no layer 9"),
+        ("wide", "3 of 3 recordings cannot be used, .* shorter than the 1 s that the encoder looks at at once"),
+    ],
+)
+def test_the_command_ends_in_one_sentence(folders, tmp_path, monkeypatch, capsys, name, words):
+    shutil.copytree(folders / "hubert", tmp_path / "hubert")
+    for bad in ("empty", "pickled"):
+        shutil.copytree(folders / "hubert", tmp_path / bad)
+        (tmp_path / bad / "model.safetensors").unlink()
+    torch.save({}, tmp_path / "pickled" / "pytorch_model.bin")
+    transformers.BertModel(transformers.BertConfig(**BLOCK, vocab_size=9)).save_pretrained(tmp_path / "bert")
+    transformers.HubertModel(transformers.HubertConfig(**WAVES | WIDE)).save_pretrained(tmp_path / "wide")
+    source(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    made = ["--recipe", "folder", "--table", "in/labels.csv", "--front-end", name, "-o", "out", "--jobs", "1"]
+    assert cli.main(["corpus", "record", "in", *made]) == 2
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("recording: ")]
+    assert re.search(words, said)
+    assert not (tmp_path / "out" / "corpus.json").exists()
+
+
 # --- a corpus
 
 
@@ -214,7 +246,7 @@ def test_a_corpus_of_encoder_frames(folders, tmp_path, capsys):
     np.testing.assert_allclose(one.recording(0), maker.frames(signal.astype(np.float32), RATE), atol=1e-2)
 
 
-def test_weights_that_changed_between_two_commands(folders, tmp_path):
+def test_weights_that_changed_between_two_commands(folders, tmp_path, capsys):
     own, out, models = source(tmp_path / "in"), tmp_path / "out", tmp_path / "models"
     shutil.copytree(folders / "hubert", models / "hubert")
     made = ["corpus", "record", str(own), "--recipe", "folder", "--table", str(own / "labels.csv"), "--jobs", "1"]
@@ -224,12 +256,12 @@ def test_weights_that_changed_between_two_commands(folders, tmp_path):
     shutil.copy(folders / "wavlm" / "config.json", models / "hubert" / "config.json")
     encoders.loaded.cache_clear()
     assert cli.main(made) == 2
+    assert re.search(r"another configuration \(front_end_version is '1, weights \w+' there", capsys.readouterr().err)
 
 
 def test_sound_that_is_shorter_than_what_the_encoder_looks_at(tmp_path):
     """A made-up model that looks at a second at once: the clips below it are listed, the others used."""
-    wide = {"conv_dim": [16, 16], "conv_kernel": [10, 1600], "conv_stride": [10, 1600]}
-    transformers.HubertModel(transformers.HubertConfig(**WAVES | wide)).save_pretrained(tmp_path / "wide")
+    transformers.HubertModel(transformers.HubertConfig(**WAVES | WIDE)).save_pretrained(tmp_path / "wide")
     own = source(tmp_path / "in")
     for name in "bc":
         write(own / f"{name}.wav", hum(2.0, pitch=ord(name)))

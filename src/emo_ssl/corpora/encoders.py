@@ -68,7 +68,7 @@ PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 SAMPLE_RATE = RATE_OF_FEATURES
 CORE, CONTEXT = 20, 4  # seconds: longer sound is read in pieces with context on both sides, and Whisper's end is 30 s
 UNUSED = {"masked_spec_embed"}  # some are published without what only training needs
-WITH_LAYERS = re.compile(r"(.+):(all|\d+(?:,\d+)*)")
+WITH_LAYERS = re.compile(r"(.+):(all|-?\d+(?:,-?\d+)*)")
 
 
 def encoder_front_end(name: str, layers: Sequence[int] | str | None = None, device: str = "cpu") -> FrontEnd:
