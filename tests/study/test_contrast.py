@@ -55,7 +55,9 @@ def test_clips_of_the_training_pool_in_parts(acted):
 def test_the_table_knows_no_label_and_no_test_clip(acted, tmp_path):
     normaliser = speaker_independent(acted)
     found, train, test = contrast.table(acted, normaliser), acted.where("train"), acted.where("test")
-    assert np.allclose(found[train].mean(0), 0, atol=1e-6) and np.isclose(found[train].var(0).mean(), 1)
+    assert np.allclose(found[train].mean(0), 0, atol=1e-6)
+    plain, along = np.split(found[train].var(0), 2)
+    assert np.allclose(plain, contrast.PLAIN) and np.isclose(along.mean(), 1)
     acted.targets[:] = 0.0
     acted.segments.category[:] = 0
     assert np.array_equal(contrast.table(acted, normaliser), found)
@@ -77,6 +79,16 @@ def test_an_arm_of_the_study(tmp_path):
     corpus, runs = write_acted_and_runs(tmp_path)
     fold = opened_fold(corpus, runs[0])
     plain, found = (LogisticTrainer(fold.corpus, fold.normaliser, STUDY, arm).table for arm in ("logistic", "contrast"))
-    assert plain.shape == found.shape and not np.allclose(plain, found)
+    assert np.allclose(found[:, : plain.shape[1]], plain * contrast.PLAIN**0.5)
     outcome = run_chunk(fold, Chunk(0, "contrast", (4, 6), (0,)), STUDY)
     assert outcome.predictions.presence.shape[:2] == (2, len(fold.corpus.where("test")))
+
+
+def test_each_layer_has_directions_of_its_own(acted):
+    normaliser = speaker_independent(acted)
+    assert [block.tolist() for block in contrast.blocks(acted)] == [[0, 1, 2, 3]]
+    acted.header.update(feature_names=["L3.000", "L7.000"], layers=[3, 7])
+    assert [block.tolist() for block in contrast.blocks(acted)] == [[0, 2], [1, 3]]
+    found = contrast.table(acted, normaliser)[:, 4:]
+    alone = [contrast.table(acted.layer(k), speaker_independent(acted.layer(k)))[:, 2:] for k in (3, 7)]
+    assert np.allclose(found, np.hstack(alone), atol=1e-5)

@@ -62,6 +62,9 @@ def test_from_the_table_to_a_study_on_the_chosen_layer(layered, tmp_path, capsys
     # what a study on that one column by itself would find
     alone, _ = layered.layer(7), capsys.readouterr()
     assert alone.feature_names == ("L7.000",) and np.array_equal(alone.frames[:, 0], layered.frames[:, 1])
+    both = layered.layer(7, 3)
+    assert both.layers == (3, 7) and both.header["front_end"] == "some/encoder:3,7"
+    assert both.feature_names == layered.feature_names and np.array_equal(both.frames, layered.frames)
 
 
 def test_what_there_is_no_layer_for_is_refused(layered, corpus, tmp_path, capsys):

@@ -152,16 +152,20 @@ class Corpus:
         """The layers of a speech encoder whose features lie side by side; other corpora have none."""
         return tuple(self.header.get("layers", ()))
 
-    def layer(self, number: int) -> "Corpus":
-        """The corpus with the features of one layer only, L<number>.000 and so on."""
-        if number not in self.layers:
-            there = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none"
-            raise UserError(f"{self.folder}: no layer {number}, {there}; choose one of them, or record it.")
-        columns = [i for i, name in enumerate(self.feature_names) if name.startswith(f"L{number}.")]
-        own = slice(columns[0], columns[-1] + 1)
-        header = {**self.header, "feature_names": list(self.feature_names[own]), "layers": [number]}
+    def layer(self, *numbers: int) -> "Corpus":
+        """The corpus with the features of one layer only, L<number>.000 and so on, or of several in their order."""
+        for number in numbers:
+            if number not in self.layers:
+                there = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none"
+                raise UserError(f"{self.folder}: no layer {number}, {there}; choose one of them, or record it.")
+        chosen = tuple(f"L{number}." for number in numbers)
+        columns = [i for i, name in enumerate(self.feature_names) if name.startswith(chosen)]
+        adjoining = columns == list(range(columns[0], columns[-1] + 1))
+        own = slice(columns[0], columns[-1] + 1) if adjoining else columns  # a slice leaves the frames on disk
+        kept = [number for number in self.layers if number in numbers]
+        header = {**self.header, "feature_names": [self.feature_names[i] for i in columns], "layers": kept}
         if "front_end" in header:  # a name and its layers, as in whisper-tiny:1,2,3
-            header["front_end"] = f"{header['front_end'].rpartition(':')[0]}:{number}"
+            header["front_end"] = f"{header['front_end'].rpartition(':')[0]}:{','.join(map(str, kept))}"
         return replace(self, header=header, frames=self.frames[:, own])
 
     def segment(self, i: int) -> np.ndarray:

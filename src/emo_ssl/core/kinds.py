@@ -50,7 +50,7 @@ class RunConfig(TypedDict):
     steps: Count
     protocol: str
     enrolment: Count
-    layer: NotRequired[Count | None]
+    layer: NotRequired[Count | list[Count] | None]
 
 
 class Origin(TypedDict):

@@ -53,7 +53,7 @@ class PretrainConfig:
     precision: str = "float32"  # or "bfloat16", on a GPU
     protocol: str = INDEPENDENT  # or "speaker-adapted": frames normalised speaker by speaker
     enrolment: int = ENROLMENT  # segments a speaker, where speaker-adapted
-    layer: int | None = None  # of the speech encoder, in a corpus that holds several
+    layer: int | tuple[int, ...] | None = None  # one or more of the speech encoder, in a corpus that holds several
 
     def __post_init__(self):
         if min(self.batch, self.evaluate_every, self.checkpoint_every) < 1 or self.steps < 0 or self.window <= 0:
@@ -92,8 +92,7 @@ class PretrainedRun:
 
     def view(self, corpus: Corpus) -> Corpus:
         """The corpus with the features that the run was pretrained on; refused where they are others."""
-        layer = self.result["config"].get("layer")
-        corpus = corpus if layer is None else corpus.layer(layer)
+        corpus = of_layer(corpus, self.result["config"].get("layer"))
         if self.result["feature_names"] != list(corpus.feature_names):
             raise UserError(
                 f"{self.folder}: pretrained on other features than those of {corpus.folder}; pretrain on these."
@@ -251,8 +250,7 @@ def pretrain(
     """
     config = config or PretrainConfig()
     corpora = [c.of_fold(fold) for c in ([corpora] if isinstance(corpora, Corpus) else corpora)]
-    if config.layer is not None:
-        corpora = [corpus.layer(config.layer) for corpus in corpora]
+    corpora = [of_layer(corpus, config.layer) for corpus in corpora]
     for other in corpora[1:]:
         if (other.feature_names, other.frame_rate) != (corpora[0].feature_names, corpora[0].frame_rate):
             raise UserError(
@@ -278,6 +276,12 @@ def pretrain(
                 folder.finish()
         parallel.told(True, device)  # all is written
     return PretrainedRun.open(output)
+
+
+def of_layer(corpus: Corpus, layer: int | Sequence[int] | None) -> Corpus:
+    if layer is None:
+        return corpus
+    return corpus.layer(layer) if isinstance(layer, int) else corpus.layer(*layer)
 
 
 def device_named(name: str | None) -> torch.device:

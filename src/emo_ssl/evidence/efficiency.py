@@ -1,4 +1,4 @@
-"""How many labels training from scratch needs to reach what the pretrained arm reaches with n."""
+"""How many labels training from scratch needs to reach what another arm reaches with n."""
 
 import numpy as np
 
@@ -48,16 +48,16 @@ def labels_needed(curve: np.ndarray, target: np.ndarray, budgets: np.ndarray, ha
     return np.where(np.isfinite(curve).all(1) & np.isfinite(target), labels, np.nan)
 
 
-def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> list[dict]:
-    """A row for each budget of the pretrained arm; both curves are made monotone in every draw.
+def label_efficiency(effects: Effects, group: Group, level: float = 0.95, arm: str = "pretrained") -> list[dict]:
+    """A row for each budget of the arm; both curves are made monotone in every draw.
 
     `labels`, `low` and `high` are clipped to the study's budgets; `…_beyond` and `text` say where they lie outside.
     """
-    budgets = effects.budgets(group, "pretrained", "scratch")
+    budgets = effects.budgets(group, arm, "scratch")
     if len(budgets) < 2:
         return []
     scratch = [effects.level(group, "scratch", b, effects.headline) for b in budgets]
-    gains = [effects.gain(group, "pretrained", "scratch", [b], effects.headline) for b in budgets]
+    gains = [effects.gain(group, arm, "scratch", [b], effects.headline) for b in budgets]
     curve = isotonic(np.stack([sample.draws for sample in scratch], 1))
     reached = isotonic(np.stack([s.draws + g.draws for s, g in zip(scratch, gains, strict=True)], 1))
     rows = []
@@ -70,7 +70,7 @@ def label_efficiency(effects: Effects, group: Group, level: float = 0.95) -> lis
             high = np.nanquantile(labels[1:], 1 - tail, method="higher")
         found = {"labels": float(labels[0]), "low": float(low), "high": float(high)}
         text = "{labels} ({low} to {high})".format(**{name: in_words(n, budgets) for name, n in found.items()})
-        row = {"budget": budget, "text": text}
+        row = {"arm": arm, "budget": budget, "text": text}
         for name, value in found.items():
             row |= {name: float(np.clip(value, budgets[0], budgets[-1])), f"{name}_beyond": BEYOND.get(value)}
         rows.append(row)

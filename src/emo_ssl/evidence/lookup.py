@@ -17,6 +17,7 @@ from emo_ssl.study import grid
 
 ARMS = ("scratch", "pretrained")
 PAIR = ARMS[::-1]  # the first minus the second
+RECIPES = ("pretrained", "contrast")  # what learns from speech without labels, and is not a control
 NAMES = {
     "scratch": "from scratch",
     "pretrained": "pretrained",
@@ -75,10 +76,15 @@ def gains(evidence: dict, metric: str, emotion: str = OVERALL, pair: Sequence[st
     return found[found["budget"] != SMALL].sort_values("budget", ignore_index=True)
 
 
+def gain(evidence: dict, arm: str, against: str, metric: str, budget: int | str = SMALL) -> pd.Series:
+    """One arm minus another with one budget, or mean over the small ones; NaN where it was not run."""
+    found = pick(evidence, "gains", arm=arm, against=against, metric=metric, emotion=OVERALL, budget=budget)
+    return found.iloc[0] if len(found) else pd.Series(np.nan, ADJUSTED)
+
+
 def small_gain(evidence: dict, metric: str) -> pd.Series:
     """Pretrained minus from scratch, mean over the small budgets; NaN where it was not run."""
-    found = pick(evidence, "gains", arm=PAIR[0], against=PAIR[1], metric=metric, emotion=OVERALL, budget=SMALL)
-    return found.iloc[0] if len(found) else pd.Series(np.nan, ADJUSTED)
+    return gain(evidence, *PAIR, metric)
 
 
 def emotion_levels(evidence: dict, arm: str, budget: int, metric: str) -> pd.DataFrame:
@@ -112,9 +118,10 @@ def controls(evidence: dict) -> pd.DataFrame:
     return found
 
 
-def efficiency(evidence: dict) -> pd.DataFrame:
+def efficiency(evidence: dict, arm: str = PAIR[0]) -> pd.DataFrame:
     """budget, labels, low, high, each with `…_beyond` = "less", "more" or None where it lies outside the study."""
     found = pick(evidence, "label_efficiency").sort_values("budget", ignore_index=True)
+    found = found[found["arm"] == arm] if "arm" in found else found  # early evidence has one arm
     return found if len(found) else found.assign(text=pd.Series(dtype=object))
 
 

@@ -13,6 +13,7 @@ from emo_ssl.evidence.bootstrap import Sample, holm, interval
 from emo_ssl.evidence.claims import SMALL, EvidenceConfig, Ledger, main_group, small_budgets
 from emo_ssl.evidence.effects import MAIN, Effects, Group, compute
 from emo_ssl.evidence.efficiency import label_efficiency
+from emo_ssl.evidence.verdict import verdict
 from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.utils.io import write_json
 
@@ -47,7 +48,8 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
         "label_efficiency": [
             {**asdict(group), **needed}
             for group in effects.groups()
-            for needed in label_efficiency(effects, group, config.level)
+            for arm in lookup.RECIPES
+            for needed in label_efficiency(effects, group, config.level, arm)
         ],
         "confusion": confusion,
         "ceiling_reading": ceiling,
@@ -188,4 +190,4 @@ def table(evidence: dict) -> str:
             lines += ["", title, found.to_string(index=found.index.dtype == object, na_rep="–")]
     for claim in evidence["ledger"]:
         lines += ["", " ".join([f"{claim['claim']}: {claim['reason']}.", *claim["remarks"]])]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", " ".join(verdict(evidence))])

@@ -77,7 +77,7 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
         return Outcome(constant_predictions(fold, len(chunk.members)), TrainedWith(fold.normaliser_hash))
     if ARMS[chunk.arm].kind == "classical":
         trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, chunk.arm)
-        rate, trials = tune(trainer, config, STRENGTHS)
+        rate, trials = tune(trainer, config, STRENGTHS, chunk.budgets)
     else:
         trainer = ArmTrainer(fold, chunk.arm, config)
         rate, trials = tune(trainer, config, config.rates)
@@ -99,15 +99,16 @@ def constant_predictions(fold: Fold, members: int) -> Predictions:
 
 
 def tune(
-    trainer: "ArmTrainer | LogisticTrainer", config: StudyConfig, rates: Sequence[float]
+    trainer: "ArmTrainer | LogisticTrainer", config: StudyConfig, rates: Sequence[float], budgets: Sequence[int] = ()
 ) -> tuple[float, list[dict]]:
-    """The rate that does best on validation segments with unreported seeds, at a small and the full budget."""
+    """The rate that does best on validation segments with unreported seeds, at the smallest and the full budget where
+    no others are named."""
     if len(rates) == 1:
         return rates[0], []
     corpus = trainer.corpus
     pool, valid = len(corpus.where("train")), corpus.where("valid")
-    budgets = sorted({min(budgets_of(config, pool)), pool})
-    members = [(b, UNREPORTED + s) for b in budgets for s in range(config.tuning_seeds)]
+    tried = budgets or sorted({min(budgets_of(config, pool)), pool})
+    members = [(b, UNREPORTED + s) for b in tried for s in range(config.tuning_seeds)]
     trials = []
     for rate in rates:
         predictions, _ = trainer.train(members, rate, valid)

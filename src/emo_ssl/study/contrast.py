@@ -18,6 +18,7 @@ PARTS = 4  # of a clip
 WINDOW = 5.0  # seconds: longer recordings are cut into clips of this length
 RIDGE = 1.0  # times the mean variance, added to what is to be avoided
 STRANGERS = 5.0  # how much more than variance within clips that between speakers is to be avoided
+PLAIN = 0.1  # the variance of plain numbers beside the 1 of those along directions
 
 
 def directions(parts: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -45,21 +46,35 @@ def covariance(x: np.ndarray) -> np.ndarray:
 
 
 def table(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
-    """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows."""
-    whole = vectors.mean_and_deviation(corpus, normaliser)
-    train = corpus.where("train")
+    """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows.
+
+    Each layer of a speech encoder has directions of its own. Beside them stand the plain numbers, so that many labels
+    can find what no contrast has shown.
+    """
+    whole, train = vectors.mean_and_deviation(corpus, normaliser), corpus.where("train")
     centre, spread = vectors.units(whole[train])
     parts, speaker = unlabelled(corpus, normaliser)
-    contrast, axes = directions((parts - centre) / spread, speaker)
-    if not contrast.any():
-        raise UserError(
-            f"{corpus.folder}: no two clips of one training speaker differ more than their parts do, so there is "
-            "nothing to contrast; leave this arm out, or take more speech."
-        )
-    along = (whole - centre) / spread @ axes
-    centre, spread = vectors.units(along[train])
-    # the variance of a direction is its contrast; all together they are as large as standardised features
-    return (along - centre) / spread * np.sqrt(contrast / contrast.mean())
+    plain, parts = (whole - centre) / spread, (parts - centre) / spread
+    found = [plain * PLAIN**0.5]
+    for columns in blocks(corpus):
+        contrast, axes = directions(parts[..., columns], speaker)
+        if not contrast.any():
+            raise UserError(
+                f"{corpus.folder}: no two clips of one training speaker differ more than their parts do, so there is "
+                "nothing to contrast; leave this arm out, or take more speech."
+            )
+        along = plain[:, columns] @ axes
+        centre, spread = vectors.units(along[train])
+        # the variance of a direction is its contrast; all together they are as large as standardised features
+        found.append((along - centre) / spread * np.sqrt(contrast / contrast.mean()))
+    return np.hstack(found)
+
+
+def blocks(corpus: Corpus) -> list[np.ndarray]:
+    """Columns of (N, 2 D), mean and deviation of each feature, a layer; all in one where there are no layers."""
+    of = np.array([name.partition(".")[0] for name in corpus.feature_names])
+    layers = [np.flatnonzero(of == f"L{number}") for number in corpus.layers] or [np.arange(len(of))]
+    return [np.concatenate((columns, len(of) + columns)) for columns in layers]
 
 
 def unlabelled(corpus: Corpus, normaliser: Normaliser) -> tuple[np.ndarray, np.ndarray]:

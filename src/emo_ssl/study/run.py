@@ -86,7 +86,7 @@ def usable_runs(
                     if run.result["fold"] == fold:
                         run.refuse_leaks(split)
                 missing.setdefault(protocol, []).append(str(fold))
-            layers = {run.result["config"].get("layer") for run in usable[fold, protocol]}
+            layers = {str(run.result["config"].get("layer")) for run in usable[fold, protocol]}
             if len(layers) > 1:
                 named = usable[fold, protocol][0].folder
                 raise UserError(f"{named}: the runs of fold {fold} read different layers; give those of one layer.")
