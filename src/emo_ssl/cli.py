@@ -145,10 +145,17 @@ def study(corpus: Path, config: Path | None = None, **given: object) -> None:
     print(report.table(report.evaluate(done.folder)))
 
 
-def evidence(folder: Path, json: bool = False, keep: Path | None = None, command: str = "", corpus: Path | None = None):
+def evidence(
+    folder: Path,
+    json: bool = False,
+    keep: Path | None = None,
+    command: str = "",
+    corpus: Path | None = None,
+    beside: Path | None = None,
+) -> None:
     from emo_ssl.evidence import record, report
 
-    found = report.evaluate(folder)
+    found = report.evaluate(folder, beside=beside)
     print(as_json(found) if json else report.table(found))
     if keep:
         record.keep(folder, keep, command, corpus and emo_ssl.Corpus.open(corpus))
@@ -312,6 +319,7 @@ def parser() -> Command:
     it = command(evidence, "what a finished study shows: effects, intervals, claims")
     it.file("folder", metavar="STUDY")
     it.json()
+    it.file("--beside", metavar="STUDY", help="another study of the same segments and seeds: compare with its arms too")
     it.file("--keep", metavar="DIR", help="copy what is small and lasting there")
     it.add_argument("--command-that-repeats", dest="command", metavar="TEXT", help="stored with what is kept")
     it.file("--corpus", metavar="CORPUS", help="that was studied; what it holds is kept too")

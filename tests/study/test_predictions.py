@@ -67,3 +67,25 @@ def test_a_cell_that_lacks_an_array_is_named(written):
     tamper(path, f"cell.{key}.presence", None)
     with pytest.raises(UserError, match=r"presence.* run `emo-ssl study` again"):
         StudyPredictions.open(path.parent).cell(key)
+
+
+def test_two_studies_of_the_same_items_stand_beside_each_other(tmp_path):
+    first, other = tmp_path / "first", tmp_path / "other"
+    for folder in (first, other):
+        folder.mkdir()
+    strengths = {"contrast": (1, 1, 1, 1), "statistics": (0, 0, 0, 0)}
+    simulated.study(first, strengths, units=4, seeds=2, pretraining={"losses": []})
+    simulated.study(other, {"pretrained": (1, 1, 1, 1), "statistics": (2, 2, 2, 2)}, units=4, seeds=2)
+    own, theirs = StudyPredictions.open(first), StudyPredictions.open(other)
+    both = own.with_arms_of(theirs)
+    assert both.arms == {"contrast", "statistics", "pretrained"} and len(both.keys) == 3 * 4
+    assert both.meta["pretraining"] == theirs.meta["pretraining"] != own.meta["pretraining"]
+    for arm, holder in (("pretrained", theirs), ("statistics", own), ("contrast", own)):
+        key = simulated.key(arm, 70)
+        assert np.array_equal(both.cell(key).presence, holder.cell(key).presence)
+    assert theirs.with_arms_of(own).meta["pretraining"] == theirs.meta["pretraining"]
+    alone = StudyPredictions.open(simulated.study(tmp_path, {"scratch": (1, 1, 1, 1)}, units=4, seeds=2, seed=1))
+    fewer = StudyPredictions.open(simulated.study(other, {"scratch": (1, 1, 1, 1)}, units=4, seeds=1))
+    for stranger in (alone, fewer):
+        with pytest.raises(UserError, match="scored other segments than"):
+            own.with_arms_of(stranger)

@@ -21,10 +21,15 @@ EVIDENCE = "evidence.json"
 DECIMALS = 6  # beyond, processors differ
 
 
-def evaluate(folder: Path | str, config: EvidenceConfig | None = None) -> dict:
-    """Read DIR/predictions.npz, write DIR/evidence.json, return what was written. Same input, same file."""
+def evaluate(folder: Path | str, config: EvidenceConfig | None = None, beside: Path | str | None = None) -> dict:
+    """Read DIR/predictions.npz, write DIR/evidence.json, return what was written. Same input, same file.
+
+    `beside`: another study of the same segments, labels and seeds, whose arms are compared with those of this one.
+    """
     config = config or EvidenceConfig()
     predictions = StudyPredictions.open(folder)
+    if beside:
+        predictions = predictions.with_arms_of(StudyPredictions.open(beside))
     meta, items = predictions.meta, predictions.items
     effects, main = compute(predictions, config.draws, config.seed), main_group(meta)
     prevalence = dict(zip(meta["target_names"], (items.targets > 0).mean(0).tolist(), strict=True))

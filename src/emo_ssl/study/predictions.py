@@ -18,7 +18,7 @@ import numpy as np
 from emo_ssl.core.corpus import Numbers, Texts
 from emo_ssl.core.metrics import CEILING, CLASSES, OVERALL, Predictions
 from emo_ssl.utils import npz
-from emo_ssl.utils.io import absent
+from emo_ssl.utils.io import UserError, absent
 from emo_ssl.utils.values import Count
 
 PREDICTIONS = "predictions.npz"
@@ -109,12 +109,16 @@ class Items:
 
 @dataclass(frozen=True)
 class StudyPredictions:
-    """A finished study's predictions. Opening reads meta and items; a cell is read when it is asked for."""
+    """A finished study's predictions. Opening reads meta and items; a cell is read when it is asked for.
+
+    `beside` is another study of the same items and seeds, some of whose arms stand here as well.
+    """
 
     path: Path
     meta: dict
     items: Items
     keys: tuple[Key, ...]
+    beside: "StudyPredictions | None" = None
 
     @classmethod
     def open(cls, folder: Path | str) -> "StudyPredictions":
@@ -140,8 +144,36 @@ class StudyPredictions:
         if not meta["floors"].keys() >= {OVERALL, *meta["target_names"]}:
             raise ValueError("its floors are not those of its emotions")
 
+    @property
+    def arms(self) -> set[str]:
+        return {key.arm for key in self.keys}
+
+    def with_arms_of(self, other: "StudyPredictions") -> "StudyPredictions":
+        """Both side by side, so that arms of one can be compared with those of the other in pairs.
+
+        An arm that both ran is that of this study. Refused where they scored other items or drew other labels.
+        """
+        equal = ("target_names", "category_names", "seeds", "full_budget")
+        alike = all(self.meta[name] == other.meta[name] for name in equal) and all(
+            np.array_equal(own, theirs)
+            for own, theirs in zip(vars(self.items).values(), vars(other.items).values(), strict=True)
+        )
+        if not alike:
+            raise UserError(
+                f"{other.path.parent}: scored other segments than {self.path.parent}, or with other seeds; only studies "
+                "of one corpus with the same budgets and seeds can stand beside each other."
+            )
+        more = {key for key in other.keys if key.arm not in self.arms}
+        beside = replace(other, keys=tuple(sorted(more)))
+        meta = {**self.meta, "budgets": sorted({*self.meta["budgets"], *(key.budget for key in more)})}
+        if "pretrained" in beside.arms:
+            meta["pretraining"] = other.meta["pretraining"]
+        return replace(self, keys=tuple(sorted({*self.keys, *more})), meta=meta, beside=beside)
+
     def cell(self, key: Key) -> Predictions:
         """All seeds of one arm at one budget, on the items."""
+        if self.beside and key.arm in self.beside.arms:
+            return self.beside.cell(key)
         with npz.opened(self.path, AGAIN) as stored:
             return read_predictions(stored, f"cell.{key}.", len(self.meta["seeds"]), len(self.items), self.meta)
 
