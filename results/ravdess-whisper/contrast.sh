@@ -6,7 +6,16 @@ folder=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PATH="$here/../../.venv/bin:$PATH" OMP_NUM_THREADS=1
 
-emo-ssl study "$folder/corpus" --pretrained "$folder"/runs/*/* --config "$here/study-contrast.toml" --device cpu \
-    -o "$folder/study-contrast"
-emo-ssl evidence "$folder/study-contrast" --keep "$folder/kept/contrast" \
-    --command-that-repeats "bash results/ravdess-whisper/contrast.sh FOLDER"
+# a study begins with pretraining runs; these have no step, for the arms of these studies read the frames alone
+for protocol in speaker-independent speaker-adapted; do
+    emo-ssl pretrain "$folder/corpus" --config "$here/none-$protocol.toml" --layers "$folder/layers.csv" \
+        --fold all --device cpu -o "$folder/runs-one/$protocol"
+    emo-ssl pretrain "$folder/corpus" --config "$here/three-$protocol.toml" \
+        --fold all --device cpu -o "$folder/runs-three/$protocol"
+done
+for layers in one three; do
+    emo-ssl study "$folder/corpus" --pretrained "$folder"/runs-$layers/*/* --config "$here/study-contrast.toml" \
+        --device cpu -o "$folder/study-$layers"
+    emo-ssl evidence "$folder/study-$layers" --beside "$folder/study" --keep "$folder/kept/$layers" \
+        --command-that-repeats "bash results/ravdess-whisper/contrast.sh FOLDER"
+done

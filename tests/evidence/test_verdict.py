@@ -1,4 +1,4 @@
-"""The three sentences that a study ends in, for a recipe that wins, one that loses, ties, and what cannot be compared."""
+"""The three sentences that a study ends in, for a recipe that wins, loses or ties, and for what cannot be compared."""
 
 import simulated_predictions as simulated
 

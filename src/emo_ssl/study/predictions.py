@@ -160,8 +160,8 @@ class StudyPredictions:
         )
         if not alike:
             raise UserError(
-                f"{other.path.parent}: scored other segments than {self.path.parent}, or with other seeds; only studies "
-                "of one corpus with the same budgets and seeds can stand beside each other."
+                f"{other.path.parent}: scored other segments than {self.path.parent}, or with other seeds; only "
+                "studies of one corpus with the same budgets and seeds can stand beside each other."
             )
         more = {key for key in other.keys if key.arm not in self.arms}
         beside = replace(other, keys=tuple(sorted(more)))
