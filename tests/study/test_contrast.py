@@ -9,7 +9,6 @@ from emo_ssl.study import contrast
 from emo_ssl.study.arms import run_chunk
 from emo_ssl.study.grid import Chunk
 from emo_ssl.study.logistic import LogisticTrainer
-from emo_ssl.utils.io import UserError
 
 
 @pytest.fixture
@@ -69,10 +68,10 @@ def test_the_table_knows_no_label_and_no_test_clip(acted, tmp_path):
     assert np.allclose(again[train], found[train]) and not np.allclose(again[test], found[test])
 
 
-def test_a_corpus_without_contrast_is_refused(acted, monkeypatch):
+def test_without_contrast_the_plain_numbers_stand_alone(acted, monkeypatch):
     monkeypatch.setattr(contrast, "unlabelled", lambda *_: (np.zeros((3, 4, 4)), np.array(["a", "a", "b"])))
-    with pytest.raises(UserError, match="nothing to contrast; leave this arm out"):
-        contrast.table(acted, speaker_independent(acted))
+    plain = LogisticTrainer(acted, speaker_independent(acted), STUDY).table
+    assert np.allclose(contrast.table(acted, speaker_independent(acted)), plain * contrast.PLAIN**0.5)
 
 
 def test_an_arm_of_the_study(tmp_path):
