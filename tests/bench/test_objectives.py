@@ -1,0 +1,66 @@
+"""Objectives that were tried: each can be learned, losses are those of a hand count, and a stopped run goes on."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from training import write_acted
+
+from bench import objectives
+from bench.objectives import OBJECTIVES, Contrast, MaskedSteps, halves, main
+from emo_ssl.core.model import EncoderConfig, initialise
+
+CONFIG = EncoderConfig(2, width=16, layers=1, heads=2, stack=2)
+
+
+def clips(count: int = 6) -> list[torch.Tensor]:
+    rng = np.random.default_rng(0)
+    return [torch.from_numpy(rng.normal(i, 1, (20 + i, 2)).astype(np.float32)) for i in range(count)]
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if "random" not in name])
+def test_every_objective_teaches_the_encoder_something(name):
+    objective, speaker = initialise(OBJECTIVES[name](CONFIG), [0]), torch.tensor([0, 0, 0, 1, 1, 1])
+    loss = objective.loss(clips(), speaker, np.random.default_rng(0))
+    loss.backward()
+    objective.after_step()
+    assert loss.isfinite() and objective.encoder.token.weight.grad.abs().sum() > 0
+
+
+def test_the_contrast_of_clips_that_are_all_alike_is_chance_among_those_of_one_speaker():
+    objective, same = initialise(Contrast(CONFIG), [0]), torch.ones(20, 2)
+    objective.views = lambda clips, rng: iter([torch.ones(6, 4)] * 2)
+    loss = objective.loss([same] * 6, torch.tensor([0, 0, 0, 0, 1, 1]), np.random.default_rng(0))
+    assert loss.item() == pytest.approx((4 * math.log(4) + 2 * math.log(2)) / 6, rel=1e-5)
+
+
+def test_masked_steps_count_hidden_tokens_only():
+    objective = initialise(MaskedSteps(CONFIG), [0])
+    with torch.no_grad():
+        objective.reconstruct.weight.zero_()  # guesses 0
+    ones = [torch.ones(20, 2)] * 2
+    assert objective.loss(ones, torch.tensor([0, 1]), np.random.default_rng(0)).item() == pytest.approx(0.5)
+
+
+def test_halves_share_no_frame():
+    for seed in range(5):
+        first, second = halves(torch.arange(20)[:, None], np.random.default_rng(seed))
+        assert sorted([*first[:, 0].tolist(), *second[:, 0].tolist()]) == list(range(20)) and len(first) >= 7
+
+
+def test_a_stopped_run_goes_on_and_test_speakers_have_no_say(tmp_path, monkeypatch):
+    corpus = write_acted(tmp_path / "acted")
+    monkeypatch.setattr(objectives, "BUDGETS", (3, 6))
+    some = {name: OBJECTIVES[name] for name in ("none (random weights)", "contrast within speakers")}
+    monkeypatch.setattr(objectives, "OBJECTIVES", some)
+    given = [str(corpus.folder), str(tmp_path / "out.csv"), "--folds", "0", "--steps", "2"]
+    found = main(given)
+    readouts = 1 + len(objectives.VARIANTS) + 2 * len(some)
+    assert len(found) == readouts * 3 * len(objectives.STRENGTHS) and found["uar"].between(0, 1).all()
+    pd.read_csv(tmp_path / "out.csv").iloc[:96].to_csv(tmp_path / "out.csv", index=False)
+    again = main(given)
+    keys = ["objective", "readout", "budget", "strength"]
+    before, after = (table.set_index(keys)["uar"].sort_index() for table in (found, again))
+    assert before.index.equals(after.index) and np.allclose(before, after, atol=1e-4)
