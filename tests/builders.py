@@ -1,9 +1,10 @@
 """Tiny corpora, made in a few lines: .csd files, folds and prepared folders."""
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,6 +169,17 @@ def write_segments(
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file under a folder and what is in it."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@contextlib.contextmanager
+def replaced(path: Path, content: bytes) -> Iterator[None]:
+    """A file that others share with another content, and with its own again afterwards."""
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
 
 
 def run_python(code: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:

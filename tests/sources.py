@@ -31,4 +31,4 @@ def rows_of(listing: Listing) -> list[tuple]:
 
 def counts_of(listing: Listing) -> dict[str, int]:
     """What was met -> how often."""
-    return {what: len(paths) for what, paths in listing.notes.items()}
+    return {what: len(paths) for what, paths in listing.notes.items() if paths}

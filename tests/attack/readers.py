@@ -340,14 +340,26 @@ def use_encoder(place: Path, name: str) -> None:
         recordings.front_ends.made_by(maker, hum(0.1).astype(np.float32), 16_000)
 
 
+DAMAGE = {  # by the ending of a file, besides that of its bytes
+    **{".json": "json", ".jsonl": "lines", ".toml": "toml", ".csv": "table", ".py": "python"},
+    **{".npz": "arrays", ".safetensors": "tensors", ".zip": "archive", ".pkl": "pickle"},
+}
+
+
 @dataclass(frozen=True)
 class Reader:
-    """What is read, which of its files are damaged and how, and how many of 100 cases it gets."""
+    """What is read, which files are damaged, with a space between them, and how many of 100 cases it gets."""
 
     name: str
     use: Callable[[Path, str], None]
-    attacks: tuple[tuple[str, str], ...]  # (file, damage)
+    files: str
     share: int
+
+    @property
+    def attacks(self) -> list[tuple[str, str]]:
+        """(file, damage)."""
+        kinds = [(name, kind) for name in self.files.split() for kind in ("bytes", DAMAGE.get(Path(name).suffix))]
+        return [(name, kind) for name, kind in kinds if kind]
 
     def damaged(self, rng: np.random.Generator, place: Path) -> tuple[str, bytes, bytes]:
         """A file's name, its content and what becomes of it."""
@@ -356,104 +368,31 @@ class Reader:
         return name, whole, getattr(mutations, f"in_{kind}")(rng, whole)
 
 
-def attacks(**files: str) -> tuple[tuple[str, str], ...]:
-    """damage -> files, with a space between them."""
-    return tuple((name, kind) for kind, names in files.items() for name in names.split())
-
-
-SOUNDS = " ".join(f"sounds/{name}" for name in ("a.wav", "b.wav", "c.flac", "d.ogg"))
 CSDS = " ".join(f"csd/{name}.csd" for name in ("ours", "gzip", "text", "latest", "outward"))
-CONFIGS = " ".join(f"{family}/config.json {family}/{encoders.SETTINGS}" for family in FAMILIES)
-ENCODER_WEIGHTS = " ".join(f"{family}/{encoders.WEIGHTS}" for family in FAMILIES)
+ENCODERS = " ".join(
+    f"{family}/{name}" for family in FAMILIES for name in ("config.json", encoders.SETTINGS, encoders.WEIGHTS)
+)
+OF_EVIDENCE = f"{EVIDENCE} {PROVENANCE} {RESULTS}.gz corpus.json small/{EVIDENCE}"
 READERS = (
-    Reader("computational sequences (.csd)", use_csd, attacks(bytes=CSDS), 6),
-    Reader(
-        "prepared corpora",
-        use_corpus,
-        attacks(
-            json=f"corpus/{HEADER} corpus/{REPORT}",
-            arrays=f"corpus/{INDEX}",
-            bytes=f"corpus/{HEADER} corpus/{INDEX} corpus/{FRAMES}",
-        ),
-        12,
-    ),
-    Reader("arrays of features", use_arrays, attacks(arrays="arrays/b.npz", bytes="arrays/a.npy arrays/b.npz"), 6),
-    Reader("recordings", use_sound, attacks(bytes=SOUNDS), 8),
-    Reader("archives of recordings", use_archive, attacks(archive="a.zip", bytes="a.zip"), 6),
-    Reader("tables of recordings", use_clips, attacks(table="tables/clips.csv", bytes="tables/clips.csv"), 4),
-    Reader("tables of segments", use_segments, attacks(table="tables/segments.csv", bytes="tables/segments.csv"), 4),
-    Reader("tables of votes", use_votes, attacks(table="tables/votes.csv", bytes="tables/votes.csv"), 4),
-    Reader("tables of layers", use_layers, attacks(table="tables/layers.csv", bytes="tables/layers.csv"), 4),
-    Reader(
-        "folds",
-        use_folds,
-        attacks(
-            json="folds/a.json", table="folds/a.csv", python="folds/a.py", bytes="folds/a.json folds/a.csv folds/a.py"
-        ),
-        6,
-    ),
-    Reader(
-        "settings",
-        use_settings,
-        attacks(
-            json="settings/study.json",
-            toml="settings/pretrain.toml settings/finetune.toml",
-            bytes="settings/study.json settings/pretrain.toml",
-        ),
-        10,
-    ),
-    Reader(
-        "pretraining runs",
-        use_run,
-        attacks(json=f"run0/{RESULT}", tensors=f"run0/{MODEL}", bytes=f"run0/{RESULT} run0/{MODEL}"),
-        6,
-    ),
-    Reader(
-        "checkpoints and their logs",
-        use_checkpoint,
-        attacks(
-            tensors=f"stopped/{CHECKPOINT}", lines=f"stopped/{METRICS}", bytes=f"stopped/{CHECKPOINT} stopped/{METRICS}"
-        ),
-        4,
-    ),
-    Reader(
-        "saved models",
-        use_model,
-        attacks(
-            json=f"model/{DESCRIPTION}",
-            tensors=f"model/{MODEL_WEIGHTS}",
-            bytes=f"model/{DESCRIPTION} model/{MODEL_WEIGHTS}",
-        ),
-        6,
-    ),
-    Reader(
-        "studies",
-        use_study,
-        attacks(
-            arrays=f"study/{PREDICTIONS}",
-            json=f"study/{PROVENANCE}",
-            table=f"study/{RESULTS}",
-            bytes=f"study/{PREDICTIONS} study/{PROVENANCE} study/{RESULTS}",
-        ),
-        3,
-    ),
-    Reader("chunks of studies", use_chunk, attacks(arrays=CHUNK, bytes=CHUNK), 4),
-    Reader(
-        "recorded evidence",
-        use_recorded,
-        attacks(
-            json=f"recorded/{EVIDENCE} recorded/{PROVENANCE} recorded/small/{EVIDENCE} recorded/corpus.json",
-            bytes=f"recorded/{EVIDENCE} recorded/{PROVENANCE} recorded/{RESULTS}.gz",
-        ),
-        1,
-    ),
-    Reader("frames that were kept", use_kept, attacks(json="kept/0.json", bytes="kept/0.json kept/0.bin"), 3),
-    Reader("folders' own notes", use_claimed, attacks(json="claimed/folder.json", bytes="claimed/folder.json"), 2),
-    Reader("pickles of MMSA and MulT", use_pickle, attacks(bytes="pickled/a.pkl", pickle="pickled/a.pkl"), 6),
-    Reader(
-        "speech encoders",
-        use_encoder,
-        attacks(json=CONFIGS, tensors=ENCODER_WEIGHTS, bytes=f"{CONFIGS} {ENCODER_WEIGHTS}"),
-        1,
-    ),
+    Reader("computational sequences (.csd)", use_csd, CSDS, 6),
+    Reader("prepared corpora", use_corpus, f"corpus/{HEADER} corpus/{REPORT} corpus/{INDEX} corpus/{FRAMES}", 12),
+    Reader("arrays of features", use_arrays, "arrays/a.npy arrays/b.npz", 6),
+    Reader("recordings", use_sound, "sounds/a.wav sounds/b.wav sounds/c.flac sounds/d.ogg", 8),
+    Reader("archives of recordings", use_archive, "a.zip", 6),
+    Reader("tables of recordings", use_clips, "tables/clips.csv", 4),
+    Reader("tables of segments", use_segments, "tables/segments.csv", 4),
+    Reader("tables of votes", use_votes, "tables/votes.csv", 4),
+    Reader("tables of layers", use_layers, "tables/layers.csv", 4),
+    Reader("folds", use_folds, "folds/a.json folds/a.csv folds/a.py", 6),
+    Reader("settings", use_settings, "settings/study.json settings/pretrain.toml settings/finetune.toml", 10),
+    Reader("pretraining runs", use_run, f"run0/{RESULT} run0/{MODEL}", 6),
+    Reader("checkpoints and their logs", use_checkpoint, f"stopped/{CHECKPOINT} stopped/{METRICS}", 4),
+    Reader("saved models", use_model, f"model/{DESCRIPTION} model/{MODEL_WEIGHTS}", 6),
+    Reader("studies", use_study, f"study/{PREDICTIONS} study/{PROVENANCE} study/{RESULTS}", 3),
+    Reader("chunks of studies", use_chunk, CHUNK, 4),
+    Reader("recorded evidence", use_recorded, " ".join(f"recorded/{name}" for name in OF_EVIDENCE.split()), 1),
+    Reader("frames that were kept", use_kept, "kept/0.json kept/0.bin", 3),
+    Reader("folders' own notes", use_claimed, "claimed/folder.json", 2),
+    Reader("pickles of MMSA and MulT", use_pickle, "pickled/a.pkl", 6),
+    Reader("speech encoders", use_encoder, ENCODERS, 1),
 )

@@ -7,9 +7,8 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from builders import noise, run_python, times, write_corpus, write_plain_csd
+from builders import noise, run_python, times, write_plain_csd
 
-from emo_ssl import cli
 from emo_ssl.corpora import foreign
 from emo_ssl.corpora.csd import Csd
 from emo_ssl.utils.io import UserError
@@ -121,16 +120,6 @@ except OSError as problem:
 """
     run = run_python(code, tmp_path / "a.csd")
     assert "unable to open external" in run.stdout and run.stderr == ""
-
-
-def test_the_command_ends_with_a_sentence(tmp_path, capsys):
-    paths = write_corpus(tmp_path / "source", {"a": 100}, {"a": [(0, 1)]}, {"train": ["a"]})
-    external_storage(tmp_path, paths["acoustic"])
-    files = {"--acoustic": tmp_path / "a.csd", "--labels": paths["labels"], "--folds": paths["folds"]}
-    words = [str(word) for pair in files.items() for word in pair]
-    assert cli.main(["corpus", "prepare", *words, "-o", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.startswith(f"emo-ssl: {tmp_path / 'a.csd'}: `features` of `a` has external storage")
-    assert not (tmp_path / "out").exists()
 
 
 # --- bombs

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from attack.examples import SMALL, fresh
-from builders import contents
-from safetensors.torch import load_file, save_file
+from builders import contents, replaced
+from safetensors.torch import load_file, save
 from training import FINETUNE, PRETRAIN, STUDY, opened_fold
 
 from emo_ssl.core import pretrain as engine
@@ -89,15 +89,13 @@ def test_a_model_that_diverged_is_not_saved(made, tmp_path):
 
 @pytest.mark.parametrize(("part", "load"), [(f"model/{WEIGHTS}", load_model), (f"run0/{MODEL}", PretrainedRun.open)])
 def test_weights_that_are_no_numbers_are_not_loaded(made, part, load):
-    whole = (made / part).read_bytes()
     tensors = load_file(made / part)
     tensors["encoder.token.weight"][0, 0, 0] = torch.nan
-    try:
-        save_file(tensors, made / part)
-        with pytest.raises(UserError, match=r"encoder\.token\.weight holds values that are no numbers"):
-            load((made / part).parent)
-    finally:
-        (made / part).write_bytes(whole)
+    with (
+        replaced(made / part, save(tensors)),
+        pytest.raises(UserError, match=r"encoder\.token\.weight holds values that are no numbers"),
+    ):
+        load((made / part).parent)
 
 
 def test_weights_too_large_to_predict_with_are_a_sentence(made):

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders import noise
 from sounds import RATE, hum, stub, write
 
 from emo_ssl.core.corpus import REPORT, Corpus
 from emo_ssl.core.writer import checked
 from emo_ssl.corpora import encoders
-from emo_ssl.corpora.arrays import read_arrays
 from emo_ssl.corpora.audio import BadRecording, voiced_part
 from emo_ssl.corpora.recipes import folder
 from emo_ssl.corpora.recordings import frames_or_reason
@@ -38,32 +36,6 @@ def test_letters_that_unicode_does_not_have(tmp_path):
     npz.save(tmp_path / "a.npz", {"a": np.array([0x110000], np.uint32).view("<U1")})
     with pytest.raises(UserError, match=r"damaged \(a is no text\)"), npz.opened(tmp_path / "a.npz", "x") as stored:
         stored.array("a", "U", 1)
-
-
-def test_a_header_of_an_array_that_is_no_python(tmp_path):
-    np.save(tmp_path / "a.npy", noise(3))
-    whole = (tmp_path / "a.npy").read_bytes()
-    (tmp_path / "a.npy").write_bytes(whole.replace(b"(3, 2)", b"((3,2)"))
-    with pytest.raises(UserError, match=r"a\.npy is no array of numbers"):
-        read_arrays(tmp_path)
-
-
-@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f2", "<f8", "<i2", ">i4", "|u1", "|b1"])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_arrays_of_any_number_are_read(tmp_path, dtype, order):
-    values = np.arange(6).reshape(3, 2).astype(dtype, order=order)
-    np.save(tmp_path / "a.npy", values)
-    np.savez_compressed(tmp_path / "b.npz", frames=values, feature_names=np.array(["x", "y"]))
-    (tmp_path / "c").mkdir()
-    np.savez(tmp_path / "c" / "c.npz", values)
-    shutil.move(tmp_path / "b.npz", tmp_path / "c" / "b.npz")
-    found, names = read_arrays(tmp_path)
-    np.testing.assert_array_equal(found["a"], values)
-    assert names is None and found["a"].dtype == np.dtype(dtype)
-    with pytest.raises(UserError, match="its columns differ"):
-        read_arrays(tmp_path / "c")
-    (tmp_path / "c" / "c.npz").unlink()
-    assert read_arrays(tmp_path / "c")[1] == ["x", "y"]
 
 
 def test_samples_whose_squares_are_no_numbers(tmp_path):

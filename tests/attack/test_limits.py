@@ -1,11 +1,13 @@
 """What would fill the memory or never end is refused, and the refusal names the number."""
 
+import io
 import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import replaced
 
 from emo_ssl.core.corpus import HEADER, INDEX, Corpus
 from emo_ssl.core.finetune import FinetuneConfig
@@ -48,35 +50,27 @@ def test_shapes_beyond_any_computer():
 
 def test_lengths_that_a_prepared_folder_does_not_have(made):
     """An index whose header promises 80 GB, and a header of 10**14 frames without a feature."""
-    for name, damage, words in (
-        (INDEX, lambda whole: whole.replace(b"'shape': (36,)", b"'shape': (9999999999,)"), "damaged"),
-        (HEADER, lambda whole: json.dumps({**json.loads(whole), "feature_names": [], "frames": 10**14}), "0 features"),
-    ):
-        path = made / "corpus" / name
-        whole = path.read_bytes()
-        damaged = damage(whole)
-        try:
-            path.write_bytes(damaged if isinstance(damaged, bytes) else damaged.encode())
-            with pytest.raises(UserError, match=words):
-                Corpus.open(path.parent)
-        finally:
-            path.write_bytes(whole)
+    index, header = (made / "corpus" / name for name in (INDEX, HEADER))
+    huge = index.read_bytes().replace(b"'shape': (36,)", b"'shape': (9999999999,)")
+    nothing = {**json.loads(header.read_text()), "feature_names": [], "frames": 10**14}
+    with replaced(index, huge), pytest.raises(UserError, match="damaged"):
+        Corpus.open(made / "corpus")
+    with replaced(header, json.dumps(nothing).encode()), pytest.raises(UserError, match="0 features"):
+        Corpus.open(made / "corpus")
 
 
 def test_an_archive_of_arrays_that_unpacks_to_more_than_fits(made):
     """A gigabyte of zeros fits into a megabyte."""
-    path = made / "corpus" / INDEX
-    whole = path.read_bytes()
-    try:
-        with np.load(path) as stored:
-            arrays = dict(stored)
-        np.savez_compressed(path, **arrays)
+    path, packed = made / "corpus" / INDEX, [io.BytesIO(), io.BytesIO()]
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    for out, more in zip(packed, ({}, {"zeros": np.zeros(10**6)}), strict=True):
+        np.savez_compressed(out, **arrays, **more)
+    with replaced(path, packed[0].getvalue()):
         assert len(Corpus.open(path.parent)) == 36
-        np.savez_compressed(path, **arrays, zeros=np.zeros(10**6))
-        with pytest.raises(UserError, match=r"unpacks to 8,\d+,\d+ bytes, more than 20 times its size"):
-            Corpus.open(path.parent)
-    finally:
-        path.write_bytes(whole)
+    words = r"unpacks to 8,\d+,\d+ bytes, more than 20 times its size"
+    with replaced(path, packed[1].getvalue()), pytest.raises(UserError, match=words):
+        Corpus.open(path.parent)
 
 
 def test_a_recording_that_unpacks_to_more_than_fits(tmp_path, monkeypatch):

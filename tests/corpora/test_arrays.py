@@ -12,19 +12,26 @@ from emo_ssl.utils.io import UserError
 FRAMES = np.arange(12, dtype=np.float32).reshape(6, 2)
 
 
-def test_npy_and_npz(tmp_path):
-    np.save(tmp_path / "007.npy", FRAMES)
-    np.savez(tmp_path / "b.npz", anything=FRAMES + 1)
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f2", "<f8", "<i2", ">i4", "|u1", "|b1"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_and_npz_of_any_number(tmp_path, dtype, order):
+    values = FRAMES.astype(dtype, order=order)
+    np.save(tmp_path / "007.npy", values)
+    np.savez(tmp_path / "b.npz", anything=values)
     (tmp_path / "notes.txt").write_text("not a recording")
     frames, names = read_arrays(tmp_path)
     assert list(frames) == ["007", "b"] and names is None
-    np.testing.assert_array_equal(frames["b"] - frames["007"], np.ones_like(FRAMES))
+    for found in frames.values():
+        np.testing.assert_array_equal(found, values, strict=True)
 
 
 def test_npz_may_name_its_features(tmp_path):
-    np.savez(tmp_path / "a.npz", frames=FRAMES, feature_names=np.array(["F0", "peak"]))
+    np.savez_compressed(tmp_path / "a.npz", frames=FRAMES, feature_names=np.array(["F0", "peak"]))
     frames, names = read_arrays(tmp_path)
     assert names == ["F0", "peak"] and frames["a"].tolist() == FRAMES.tolist()
+    np.save(tmp_path / "b.npy", FRAMES)
+    with pytest.raises(UserError, match="its columns differ"):
+        read_arrays(tmp_path)
 
 
 def test_parquet_names_its_features(tmp_path, monkeypatch):
@@ -46,6 +53,11 @@ def objects(path):
     np.save(path, np.array([{}], dtype=object))
 
 
+def no_python(path):
+    np.save(path, FRAMES)
+    path.write_bytes(path.read_bytes().replace(b"(6, 2)", b"((6,2)"))
+
+
 def two_arrays(path):
     with path.open("wb") as stream:
         np.savez(stream, a=FRAMES, b=FRAMES)
@@ -55,6 +67,7 @@ def two_arrays(path):
     ("name", "spoil", "words"),
     [
         ("a.npy", objects, r"a\.npy: not readable as frames \(a\.npy is no array of numbers"),
+        ("a.npy", no_python, r"a\.npy: not readable as frames \(a\.npy is no array of numbers"),
         ("a.npz", two_arrays, r"a\.npz: damaged \(it holds 2 arrays, expected one\)"),
         ("a.npz", lambda path: path.write_bytes(b"PK\3\4"), r"a\.npz: damaged"),
         ("a.parquet", lambda path: path.touch(), r"a\.parquet: reading parquet needs pyarrow"),

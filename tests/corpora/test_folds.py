@@ -35,7 +35,7 @@ def test_a_python_file_is_never_run(tmp_path):
     marker = tmp_path / "marker"
     touch = f"__import__('pathlib').Path({str(marker)!r}).touch()"
     assert read_folds(folds_in(tmp_path, "f.py", f"{touch}\nstandard_test_fold = ['d']\n")) == {"d": TEST}
-    with pytest.raises(UserError, match="no lists of video ids"):
+    with pytest.raises(UserError, match="not readable as lists in Python"):
         read_folds(folds_in(tmp_path, "f.py", f"train_fold = [{touch}]\nstandard_test_fold = ['d']\n"))
     assert not marker.exists()
 
@@ -43,18 +43,18 @@ def test_a_python_file_is_never_run(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("f.json", " \n", "no lists of video ids"),
+        ("f.json", " \n", "not readable as JSON .*; give lists of video ids for train, valid and test"),
         ("f.json", '{"train": [], "test": []}', "names no video at all"),
         ("f.py", "x = 1\n", "names no video at all"),
-        ("f.json", '["a", "b"]', "no lists of video ids"),
-        ("f.json", '{"train": [["a"]]}', "`train` is not a list of video ids"),
+        ("f.json", '["a", "b"]', r"it is \['a', 'b'\], expected dict"),
+        ("f.json", '{"train": [["a"]]}', r"train is \['a'\], expected str; give lists"),
         ("f.json", '{"train": ["a"], "trainers": ["b"]}', "`trainers` is none of train, valid, test"),
-        ("f.json", '{"train": ["a"', "no lists of video ids"),
-        ("f.csv", "a,train\nb,test\n", "expected the columns video and split"),
+        ("f.json", '{"train": ["a"', "not readable as JSON"),
+        ("f.csv", "a,train\nb,test\n", "no column video"),
         ("f.csv", "video,split\na,spare\n", "`spare` is none of train, valid, test"),
         ("f.csv", "video,split\na\n", "`` is none of train, valid, test"),
-        ("f.py", "standard_train_fold = [", "no lists of video ids"),
-        ("f.py", "standard_train_fold = {'a'}", "`standard_train_fold` is not a list"),
+        ("f.py", "standard_train_fold = [", "not readable as lists in Python"),
+        ("f.py", "standard_train_fold = {'a'}", r"standard_train_fold is \{'a'\}, expected a finite plain value"),
         ("f.txt", "a train", r"folds are read from \.json, \.csv or \.py"),
         ("f.json", '{"train": ["a"], "test": ["b", "a"]}', "video a stands in both train and test, which would leak"),
     ],

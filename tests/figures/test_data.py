@@ -10,16 +10,15 @@ from emo_ssl.core.metrics import BASELINES
 from emo_ssl.figures import style
 
 
-def test_missing_and_hidden_values_have_colours_of_their_own():
+def test_missing_values_have_a_colour_of_their_own():
     values = np.zeros((20, 3))
     values[10:15, 2] = np.nan
     groups = [("pitch", np.arange(1)), ("rest", np.arange(1, 3))]
-    for blank, colour in (("missing", style.YELLOW), ("hidden", style.GREY)):
-        whole, holes, _ = figures.feature_pictures({"a": np.zeros((20, 3)), "b": values}, groups, 10, blank).axes
-        image = holes.images[0]
-        assert image.get_array().mask.sum() == 5 and tuple(image.get_cmap().get_bad()) == to_rgba(colour)
-        assert whole.get_legend() is None and holes.get_legend().get_texts()[0].get_text() == blank
-        assert [label.get_text() for label in holes.get_yticklabels()] == ["pitch (1)", "rest (2)"]
+    whole, holes, _ = figures.feature_pictures({"a": np.zeros((20, 3)), "b": values}, groups, 10).axes
+    image = holes.images[0]
+    assert image.get_array().mask.sum() == 5 and tuple(image.get_cmap().get_bad()) == to_rgba(style.YELLOW)
+    assert whole.get_legend() is None and holes.get_legend().get_texts()[0].get_text() == "missing"
+    assert [label.get_text() for label in holes.get_yticklabels()] == ["pitch (1)", "rest (2)"]
 
 
 def test_stacked_bars_end_at_one():
@@ -65,19 +64,15 @@ def test_losses_by_fold_show_every_run_and_every_baseline(protocols, seeds):
     assert len(panels[0].collections) == 2 * len(BASELINES)
 
 
-def test_presence_over_time_shows_every_window_and_the_whole():
-    rows = pd.DataFrame({"part": ["overall", "window", "window"], "start": [0.0, 0, 1], "end": [4.0, 3, 4]})
-    rows = rows.assign(happy_presence=[0.5, 0.2, 0.7], sad_presence=[0.1, 0.3, 0.4])
-    for axes, name in zip(figures.presence_over_time(rows, ["happy", "sad"]).axes, ("happy", "sad"), strict=True):
+@pytest.mark.parametrize("truth", [(), [(0.5, "happy"), (2.0, "neutral"), (4.0, "sad"), (6.0, "happy")]])
+def test_presence_over_time_shows_every_window_the_whole_and_the_truth(truth):
+    rows = pd.DataFrame({"part": ["overall", "window", "window"], "start": [0.0, 0, 1], "end": [9.0, 3, 4]})
+    names = ["happy", "sad", "fear"]
+    rows = rows.assign(happy_presence=[0.5, 0.2, 0.7], sad_presence=[0.1, 0.3, 0.4], fear_presence=0.5)
+    panels = figures.presence_over_time(rows, names, truth).axes
+    for axes, name in zip(panels, names, strict=True):
         line, whole = axes.lines
         assert axes.get_title(loc="left") == name and line.get_xdata().tolist() == [1.5, 2.5]
         assert [*set(whole.get_ydata()), *line.get_ydata()] == rows[f"{name}_presence"].tolist()
-
-
-def test_presence_over_time_shades_a_panel_while_its_emotion_is_there():
-    rows = pd.DataFrame({"part": ["overall", "window"], "start": [0.0, 0], "end": [9.0, 3]})
-    rows = rows.assign(happy_presence=0.5, sad_presence=0.5, fear_presence=0.5)
-    truth = [(0.5, "happy"), (2.0, "neutral"), (4.0, "sad"), (6.0, "happy")]
-    panels = figures.presence_over_time(rows, ["happy", "sad", "fear"], truth).axes
     shaded = [sorted((patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches) for axes in panels]
-    assert shaded == [[(0.5, 2.0), (6.0, 9.0)], [(4.0, 6.0)], []]
+    assert shaded == ([[(0.5, 2.0), (6.0, 9.0)], [(4.0, 6.0)], []] if truth else [[], [], []])

@@ -50,7 +50,7 @@ def recorded(name: str) -> dict:
 
 DRAWN = {
     "feature_pictures": lambda: figures.feature_pictures({"one": FRAMES}, GROUPS, 100),
-    "hidden": lambda: figures.feature_pictures({"a": FRAMES, "b": FRAMES * np.nan}, GROUPS, 100, "hidden"),
+    "missing": lambda: figures.feature_pictures({"a": FRAMES, "b": FRAMES * np.nan}, GROUPS, 100),
     "label_distribution": lambda: figures.label_distribution(np.full((6, 4), 0.25), np.full(6, 0.8), EMOTIONS),
     "constant_baselines": lambda: figures.constant_baselines(CONSTANTS, EMOTIONS),
     "leakage": lambda: figures.leakage(SCORES),

@@ -30,11 +30,10 @@ def rows_of(page, arm: str) -> list[tuple]:
     return [NUMBERS.match(label).groups() for label in words]
 
 
-@pytest.mark.parametrize("metric", ["", "mae"])
-def test_the_numbers_are_those_of_the_evidence(evidence, metric):
-    page = drawn(evidence, ARMS, metric=metric)
+def test_the_numbers_are_those_of_the_evidence(evidence):
+    page = drawn(evidence, ARMS)
     for arm in ARMS:
-        found = lookup.levels(evidence, arm, metric or evidence["headline"])
+        found = lookup.levels(evidence, arm, evidence["headline"])
         expected = found[["budget", "estimate", "low", "high"]].to_numpy()
         assert len(expected) == len(evidence["budgets"])
         numbers = np.array([row[1:] for row in rows_of(page, arm)], float)

@@ -45,18 +45,13 @@ def test_two_sliders_and_a_picture_for_every_pair():
     assert images[1]["alt"] == "Bars. Here: few, wide."
 
 
-def test_a_pair_without_a_picture():
-    some = {pair: picture(1) for pair in [("few", "narrow"), ("few", "wide"), ("many", "narrow")]}
-    with pytest.raises(ValueError, match="every combination"):
-        slider(("share", "span"), some, "Bars.")
+@pytest.mark.parametrize("pairs", [[], [("few", "narrow"), ("few", "wide"), ("many", "narrow")]])
+def test_a_pair_without_a_picture(pairs):
+    with pytest.raises(ValueError, match="a picture for every combination"):
+        slider(("share", "span"), {pair: picture(1) for pair in pairs}, "Bars.")
     plt.close("all")
 
 
 def test_the_same_pictures_give_the_same_bytes():
     one, two = (slider("x", {"a": picture(1)}, "A line.").data for _ in range(2))
     assert one == two
-
-
-def test_without_a_picture_there_is_no_slider():
-    with pytest.raises(ValueError, match="a picture for every combination"):
-        slider("x", {}, "Nothing.")

@@ -1,17 +1,17 @@
 """Which video is for training, validation and test: read from the user's file, or a stated hash split without one."""
 
 import ast
-import csv
 import hashlib
-import json
 from pathlib import Path
 
 from emo_ssl.core.corpus import SPLITS
-from emo_ssl.utils.io import UserError
+from emo_ssl.utils.values import UserError, checked, read_csv, read_json
 
 NOT_STANDARD = "by-video hash split, not the standard folds"
 WORDS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
 LEAST_KNOWN_SHARE = 0.5
+Lists = dict[str, list[str | int]]  # name of a split -> videos
+ADVICE = "give lists of video ids for train, valid and test"
 
 
 def split_of_word(name: str) -> str | None:
@@ -24,17 +24,17 @@ def read_folds(path: Path | str) -> dict[str, int]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path of the folds.")
-    readers = {".json": pairs_in_json, ".csv": pairs_in_csv, ".py": pairs_in_python}
-    if path.suffix.lower() not in readers:
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        table = read_csv(path, ("video", "split"), dtype=str, keep_default_na=False).fillna("")
+        pairs = list(zip(table["video"], table["split"], strict=True))
+    elif kind in (".json", ".py"):
+        lists = read_json(path, Lists, ADVICE) if kind == ".json" else lists_in_python(path)
+        pairs = [(str(video), name) for name, videos in lists.items() for video in videos]
+    else:
         raise UserError(f"{path}: folds are read from .json, .csv or .py files; save it as one of these.")
-    try:
-        pairs = readers[path.suffix.lower()](path.read_text(encoding="utf-8-sig", errors="replace"))
-    except (ValueError, SyntaxError, TypeError, AttributeError, RecursionError, MemoryError, csv.Error) as problem:
-        raise UserError(
-            f"{path}: no lists of video ids for train, valid and test found ({problem or 'wrong shape'})."
-        ) from problem
     if not pairs:
-        raise UserError(f"{path}: names no video at all; expected lists of ids for train, valid and test.")
+        raise UserError(f"{path}: names no video at all; {ADVICE}.")
     split_of: dict[str, int] = {}
     for video, name in pairs:
         split = split_of_word(name)
@@ -48,32 +48,16 @@ def read_folds(path: Path | str) -> dict[str, int]:
     return split_of
 
 
-Pairs = list[tuple[str, str]]  # (video, name of its split)
-
-
-def pairs_in_json(text: str) -> Pairs:
-    return pairs_in_lists(json.loads(text))
-
-
-def pairs_in_python(text: str) -> Pairs:
+def lists_in_python(path: Path) -> Lists:
     """Assignments of list literals, read as data: the file is parsed, never run."""
-    statements = [one for one in ast.parse(text).body if isinstance(one, ast.Assign)]
-    names = [(getattr(one.targets[0], "id", ""), one.value) for one in statements]
-    return pairs_in_lists({name: ast.literal_eval(value) for name, value in names if split_of_word(name)})
-
-
-def pairs_in_lists(lists: dict[str, object]) -> Pairs:
-    for name, videos in lists.items():
-        if not isinstance(videos, list | tuple) or not all(isinstance(v, str | int) for v in videos):
-            raise ValueError(f"`{name}` is not a list of video ids")
-    return [(str(video), name) for name, videos in lists.items() for video in videos]
-
-
-def pairs_in_csv(text: str) -> Pairs:
-    rows = list(csv.DictReader(text.splitlines(), restval=""))
-    if rows and not {"video", "split"} <= rows[0].keys():
-        raise ValueError("expected the columns video and split")
-    return [(row["video"], row["split"]) for row in rows]
+    try:
+        statements = [one for one in ast.parse(path.read_bytes()).body if isinstance(one, ast.Assign)]
+        names = [(getattr(one.targets[0], "id", ""), one.value) for one in statements]
+        found = {name: ast.literal_eval(value) for name, value in names if split_of_word(name)}
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as problem:
+        raise UserError(f"{path}: not readable as lists in Python ({problem}); {ADVICE}.") from problem
+    lists = {name: list(videos) if isinstance(videos, tuple) else videos for name, videos in found.items()}
+    return checked(lists, Lists, str(path), ADVICE)
 
 
 def refuse_foreign_folds(path: Path | str, split_of: dict[str, int], known: set[str]) -> None:

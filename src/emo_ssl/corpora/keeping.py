@@ -22,12 +22,15 @@ Framed = tuple[np.ndarray, float, float, float]  # frames (T, D), from second, t
 
 
 class LeftOut(TypedDict):
-    left_out: list[str]
+    reason: str
+    detail: str
 
 
 class Kept(TypedDict):
     frames: Count
-    times: list[float]
+    began: float
+    ended: float
+    seconds: float
     float16_error: float
 
 
@@ -56,10 +59,11 @@ class Keeper:
                     frames += len(stored)
                     times.append(of_piece)
             os.replace(partial, self.frames(number))
-            note = {"frames": frames, "times": [times[0][0], *times[-1][1:]], "float16_error": error}
+            began, (_, ended, seconds) = times[0][0], times[-1]
+            note = {"frames": frames, "began": began, "ended": ended, "seconds": seconds, "float16_error": error}
         except BadRecording as problem:
             partial.unlink()
-            note = {"left_out": [problem.reason, problem.detail]}
+            note = {"reason": problem.reason, "detail": problem.detail}
         except OSError as problem:
             raise (disk_full(self.folder) if is_disk_full(problem) else problem) from problem
         partial.write_text(json.dumps(note), encoding="utf-8")
@@ -68,12 +72,13 @@ class Keeper:
     def read(self, number: int) -> Framed | BadRecording:
         """What was kept; the frames are a view of the file."""
         note = read_json(self.note(number), LeftOut | Kept, f"delete {self.folder}, run again")
-        if "left_out" in note:
-            return BadRecording(*note["left_out"][:2])
+        if "reason" in note:
+            return BadRecording(note["reason"], note["detail"])
         self.float16_error = max(self.float16_error, note["float16_error"])
         kind, shape = "<f2" if self.half else "<f4", (note["frames"], self.width)
         try:
-            return np.memmap(self.frames(number), kind, "r", shape=shape), *note["times"]
+            frames = np.memmap(self.frames(number), kind, "r", shape=shape)
+            return frames, note["began"], note["ended"], note["seconds"]
         except (OSError, ValueError) as problem:
             raise UserError(
                 f"{self.frames(number)}: damaged ({problem}); delete {self.folder}, run again."

@@ -147,7 +147,8 @@ def build(
         drop(rows, start >= ended_of, "interval beyond the end of the recording")
         drop(rows, length / rate < SHORTEST - EDGE, TOO_SHORT)
         for what, paths in listing.notes.items():
-            tally.recordings[what], tally.named[what] = len(paths), paths[:10]
+            if paths:
+                tally.recordings[what], tally.named[what] = len(paths), paths[:10]
         refuse_too_little(listing.root, len(files), skipped, rows["fate"])
         kept = rows[rows["fate"] == ""]
         categories = pd.Index(listing.category_names, dtype=str)
@@ -206,7 +207,7 @@ def in_order(
     import joblib
 
     asked = ((number, path, keep) for number, (path, keep) in enumerate(work))
-    one_file = partial(kept if keeper else made, keeper, maker, root.absolute())
+    one_file = partial(made, keeper, maker, root.absolute())
     if tasks:
         results = tasks(one_file, asked, ahead=2)
     else:
@@ -232,8 +233,16 @@ def leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def made(_: None, maker: FrontEnd, root: Path, asked: tuple[int, str, bool]) -> Framed | BadRecording:
-    return frames_or_reason(maker, root, *asked[1:])
+def made(
+    keeper: Keeper | None, maker: FrontEnd, root: Path, asked: tuple[int, str, bool]
+) -> Framed | BadRecording | None:
+    """Frames of a file, or nothing where they are kept under its number, unless that was done before."""
+    number, *how = asked
+    if keeper is None:
+        return frames_or_reason(maker, root, *how)
+    if not keeper.has(number):
+        keeper.keep(number, pieces_of(maker, root, *how))
+    return None
 
 
 def frames_or_reason(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Framed | BadRecording:
@@ -255,13 +264,6 @@ def unpacked(root: Path, path: str) -> bytes:
             return archive.read(path)
     except (OSError, *UNREADABLE) as problem:
         raise BadRecording("damaged or locked in the archive", shortened(str(problem), ECHO)) from problem
-
-
-def kept(keeper: Keeper, maker: FrontEnd, root: Path, asked: tuple[int, str, bool]) -> None:
-    """Frames of a file, kept under its number, unless that was done before."""
-    number, path, keep_silence = asked
-    if not keeper.has(number):
-        keeper.keep(number, pieces_of(maker, root, path, keep_silence))
 
 
 def pieces_of(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Iterator[Framed]:

@@ -89,9 +89,8 @@ class Claim:
         return {**found, "effects": self.parts, "remarks": self.remarks}
 
 
-def listed(words: list[str], most: int = 3) -> str:
-    rest = f"; and {len(words) - most} more" if len(words) > most else ""
-    return "; ".join(words[:most]) + rest
+def listed(words: list[str]) -> str:
+    return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")
 
 
 class Ledger:

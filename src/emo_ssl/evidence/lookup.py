@@ -70,9 +70,9 @@ def level(evidence: dict, arm: str, metric: str, budget: int) -> float:
     return float(levels(evidence, arm, metric).set_index("budget")["estimate"].get(budget, np.nan))
 
 
-def gains(evidence: dict, metric: str, emotion: str = OVERALL, pair: Sequence[str] = PAIR) -> pd.DataFrame:
+def gains(evidence: dict, metric: str, pair: Sequence[str] = PAIR) -> pd.DataFrame:
     """Paired differences, a row a budget; positive = the first of the pair is better, whatever the measure."""
-    found = pick(evidence, "gains", arm=pair[0], against=pair[1], metric=metric, emotion=emotion)
+    found = pick(evidence, "gains", arm=pair[0], against=pair[1], metric=metric, emotion=OVERALL)
     return found[found["budget"] != SMALL].sort_values("budget", ignore_index=True)
 
 
@@ -219,7 +219,7 @@ def losses(provenance: dict) -> pd.DataFrame:
     return found.sort_values(["protocol", "fold", "seed"], ascending=[False, True, True], ignore_index=True)
 
 
-def rates_of(provenance: dict, arm: str, protocol: str = PROTOCOLS[0]) -> list[float]:
-    """The learning rates that tuning chose for an arm, in all of its chunks and folds."""
-    chunks, wanted = provenance["tuned_rates"].items(), rf"fold\d+-{protocol}-{re.escape(arm)}(-\d+)+"
+def rates_of(provenance: dict, arm: str) -> list[float]:
+    """The learning rates that tuning chose for an arm in the main protocol, in all of its chunks and folds."""
+    chunks, wanted = provenance["tuned_rates"].items(), rf"fold\d+-{PROTOCOLS[0]}-{re.escape(arm)}(-\d+)+"
     return sorted({rate for name, rate in chunks if re.fullmatch(wanted, name)})

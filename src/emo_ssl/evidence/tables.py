@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from emo_ssl.core.metrics import OVERALL
 from emo_ssl.evidence import lookup
 from emo_ssl.evidence.lookup import ARMS, INTERVAL, NAMES, PAIR, SHORT
 
@@ -43,11 +42,11 @@ def column(found: pd.DataFrame, words=interval, **how: object) -> dict:
     return {row["budget"]: words(row, **how) for _, row in found.iterrows()}
 
 
-def level_table(evidence: dict, metric: str, arms: Sequence[str] = ARMS, emotion: str = OVERALL) -> pd.DataFrame:
+def level_table(evidence: dict, metric: str, arms: Sequence[str] = ARMS) -> pd.DataFrame:
     """Beside curves: a row a budget, a column an arm, and the constant baseline."""
-    columns = {NAMES.get(arm, arm): column(lookup.levels(evidence, arm, metric, emotion)) for arm in arms}
+    columns = {NAMES.get(arm, arm): column(lookup.levels(evidence, arm, metric)) for arm in arms}
     table = pd.DataFrame(columns, evidence["budgets"])
-    table["constant"] = f"{lookup.baseline(evidence, metric, emotion):.3f}"
+    table["constant"] = f"{lookup.baseline(evidence, metric):.3f}"
     return table
 
 

@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 
 from emo_ssl.figures import style
 
-BLANK = {"missing": style.YELLOW, "hidden": style.GREY}
 CLASSES = (style.PALE, "#9ccbe8", style.SKY, style.BLUE)  # from 0, not there, to 3, very strong
 CONSTANTS = ((style.ORANGE, "s", -0.2), (style.BLUE, "^", 0.0), (style.INK, "o", 0.2))  # colour, marker, shift
 SPLITS = ((style.VERMILLION, "s", -0.17), (style.BLUE, "o", 0.17))  # the leaking one first
@@ -19,21 +18,15 @@ SPLITS = ((style.VERMILLION, "s", -0.17), (style.BLUE, "o", 0.17))  # the leakin
 
 @style.styled
 def feature_pictures(
-    panels: Mapping[str, np.ndarray],
-    groups: Sequence[tuple[str, np.ndarray]],
-    frame_rate: float,
-    blank: str = "missing",
+    panels: Mapping[str, np.ndarray], groups: Sequence[tuple[str, np.ndarray]], frame_rate: float
 ) -> Figure:
-    """Normalised frames (T, D) as pictures above each other; groups: (title, positions of features).
-
-    NaN has a colour of its own, and the legend says what it means: "missing" or "hidden".
-    """
+    """Normalised frames (T, D) as pictures above each other, NaN = missing; groups: (title, positions of features)."""
     tall = 3.4 if len(panels) == 1 else 2.0
     figure, rows = style.small_multiples(len(panels), 1, tall + 0.35, 0.7, "seconds", sharex=True)
     order = np.concatenate([positions for _, positions in groups])
     edges = np.cumsum([0, *(len(positions) for _, positions in groups)])
     middles = spread_out((edges[:-1] + edges[1:]) / 2, 0.165 * len(order) / tall, len(order))
-    colours = plt.get_cmap("RdBu_r").with_extremes(bad=BLANK[blank])
+    colours = plt.get_cmap("RdBu_r").with_extremes(bad=style.YELLOW)
     for axes, (title, values) in zip(rows, panels.items(), strict=True):
         extent = (0, len(values) / frame_rate, len(order), 0)
         shown = np.ma.masked_invalid(values[:, order].T)
@@ -44,7 +37,7 @@ def feature_pictures(
         axes.tick_params(axis="y", length=0)
         axes.set_title(title)
         if np.ma.is_masked(shown):
-            key = [Patch(color=BLANK[blank], label=blank)]
+            key = [Patch(color=style.YELLOW, label="missing")]
             axes.legend(handles=key, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     bar = figure.colorbar(image, ax=rows, shrink=0.75 if len(rows) == 1 else 0.5, pad=0.02, extend="both")
     bar.set_label("robust standard deviations\nfrom the training median")

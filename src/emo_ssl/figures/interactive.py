@@ -47,11 +47,11 @@ ALONG = (
 )
 
 
-def interactive_curves(evidence: dict, arms: Sequence[str], caption: str = "", metric: str = "") -> "HTML":
-    """What arms reach at every label budget, the headline if no other metric is named, with bands of intervals."""
+def interactive_curves(evidence: dict, arms: Sequence[str], caption: str = "") -> "HTML":
+    """The headline that arms reach at every label budget, with bands of intervals."""
     from IPython.display import HTML
 
-    metric = metric or evidence["headline"]
+    metric = evidence["headline"]
     found = {arm: lookup.levels(evidence, arm, metric, OVERALL).dropna(subset="estimate") for arm in arms}
     found = {arm: rows for arm, rows in found.items() if len(rows)}
     chance, budgets = lookup.baseline(evidence, metric, OVERALL), evidence["budgets"]

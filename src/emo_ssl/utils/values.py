@@ -79,13 +79,7 @@ def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "p
                 raise ValueError(f"{words} between its columns")
         if absent := [name for name in columns if name not in table]:
             raise ValueError(f"no column {absent[0]}")
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        ValueError,
-        OverflowError,
-    ) as problem:  # ValueErrors of pandas are among them
+    except (OSError, EOFError, zlib.error, ValueError, OverflowError) as problem:  # what pandas raises is a ValueError
         reason = shortened(str(problem).strip().splitlines()[-1], 2 * ECHO)
         raise UserError(f"{path}: not readable as a CSV table ({reason}); save it as UTF-8, with commas.") from problem
     return table

@@ -7,12 +7,11 @@ for those who only heard it, 200000 for those who only saw it, 300000 for both. 
 import re
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 
 from emo_ssl.core.metrics import CEILING
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.corpora.recipes.listing import ABSENT, Listing, clips_of, split_in_fold_0
+from emo_ssl.corpora.recipes.listing import ABSENT, Listing, clips_of, whole
 from emo_ssl.utils.values import UserError, read_csv
 
 ACTED = {"NEU": "neutral", "HAP": "happy", "SAD": "sad", "ANG": "anger", "DIS": "disgust", "FEA": "fear"}
@@ -23,6 +22,7 @@ VOTES = Path("processedResults", "tabulatedVotes.csv")
 LETTERS = {"H": "happy", "S": "sad", "A": "anger", "D": "disgust", "F": "fear", "N": "neutral"}
 A_MANNER, VOICE = 100_000, 1
 BROKEN = {"1076_MTI_NEU_XX", "1076_MTI_SAD_XX", "1064_TIE_SAD_XX", "1064_IEO_DIS_MD"}  # as its README says
+WANTED = "clip of CREMA-D (such as 1001_DFA_ANG_XX.wav); give its folder AudioWAV, or all of it"
 HEARD_BROKEN = "raters heard a broken file instead, left out"
 NO_VOTES = "nobody voted on the voice alone, left out"
 CONVENTION = (
@@ -35,11 +35,7 @@ CONVENTION = (
 def read(source: Path | str, votes: Path | str | None = None) -> Listing:
     """The repository's folder, or any folder or zip with its clips and the table of votes beside."""
     root = Path(source)
-    found, notes = clips_of(root, is_speech)
-    if found.empty:
-        raise UserError(
-            f"{root}: holds no clip of CREMA-D (such as 1001_DFA_ANG_XX.wav); give its folder AudioWAV, or all of it."
-        )
+    found, notes = clips_of(root, is_speech, WANTED)
     table = Path(votes) if votes else root / VOTES
     if not votes and not table.is_file():
         raise UserError(f"{root}: holds no {VOTES.as_posix()}, what raters heard; give that file with --table.")
@@ -53,7 +49,6 @@ def read(source: Path | str, votes: Path | str | None = None) -> Listing:
         raise UserError(f"{table}: none of the {len(found)} clips in {root} has votes in it; is it CREMA-D's own file?")
     intensity = CEILING * share.loc[clips["name"]].set_axis(clips.index).reindex(columns=list(EMOTIONS), fill_value=0.0)
     actor = clips["name"].str[:4].astype(int)
-    fold = (actor - FIRST) % FOLDS
     return Listing(
         root,
         "cremad",
@@ -61,19 +56,17 @@ def read(source: Path | str, votes: Path | str | None = None) -> Listing:
             "CREMA-D (Cao et al. 2014, doi 10.1109/TAFFC.2014.2336244, "
             "https://github.com/CheyneyComputerScience/CREMA-D, Open Database License 1.0)"
         ),
-        clips=clips.assign(
+        clips=whole(
+            clips,
+            (actor - FIRST) % FOLDS,
             speaker=[f"actor-{number}" for number in actor],
             **intensity,
             category=clips["name"].str[9:12].map(ACTED),
-            start=np.nan,
-            end=np.nan,
-            fold=fold,
-            split=split_in_fold_0(fold),
         ),
         category_names=tuple(ACTED.values()),
         folds=f"by actor: actor a is tested in fold (a - {FIRST}) % {FOLDS}",
         convention=CONVENTION,
-        notes={what: paths for what, paths in notes.items() if paths},
+        notes=notes,
         table=table,
     )
 

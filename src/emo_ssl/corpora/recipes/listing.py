@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from emo_ssl.corpora.audio import FORMATS
@@ -40,13 +41,25 @@ def split_in_fold_0(fold: pd.Series) -> pd.Series:
     return fold.map({0: "test", 1: "valid"}).fillna("train")
 
 
-def clips_of(root: Path, is_speech: Callable[[PurePosixPath], bool]) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """path and name of each clip once, a wav rather than the same in another format; and which files were left out."""
+def whole(clips: pd.DataFrame, fold: pd.Series, **columns: object) -> pd.DataFrame:
+    """The clips with their columns, each from its first second to its last; `fold` tests it."""
+    return clips.assign(**columns, start=np.nan, end=np.nan, fold=fold, split=split_in_fold_0(fold))
+
+
+def clips_of(
+    root: Path, is_speech: Callable[[PurePosixPath], bool], wanted: str
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """path and name of each clip once, a wav rather than the same in another format; and which files were left out.
+
+    Without any the source is refused; `wanted` says what it should hold and what to do.
+    """
     paths = sorted(audio_members(root), key=lambda path: not path.lower().endswith(".wav"))
     found = pd.DataFrame({"path": paths, "name": [PurePosixPath(path).stem for path in paths]}, dtype=str)
     odd = ~pd.Series([is_speech(PurePosixPath(path)) for path in paths], dtype=bool)
     again = found["name"].where(~odd).duplicated() & ~odd
     notes = {DUPLICATE: found["path"][again].tolist(), ODD_NAME: found["path"][odd].tolist()}
+    if not (~odd).any():
+        raise UserError(f"{root}: holds no {wanted}.")
     return found[~odd & ~again].sort_values("name", ignore_index=True), notes
 
 

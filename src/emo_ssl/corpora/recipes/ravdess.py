@@ -3,10 +3,8 @@
 from itertools import product
 from pathlib import Path
 
-import numpy as np
-
 from emo_ssl.corpora.csd import EMOTIONS
-from emo_ssl.corpora.recipes.listing import ABSENT, Listing, clips_of, split_in_fold_0
+from emo_ssl.corpora.recipes.listing import ABSENT, Listing, clips_of, whole
 from emo_ssl.utils.io import UserError
 
 MANNERS = dict(enumerate(("neutral", "neutral", "happy", "sad", "anger", "fear", "disgust", "surprise"), 1))
@@ -16,6 +14,10 @@ PAIRS = "by pairs of actors: pair p = (actor - 1) // 2 is tested in fold p % 5"
 CONVENTION = (
     "an emotion acted at normal intensity is 2, a strong one 3, all others 0; neutral and calm are 0 throughout and "
     "one category. This is emo-ssl's convention: the corpus itself gives no scale from 0 to 3."
+)
+WANTED = (
+    "speech clip of RAVDESS (such as 03-01-05-01-02-01-12.wav); give the zip of its audio-only speech, or the folder "
+    "it was unpacked into"
 )
 EMOBOX = "emobox"  # the folds and the eight classes of the benchmark EmoBox (Ma et al. 2024)
 EMOBOX_TESTS = ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22))
@@ -27,12 +29,7 @@ def read(source: Path | str, folds: str = "") -> Listing:
     root, known = Path(source), set(names())
     if folds not in ("", EMOBOX):
         raise UserError(f"{root}: there are no folds {folds!r} of RAVDESS; leave --folds out, or take {EMOBOX}.")
-    clips, notes = clips_of(root, lambda path: path.stem in known)
-    if clips.empty:
-        raise UserError(
-            f"{root}: holds no speech clip of RAVDESS (such as 03-01-05-01-02-01-12.wav); give the zip of its "
-            "audio-only speech, or the folder it was unpacked into."
-        )
+    clips, notes = clips_of(root, lambda path: path.stem in known, WANTED)
     notes[ABSENT] = sorted(known - set(clips["name"]))
     code = clips["name"].str.split("-", expand=True).astype(int)
     emotion, intensity, actor = code[2].map(MANNERS), code[3].map(INTENSITY), code[6]
@@ -45,19 +42,17 @@ def read(source: Path | str, folds: str = "") -> Listing:
         root,
         "ravdess",
         source="RAVDESS, speech only (Livingstone & Russo 2018, doi 10.5281/zenodo.1188976, CC BY-NC-SA 4.0)",
-        clips=clips.assign(
+        clips=whole(
+            clips,
+            fold,
             speaker=[f"actor-{number:02d}" for number in actor],
             **{name: intensity.where(emotion == name, 0.0) for name in EMOTIONS},
             category=category,
-            start=np.nan,
-            end=np.nan,
-            fold=fold,
-            split=split_in_fold_0(fold),
         ),
         category_names=categories,
         folds=words,
         convention=CONVENTION.replace("one category", "two categories" if folds else "one category"),
-        notes={what: paths for what, paths in notes.items() if paths},
+        notes=notes,
     )
 
 
