@@ -73,3 +73,11 @@ def test_a_study_gives_it_the_labels_of_every_other_arm_and_tunes_it_on_validati
     other = ArmTrainer(fold, "statistics", STUDY).train([(4, 0), (8, 1)], 1e-2, corpus.where("test"))[1]
     assert other.subsets.items() <= trained_with.subsets.items() and trained_with.normaliser == other.normaliser
     assert [trial["rate"] for trial in trained_with.trials] == list(STRENGTHS)
+
+
+def test_seeds_with_the_same_labels_share_a_fit(corpus, fold, monkeypatch):
+    trainer, pool = LogisticTrainer(corpus, fold.normaliser, STUDY), len(corpus.where("train"))
+    asked, fit = [], trainer.fit
+    monkeypatch.setattr(trainer, "fit", lambda labels, *rest: asked.append(len(labels)) or fit(labels, *rest))
+    found, _ = trainer.train([(4, 0), (4, 1), (pool, 0), (pool, 1)], 0.1, corpus.where("test"))
+    assert asked == [4, 4, pool] and np.array_equal(found.presence[2], found.presence[3])

@@ -36,7 +36,10 @@ ARMS = {
     "contrast": Arm("classical", "contrast"),
     "constants": Arm("constant"),
 }
-MAIN = ("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted", "statistics", "constants")
+MAIN = (
+    *("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted"),
+    *("statistics", "logistic", "contrast", "constants"),
+)
 KEEPS = ("last", "best")
 
 

@@ -59,7 +59,12 @@ class LogisticTrainer:
         """The members at (budget, seed): what they predict for `segments`."""
         pool = self.corpus.where("train")
         members = [Member(seed, label_order(self.corpus, pool, seed, self.labels)[:size]) for size, seed in wanted]
-        predicted = [self.fit(member.subset, strength, segments).arrays() for member in members]
+        fitted: dict[bytes, dict[str, np.ndarray]] = {}  # with all labels every seed has the same ones
+        for member in members:
+            labels = np.sort(member.subset)
+            if labels.tobytes() not in fitted:
+                fitted[labels.tobytes()] = self.fit(labels, strength, segments).arrays()
+        predicted = [fitted[np.sort(member.subset).tobytes()] for member in members]
         found = Predictions(**{name: np.stack([p[name] for p in predicted]) for name in predicted[0]})
         subsets = {f"{len(m.subset)}/{m.seed}": hash_arrays(m.subset) for m in members}
         return found, TrainedWith(hash_arrays(self.normaliser.center, self.normaliser.scale), subsets=subsets)
