@@ -165,7 +165,7 @@ def comparison(
 ) -> StudyConfig:
     """The settings of a study; 0 and () leave the library's defaults. `steps` holds for whatever learns from labels.
 
-    Without the classical arms: the made-up corpora hide emotion from means and deviations, which is all that those read.
+    Without the classical arms: the made-up corpora hide emotion from means and deviations, all that those read.
     """
     usual = StudyConfig(profile=profile, arms=tuple(name for name in MAIN if ARMS[name].kind != "classical"))
     return replace(
