@@ -7,7 +7,7 @@ import pandas as pd
 
 from emo_ssl.utils import npz
 from emo_ssl.utils.npz import UNREADABLE
-from emo_ssl.utils.values import ECHO, UserError, read_csv, shortened
+from emo_ssl.utils.values import UserError, read_csv, refused
 
 KINDS = (".npy", ".npz", ".parquet")
 NUMBERS, FRAMES = "fiub", (None, None)  # of any length and width
@@ -36,9 +36,12 @@ def read_arrays(folder: Path | str) -> tuple[dict[str, np.ndarray], list[str] | 
 
 
 def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
-    try:
+    with refused(path, (OSError, *UNREADABLE), "not readable as frames", AGAIN):
         if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
+            try:
+                table = pd.read_parquet(path)
+            except ImportError as problem:
+                raise UserError(f"{path}: reading parquet needs pyarrow; run: pip install pyarrow") from problem
             return table.to_numpy(np.float32), [str(name) for name in table.columns]
         if path.suffix.lower() == ".npy":
             return npz.parsed(path.read_bytes(), path.name, NUMBERS, FRAMES), None
@@ -48,11 +51,6 @@ def read_array(path: Path) -> tuple[np.ndarray, list[str] | None]:
             if len(stored.names) != 1:
                 raise ValueError(f"it holds {len(stored.names)} arrays, expected one")
             return stored.array(stored.names[0], NUMBERS, *FRAMES), None
-    except ImportError as problem:
-        raise UserError(f"{path}: reading parquet needs pyarrow; run: pip install pyarrow") from problem
-    except (OSError, *UNREADABLE) as problem:
-        reason = shortened(str(problem), 2 * ECHO)
-        raise UserError(f"{path}: not readable as frames ({reason}); {AGAIN}.") from problem
 
 
 def read_labels(path: Path | str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 from emo_ssl.core.corpus import SPLITS
-from emo_ssl.utils.values import UserError, checked, read_csv, read_json
+from emo_ssl.utils.values import UserError, checked, read_csv, read_json, refused
 
 NOT_STANDARD = "by-video hash split, not the standard folds"
 WORDS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
@@ -50,12 +50,11 @@ def read_folds(path: Path | str) -> dict[str, int]:
 
 def lists_in_python(path: Path) -> Lists:
     """Assignments of list literals, read as data: the file is parsed, never run."""
-    try:
+    problems = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)
+    with refused(path, problems, "not readable as lists in Python", ADVICE):
         statements = [one for one in ast.parse(path.read_bytes()).body if isinstance(one, ast.Assign)]
         names = [(getattr(one.targets[0], "id", ""), one.value) for one in statements]
         found = {name: ast.literal_eval(value) for name, value in names if split_of_word(name)}
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as problem:
-        raise UserError(f"{path}: not readable as lists in Python ({problem}); {ADVICE}.") from problem
     lists = {name: list(videos) if isinstance(videos, tuple) else videos for name, videos in found.items()}
     return checked(lists, Lists, str(path), ADVICE)
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from emo_ssl.core.writer import to_half
 from emo_ssl.corpora.audio import BadRecording
-from emo_ssl.utils.io import PARTIAL, UserError, disk_full, is_disk_full, read_json
-from emo_ssl.utils.values import Count
+from emo_ssl.utils.io import PARTIAL, disk_full, is_disk_full, read_json
+from emo_ssl.utils.values import Count, refused
 
 Framed = tuple[np.ndarray, float, float, float]  # frames (T, D), from second, to second, seconds of the recording
 
@@ -76,13 +76,9 @@ class Keeper:
             return BadRecording(note["reason"], note["detail"])
         self.float16_error = max(self.float16_error, note["float16_error"])
         kind, shape = "<f2" if self.half else "<f4", (note["frames"], self.width)
-        try:
+        with refused(self.frames(number), (OSError, ValueError), "damaged", f"delete {self.folder}, run again"):
             frames = np.memmap(self.frames(number), kind, "r", shape=shape)
-            return frames, note["began"], note["ended"], note["seconds"]
-        except (OSError, ValueError) as problem:
-            raise UserError(
-                f"{self.frames(number)}: damaged ({problem}); delete {self.folder}, run again."
-            ) from problem
+        return frames, note["began"], note["ended"], note["seconds"]
 
     def frames(self, number: int) -> Path:
         return self.folder / f"{number}.bin"

@@ -13,7 +13,7 @@ import numpy as np
 
 from emo_ssl.utils.io import UserError, failed_download
 from emo_ssl.utils.npz import UNREADABLE
-from emo_ssl.utils.values import ECHO, shortened
+from emo_ssl.utils.values import ECHO, refused, shortened
 
 TYPES = re.compile(r"[<>=|]?(f[248]|i[1248]|u[1248]|b1|[US]\d{1,6}|O8?)")
 BAD = (pickle.UnpicklingError, AttributeError, TypeError, IndexError, RecursionError, ImportError, *UNREADABLE)
@@ -115,11 +115,8 @@ def load(path: Path | str) -> object:
         if found := failed_download(stream.read(512)):
             raise UserError(f"{path}: {found}; download it again.")
         stream.seek(0)
-        try:
+        with refused(path, BAD, "not read as a pickle of arrays", "nothing of it was run"):
             return Unpickler(stream, encoding="latin1").load()
-        except BAD as problem:
-            what = shortened(" ".join(str(problem).split()), 2 * ECHO) or type(problem).__name__
-            raise UserError(f"{path}: not read as a pickle of arrays ({what}); nothing of it was run.") from problem
 
 
 def plain(value: object) -> object:

@@ -22,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 
 from emo_ssl.utils.io import atomic_path
-from emo_ssl.utils.values import UserError, checked, convert, shortened
+from emo_ssl.utils.values import checked, convert, refused
 
 T = TypeVar("T")
 MOST_RATIO = 20  # of the size of an archive that is unpacked to its own
@@ -47,14 +47,11 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], meta: dict | None = None)
 @contextlib.contextmanager
 def opened(path: Path, advice: str, ratio: int = MOST_RATIO) -> Iterator["Arrays"]:
     """Whatever turns out to be wrong with the file inside the `with` ends in one sentence."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > ratio * path.stat().st_size:
-                raise ValueError(f"unpacks to {unpacked:,} bytes, more than {ratio} times its size")
-            yield Arrays(path, archive)
-    except (OSError, *UNREADABLE) as problem:
-        raise UserError(f"{path}: damaged ({shortened(str(problem), 160)}); {advice}.") from problem
+    with refused(path, (OSError, *UNREADABLE), "damaged", advice), zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > ratio * path.stat().st_size:
+            raise ValueError(f"unpacks to {unpacked:,} bytes, more than {ratio} times its size")
+        yield Arrays(path, archive)
 
 
 def parsed(raw: bytes, name: str, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:

@@ -5,6 +5,7 @@ dict[str, float], list[str], tuple[int, ...], a union, Literal, or Annotated[int
 are finite and whole ones fit in 64 bits, text can be written and printed, and nothing is nested deeper than DEEPEST.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -13,7 +14,7 @@ import tomllib
 import types
 import typing
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypeVar, Union
@@ -55,6 +56,16 @@ def short(value: object) -> str:
     return shortened(repr(value), ECHO)
 
 
+@contextlib.contextmanager
+def refused(where: object, problems: tuple[type[Exception], ...], what: str, advice: str) -> Iterator[None]:
+    """Whatever goes wrong inside the `with` ends in one sentence: where, what it means, the reason, what to do."""
+    try:
+        yield
+    except problems as problem:
+        reason = shortened(" ".join(str(problem).split()) or type(problem).__name__, 2 * ECHO)
+        raise UserError(f"{where}: {what} ({reason}); {advice}.") from problem
+
+
 def read_json(path: Path | str, kind: object = object, advice: str = "restore or delete it, then run again") -> object:
     return read(Path(path), json.loads, "JSON", kind, advice)
 
@@ -71,7 +82,8 @@ def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "p
     """A table with these columns at least; `how` is what pandas is told besides."""
     import pandas as pd  # takes half a second
 
-    try:
+    problems = (OSError, EOFError, zlib.error, ValueError, OverflowError)  # what pandas raises is a ValueError
+    with refused(path, problems, "not readable as a CSV table", "save it as UTF-8, with commas"):
         table = pd.read_csv(path, encoding="utf-8-sig", **how)
         first = [str(name) for name in (table.iloc[0] if how.get("header", "") is None else table.columns)]
         for sign, words in SEPARATORS.items():
@@ -79,9 +91,6 @@ def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "p
                 raise ValueError(f"{words} between its columns")
         if absent := [name for name in columns if name not in table]:
             raise ValueError(f"no column {absent[0]}")
-    except (OSError, EOFError, zlib.error, ValueError, OverflowError) as problem:  # what pandas raises is a ValueError
-        reason = shortened(str(problem).strip().splitlines()[-1], 2 * ECHO)
-        raise UserError(f"{path}: not readable as a CSV table ({reason}); save it as UTF-8, with commas.") from problem
     return table
 
 
@@ -93,11 +102,8 @@ def read_json_lines(path: Path, kind: object, advice: str) -> list:
 
 
 def read(path: Path, parse: Callable[[str], object], language: str, kind: object, advice: str) -> object:
-    try:
+    with refused(path, (OSError, ValueError, RecursionError), f"not readable as {language}", advice):
         content = parse(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as problem:
-        reason = shortened(str(problem), 2 * ECHO)
-        raise UserError(f"{path}: not readable as {language} ({reason}); {advice}.") from problem
     return checked(content, kind, str(path), advice)
 
 

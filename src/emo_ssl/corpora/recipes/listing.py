@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from emo_ssl.corpora.audio import FORMATS
-from emo_ssl.utils.io import UserError
 from emo_ssl.utils.npz import UNREADABLE
+from emo_ssl.utils.values import UserError, refused
 
 ODD_NAME, DUPLICATE = "name is not one of the corpus's speech, left out", "the same clip again, left out"
 ABSENT = "of the corpus, but not in the source"
@@ -70,11 +70,7 @@ def audio_members(root: Path) -> list[str]:
     if root.is_dir():
         found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
     else:
-        try:
-            with zipfile.ZipFile(root) as archive:
-                found = archive.namelist()
-        except (OSError, *UNREADABLE) as problem:
-            raise UserError(
-                f"{root}: an unfinished download, or not a zip archive ({problem}); download it again or give a folder."
-            ) from problem
+        what, advice = "an unfinished download, or not a zip archive", "download it again or give a folder"
+        with refused(root, (OSError, *UNREADABLE), what, advice), zipfile.ZipFile(root) as archive:
+            found = archive.namelist()
     return sorted(path for path in found if PurePosixPath(path).suffix.lower() in FORMATS)
