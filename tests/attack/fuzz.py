@@ -123,65 +123,52 @@ def run_case(reader: Reader, place: Path, number: int) -> tuple[str, str]:
 # --- many cases -----------------------------------------------------------------------------------------------------
 
 
-def run_chunk(reader: Reader, made: Path, first: int, last: int, at: object, answers: object) -> None:
-    """In a process of its own: cases first to last - 1; `at` says which one runs, and since when."""
+def run_chunk(reader: Reader, made: Path, first: int, last: int, log: Path) -> None:
+    """In a process of its own: cases first to last - 1, and a line of JSON for what becomes of each."""
     warnings.simplefilter("error")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=made.parent) as folder, log.open("w") as stream:
         place = Path(folder) / "made"
         shutil.copytree(made, place)
         shutil.copy(made.parent / "secret", folder)
         shutil.copy(made.parent / "secret.wav", folder)
         os.chdir(place)
         for number in range(first, last):
-            at[0], at[1] = number, time.monotonic()
-            answers.put(run_case(reader, place, number))
-    usage = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    answers.put(("megabytes", max(usage)))
+            print(json.dumps(run_case(reader, place, number)), file=stream, flush=True)
+        usage = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        print(json.dumps(["megabytes", max(usage)]), file=stream)
 
 
 class Worker:
-    """One chunk in its process, and what came of it so far."""
+    """One chunk in its process."""
 
     def __init__(self, reader: Reader, made: Path, first: int, last: int):
-        context = get_context("fork")
-        self.reader, self.first, self.last, self.end = reader, first, last, last
-        self.answers, self.at = context.SimpleQueue(), context.Array("d", [first, time.monotonic()], lock=False)
-        self.counts: Counter[str] = Counter()
-        self.faults: list[str] = []
-        self.megabytes, self.began = 0, time.monotonic()
-        self.process = context.Process(target=run_chunk, args=(reader, made, first, last, self.at, self.answers))
+        self.reader, self.first, self.last, self.began = reader, first, last, time.monotonic()
+        self.log = made.parent / f"{reader.name} from {first}.jsonl"
+        self.log.touch()
+        given = (reader, made, first, last, self.log)
+        self.process = get_context("fork").Process(target=run_chunk, args=given)
         self.process.start()
 
-    def ended(self) -> bool:
-        """Whether there is nothing to wait for any more."""
-        alive = self.process.is_alive()
-        while not self.answers.empty():
-            kind, words = self.answers.get()
-            if kind == "megabytes":
-                self.megabytes = words
-            else:
-                self.note(kind, f"case {self.first + self.counts.total()}: {words}")
-        if alive and time.monotonic() - self.at[1] > LOST:
-            self.process.kill()
-            self.note("hangs", f"case {int(self.at[0])}: nothing came back")
-        elif not alive and not self.megabytes:
-            self.note("crashes", f"case {int(self.at[0])}: exit status {self.process.exitcode}")
-        else:
-            return not alive
-        self.last = self.first + self.counts.total()
+    def row(self) -> dict | None:
+        """What came of its cases, once there is nothing to wait for any more."""
+        silent = time.time() - self.log.stat().st_mtime > LOST
+        if self.process.is_alive() and not silent:
+            return None
+        self.process.kill()
         self.process.join()
-        return True
-
-    def note(self, kind: str, words: str) -> None:
-        self.counts[kind] += 1
-        if kind in FAULTS:
-            self.faults.append(f"{self.reader.name}, {kind}, {words}")
-
-    def row(self) -> dict:
-        seconds = round(time.monotonic() - self.began, 1)
-        known = {"reader": self.reader.name, "first": self.first, "last": self.last, "seconds": seconds}
-        return {**known, "megabytes": self.megabytes, "counts": self.counts, "faults": self.faults}
+        found, megabytes = [json.loads(line) for line in self.log.read_text().splitlines()], 0
+        if found and found[-1][0] == "megabytes":
+            megabytes = found.pop()[1]
+        elif silent:
+            found.append(["hangs", "nothing came back"])
+        else:
+            found.append(["crashes", f"exit status {self.process.exitcode}"])
+        seconds, name = round(time.monotonic() - self.began, 1), self.reader.name
+        known = {"reader": name, "first": self.first, "last": self.first + len(found), "seconds": seconds}
+        faults = [(kind, self.first + i, words) for i, (kind, words) in enumerate(found) if kind in FAULTS]
+        told = [f"{name}, {kind}, case {number}: {words}" for kind, number, words in faults]
+        return {**known, "megabytes": megabytes, "counts": Counter(kind for kind, _ in found), "faults": told}
 
 
 def waiting(cases: int, done: list[dict]) -> list[tuple[Reader, int, int]]:
@@ -214,11 +201,10 @@ def fuzz(cases: int, processes: int, output: Path) -> dict:
             while chunks and len(running) < processes:
                 reader, first, last = chunks.pop(0)
                 running.append(Worker(reader, made, first, last))
-            for worker in [one for one in running if one.ended()]:
+            for worker, row in [(worker, row) for worker in running if (row := worker.row())]:
                 running.remove(worker)
-                row = worker.row()
-                if row["last"] < worker.end:  # it crashed, or nothing came back
-                    chunks.append((worker.reader, row["last"], worker.end))
+                if row["last"] < worker.last:  # it crashed, or nothing came back
+                    chunks.append((worker.reader, row["last"], worker.last))
                 done.append(row)
                 stream.write(json.dumps(row) + "\n")
                 stream.flush()

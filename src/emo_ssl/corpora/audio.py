@@ -93,14 +93,20 @@ def refuse_what_is_cut_off(read: int, promised: int, header: str) -> None:
         raise BadRecording("cut off before its end", f"{read / promised:.0%} of it is there")
 
 
-def narrower(path: Path | str) -> str:
-    """What a recording lacks for every front end, in words, or nothing."""
+def rate_and_seconds(path: Path | str) -> tuple[int, float]:
+    """As the file's own header has them; 0 where that cannot be read, for which `read` finds the words."""
     soundfile = soundfile_module()
     try:
-        rate = soundfile.info(path).samplerate
-    except (soundfile.SoundFileError, OSError, TypeError):  # `read` finds the words
-        return ""
-    if rate >= RATE_OF_FEATURES:
+        found = soundfile.info(path)
+    except (soundfile.SoundFileError, OSError, TypeError, ZeroDivisionError):
+        return 0, 0.0
+    return found.samplerate, found.duration
+
+
+def narrower(path: Path | str) -> str:
+    """What a recording lacks for every front end, in words, or nothing."""
+    rate, _ = rate_and_seconds(path)
+    if not 0 < rate < RATE_OF_FEATURES:
         return ""
     return (
         f"has {rate:,} samples a second, so nothing above {rate / 2000:g} kHz, where features look up to "

@@ -85,7 +85,7 @@ def made_by(maker: FrontEnd, signal: np.ndarray, rate: int) -> np.ndarray:
 
 def stretches(path: Path | str, maker: FrontEnd, keep_silence: bool = False) -> Iterator[Stretch]:
     """Frames of a recording of any length, one stretch after the other without a gap."""
-    if seconds_of(path) <= STRETCH:
+    if audio.rate_and_seconds(path)[1] <= STRETCH:
         yield frames_of(maker, path, keep_silence)[:3]
         return
     signal, skipped, began = np.empty(0, np.float32), 0, 0.0
@@ -97,15 +97,6 @@ def stretches(path: Path | str, maker: FrontEnd, keep_silence: bool = False) -> 
         until = len(frames) if ended else skipped + round(seconds * maker.frame_rate)
         yield frames[skipped:until], began, began + seconds
         signal, skipped, began = signal[-2 * CONTEXT * rate :], round(CONTEXT * maker.frame_rate), began + seconds
-
-
-def seconds_of(path: Path | str) -> float:
-    """As the file's own header has it; 0 where that cannot be read, for which `audio.read` finds the words."""
-    soundfile = audio.soundfile_module()
-    try:
-        return soundfile.info(path).duration
-    except (soundfile.SoundFileError, OSError, TypeError, ZeroDivisionError):
-        return 0.0
 
 
 # openSMILE

@@ -268,7 +268,7 @@ def unpacked(root: Path, path: str) -> bytes:
 
 def pieces_of(maker: FrontEnd, root: Path, path: str, keep_silence: bool) -> Iterator[Framed]:
     """A long file in pieces, with whatever silence it has; any other in one."""
-    if root.is_dir() and front_ends.seconds_of(root / path) > front_ends.STRETCH:
+    if root.is_dir() and audio.rate_and_seconds(root / path)[1] > front_ends.STRETCH:
         for frames, began, ended in front_ends.stretches(root / path, maker):
             yield frames, began, ended, ended
         return
