@@ -19,6 +19,8 @@ from emo_ssl.corpora.mosei import prepare
 RATE = 100
 NAMES = ("F0", "peakSlope")
 SDK_STRING = h5py.string_dtype()
+NOTHING_MET = {"segments": {"in": 0, "kept": 0, "dropped": {}}, "frames": {"in": 0, "kept": 0}}  # a report
+NOTHING_MET |= {name: {} for name in ("mended", "videos", "missing_values", "files")}
 
 
 def times(count: int, rate: float = RATE, start: float = 0.0) -> np.ndarray:
@@ -158,7 +160,7 @@ def write_segments(
                 table,
                 targets,
                 target_names,
-                report or {},
+                report or NOTHING_MET,
                 source="made up",
                 folds="made up",
                 category_names=category_names,

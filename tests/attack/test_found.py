@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from builders import NOTHING_MET
 from sounds import RATE, hum, stub, write
 
 from emo_ssl.core.corpus import REPORT, Corpus
@@ -25,9 +26,7 @@ from emo_ssl.utils.values import ECHO, UserError
 
 def test_a_report_whose_list_lacks_a_reason(made, tmp_path):
     shutil.copytree(made / "corpus", tmp_path, dirs_exist_ok=True)
-    report = {"segments": {"in": 1, "kept": 1, "dropped": {}}, "frames": {"in": 1, "kept": 1}, "mended": {}}
-    report |= {"videos": {}, "missing_values": {}, "files": {}, "skipped": [{"path": "a.wav"}]}
-    (tmp_path / REPORT).write_text(json.dumps(report))
+    (tmp_path / REPORT).write_text(json.dumps({**NOTHING_MET, "skipped": [{"path": "a.wav"}]}))
     with pytest.raises(UserError, match="reason is missing"):
         describe(Corpus.open(tmp_path))
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import NOTHING_MET, noise, replaced, times, write_plain_csd, write_segments
 from builders import Video as Recording
-from builders import noise, times, write_plain_csd, write_segments
 from sounds import hum, stub, write
 from training import STUDY
 
@@ -33,21 +33,13 @@ from emo_ssl.utils import npz
 from emo_ssl.utils.values import UserError, printable, read_config
 
 STEERS = "red \x1b[31m, half \ud800, bell \x07"
-EMPTY = {
-    "mended": {},
-    "videos": {},
-    "missing_values": {},
-    "files": {},
-    "segments": {"in": 0, "kept": 0, "dropped": {}},
-    "frames": {"in": 0, "kept": 0},
-}
 SHOWN = r"red \x1b[31m, half \ud800, bell \x07"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_output_in_any_encoding(tmp_path, encoding):
     """A terminal that lacks a letter gets its number; JSON is JSON whatever the terminal lacks."""
-    corpus = write_segments(tmp_path / "Σ…", [Recording("v", noise(40))], target_names=("frö", "sad"), report=EMPTY)
+    corpus = write_segments(tmp_path / "Σ…", [Recording("v", noise(40))], target_names=("frö", "sad"))
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     for words in (["--help"], ["show", corpus.folder], ["show", corpus.folder, "--json"], ["show", "Σ"]):
         command = [sys.executable, "-m", "emo_ssl", "corpus", *map(str, words)]
@@ -127,7 +119,7 @@ def test_names_in_an_archive_that_begin_with_nothing(tmp_path):
 
 def test_no_text_of_a_file_steers_a_terminal(tmp_path, capsys):
     """What is made here holds the number of such a letter; a file that holds the letter itself is refused."""
-    report = EMPTY | {"segments": {"in": 0, "kept": 0, "dropped": {STEERS: 1}}, "files": {STEERS: STEERS}}
+    report = NOTHING_MET | {"segments": {"in": 0, "kept": 0, "dropped": {STEERS: 1}}, "files": {STEERS: STEERS}}
     made = write_segments(
         tmp_path / "a", [Recording(STEERS, noise(9), speaker=STEERS)], (), (STEERS, "b"), report=report
     )
@@ -135,11 +127,9 @@ def test_no_text_of_a_file_steers_a_terminal(tmp_path, capsys):
     assert made.feature_names[0] == SHOWN and describe(made).count(SHOWN) == 4
     for name in ("corpus.json", REPORT):
         path = tmp_path / "a" / name
-        whole = path.read_bytes()
-        path.write_bytes(whole.replace(rb"\\x1b", rb"\u001b"))
-        with pytest.raises(UserError, match=r"\\x1b"):
+        steering = path.read_bytes().replace(rb"\\x1b", rb"\u001b")
+        with replaced(path, steering), pytest.raises(UserError, match=r"\\x1b"):
             describe(Corpus.open(tmp_path / "a"))
-        path.write_bytes(whole)
     npz.save(tmp_path / "a.npz", {"a": np.array(["\x1b[31m"])})
     with (
         pytest.raises(UserError, match=r"damaged \(a is '\\x1b\[31m', expected str\)"),

@@ -245,6 +245,3 @@ def test_a_frame_knows_nothing_of_the_rest_of_the_file(mixture):
 def test_what_is_no_sound_is_refused(value):
     with pytest.raises(UserError, match="beyond full scale"):
         frames(np.full(8000, value, np.float32), SAMPLE_RATE)
-
-
-# --- real voices

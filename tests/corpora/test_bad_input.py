@@ -143,11 +143,6 @@ ONE = {"a": label_table(LABELS["a"])}
         (label_file("other.csd", {"z": ONE["a"]}), "other.csd", "none of its videos (such as z)"),
         (label_file("empty.csd", {}), "empty.csd", "holds no labelled segment"),
         (folds_file("f.json", '{"train": ["x", "y"], "test": ["a"]}'), "f.json", "2 of the 3 videos it names"),
-        (
-            acoustic_file("c.csd", {"a": (noise(50), times(50)), "c": (noise(50), times(49))}),
-            "c.csd",
-            "`c` has 50 rows of features but intervals",
-        ),
         (damaged_at_the_end, "d.csd", "the file is damaged or truncated at `c`"),
     ],
 )
@@ -155,9 +150,6 @@ def test_files_that_do_not_belong_here(tmp_path, source, capsys, change, name, w
     status = cli.main(arguments(source | change(tmp_path), tmp_path / "out"))
     check_refusal(status, *capsys.readouterr(), tmp_path / name, words)
     assert not (tmp_path / "out").exists()
-
-
-# --- output folders
 
 
 # --- stopped on the way

@@ -192,10 +192,10 @@ def test_another_tree_than_one_root_with_data_is_refused(tmp_path, names):
         Csd(tmp_path / "a.csd")
 
 
-@pytest.mark.parametrize("features", [noise(3), np.array([b"loud", b"soft"])])
-def test_an_entry_of_the_wrong_kind_is_named(tmp_path, features):
-    with pytest.raises(UserError, match=r"a\.csd: .*`x`"):
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [(noise(3), "`x` has 3 rows of features but intervals"), (np.array([b"loud", b"soft"]), "of `x` holds .*numbers")],
+)
+def test_an_entry_of_the_wrong_kind_is_named(tmp_path, features, words):
+    with pytest.raises(UserError, match=rf"a\.csd: .*{words}"):
         Csd(write_plain_csd(tmp_path / "a.csd", {"x": (features, times(2))}, None))
-
-
-# --- whole or absent

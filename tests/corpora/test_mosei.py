@@ -4,16 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from builders import (
-    NAMES,
-    RATE,
-    intensities,
-    noise,
-    prepared,
-    times,
-    write_corpus,
-    write_csd,
-)
+from builders import NAMES, RATE, intensities, noise, prepared, times, write_corpus, write_csd
 
 from emo_ssl.core.corpus import SPLITS, Corpus
 from emo_ssl.corpora.cleaning import cut
@@ -320,10 +311,7 @@ def test_real_geometry(real_data, tmp_path):
     acoustic, labels = tmp_path / "COVAREP.csd", tmp_path / "LABELS.csd"
     longest = times(int(np.ceil(max(end for rows in intervals.values() for _, end in rows) * RATE)))
     flat = np.zeros((len(longest), 1), np.float32)
-    with (
-        csd_writer(acoustic, "COVAREP", ["F0"]) as add,
-        csd_writer(labels, "All Labels", LABEL_NAMES) as label,
-    ):
+    with csd_writer(acoustic, "COVAREP", ["F0"]) as add, csd_writer(labels, "All Labels", LABEL_NAMES) as label:
         for recording, rows in intervals.items():
             count = int(np.ceil(max(end for _, end in rows) * RATE))
             add(recording, flat[:count], longest[:count])

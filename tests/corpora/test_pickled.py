@@ -149,18 +149,12 @@ def test_certain_means_in_every_way(seed):
 
 
 SPOILT = {
-    "no audio": (
-        lambda data: data["train"].pop("audio"),
-        r"not laid out as .*\(KeyError: 'audio'\)",
-    ),
+    "no audio": (lambda data: data["train"].pop("audio"), r"not laid out as .*\(KeyError: 'audio'\)"),
     "no test": (lambda data: data.pop("test"), "not laid out .*KeyError: 'test'"),
     "words": (lambda data: data["train"].update(audio=["a", "b"]), "not laid out"),
     "fewer": (lambda data: data["train"].update(id=["-a$_$1"]), "not laid out"),
     "other ids": (lambda data: data["train"].update(id=["x", "y", "z"]), "not laid out"),
-    "a leak": (
-        lambda data: data["test"].update(id=["b$_$9", "c$_$4"]),
-        "b stands in two parts, which would leak",
-    ),
+    "a leak": (lambda data: data["test"].update(id=["b$_$9", "c$_$4"]), "b stands in two parts, which would leak"),
     "another corpus": (
         lambda data: [part.update(id=[f"e{i}{one}" for i, one in enumerate(part["id"])]) for part in data.values()],
         "only 0 of its 7 clips are found in .*; are both files of CMU-MOSEI?",

@@ -9,16 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import contents, intensities, run_python
-from sounds import (
-    RATE,
-    between_silences,
-    fails_on_long_sound,
-    hum,
-    level_and_crossings,
-    sixteen_bit,
-    stub,
-    write,
-)
+from sounds import RATE, between_silences, fails_on_long_sound, hum, level_and_crossings, sixteen_bit, stub, write
 
 from emo_ssl import cli
 from emo_ssl.core.corpus import SPLITS, Corpus

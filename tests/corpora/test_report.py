@@ -24,10 +24,8 @@ def test_the_summary_is_plain_json(tmp_path):
 def test_describe_says_who_is_in_each_cross_validation_fold(tmp_path):
     speakers, folds = ["x", "x", "y", "z", ""], [0, 0, 1, 1, 1]
     recordings = [Video(str(i), noise(40), speaker=speaker) for i, speaker in enumerate(speakers)]
-    report = {"segments": {"in": 5, "kept": 5, "dropped": {}}, "frames": {"in": 200, "kept": 200}}
-    report |= {"mended": {}, "videos": {"kept": 5}, "missing_values": {}, "files": {}}
     segments = [Segment(i, 0, 40, fold=fold) for i, fold in enumerate(folds)]
-    lines = describe(write_segments(tmp_path, recordings, segments, report=report)).splitlines()
+    lines = describe(write_segments(tmp_path, recordings, segments)).splitlines()
     assert "folds: made up, 2 of them" in lines
     assert [line.split() for line in lines if line.startswith("fold ")] == [
         *(["fold", "0", "2", "1", "2", "x"], ["fold", "1", "3", "2", "3", "y,", "z"])

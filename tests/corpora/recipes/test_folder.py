@@ -78,10 +78,7 @@ HEAD = "path,speaker,happy\n"
         ("path,speaker,category\na,u,\n", "line 2: category is '', expected a name"),
         ("path,speaker,happy,fold\na,u,1,1.5\n", "line 2: fold is '1.5', expected a whole number"),
         ("path,speaker,happy,fold\na,u,1,0\nb,v,1,1\nc,w,1,3\n", "folds 0, 1, 3; number at least 3"),
-        (
-            "path,speaker,happy,fold\na,u,1,0\nb,u,1,1\n",
-            "line 3: another fold or split for u, after line 2",
-        ),
+        ("path,speaker,happy,fold\na,u,1,0\nb,u,1,1\n", "line 3: another fold or split for u, after line 2"),
         ("path,speaker,happy,split,start\na,,1,train,0\na,,1,test,1\n", "line 3: another fold or split for a, after"),
         ("path,speaker,happy,split\na,u,1,dev\n", "line 2: split is 'dev', expected one of train, valid, test, none"),
         (HEAD + "a,u,1\nb,v,1\nc,u,1\n", "too few speakers (2) for folds that keep them apart; record at least 3"),
