@@ -35,7 +35,8 @@ BUDGETS = (28, 56, 112)  # and all
 SEEDS, STRENGTHS = 5, (1e-3, 1e-2, 1e-1, 1.0)
 SPEAKERS, CLIPS = 4, 8  # of a step: CLIPS of each of so many speakers
 STEPS, RATE, TEMPERATURE = 1000, 3e-3, 0.1
-FRAMES = "none (the frames)"
+LAGS = (2, 4, 6, 8)  # frames
+FRAMES, LAGGED = "none (the frames)", "none (the frames), with lagged products"
 COLUMNS = ["protocol", "layer", "fold", "objective", "readout", "budget", "strength", "uar"]
 
 
@@ -275,6 +276,13 @@ def in_units(table: np.ndarray, fold: Fold) -> np.ndarray:
     return (table - centre) / spread
 
 
+def lagged(frames: np.ndarray) -> np.ndarray:
+    """(T, D) -> (4 D,): each feature's mean product with itself some frames later, 0 where a clip is too short."""
+    away = (frames - frames.mean(0)) / np.maximum(frames.std(0), 1e-6)
+    products = [(away[lag:] * away[:-lag]).sum(0) / len(away) for lag in LAGS]
+    return np.concatenate(products)
+
+
 def scores(table: np.ndarray, fold: Fold) -> Iterator[tuple[int, float, float]]:
     """(budget, strength, UAR) on validation speakers, mean over seeds."""
     corpus, train, valid = fold.corpus, fold.corpus.where("train"), fold.corpus.where("valid")
@@ -293,6 +301,11 @@ def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
     beside = contrast.table(fold.corpus, fold.normaliser)
     if FRAMES not in known:
         yield FRAMES, {"numbers": plain}
+    if LAGGED not in known:
+        products = np.zeros((len(plain), len(LAGS) * len(fold.corpus.feature_names)))
+        for i, frames in fold.frames.items():
+            products[i] = lagged(frames.numpy())
+        yield LAGGED, {"numbers": np.hstack([plain, in_units(products, fold)])}
     for name, constants in VARIANTS.items():
         if name not in known:
             with mock.patch.multiple(contrast, **constants):

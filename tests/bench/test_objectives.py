@@ -50,6 +50,13 @@ def test_halves_share_no_frame():
         assert sorted([*first[:, 0].tolist(), *second[:, 0].tolist()]) == list(range(20)) and len(first) >= 7
 
 
+def test_lagged_products_by_hand():
+    """A sign that turns every fourth frame: alike after eight frames, opposite after four."""
+    turns = np.repeat([1.0, -1.0] * 4, 4)[:, None]
+    assert objectives.lagged(turns).round(6).tolist() == [2 / 32, -28 / 32, -2 / 32, 24 / 32]
+    assert objectives.lagged(turns[:1]).tolist() == [0.0] * 4
+
+
 def test_a_stopped_run_goes_on_and_test_speakers_have_no_say(tmp_path, monkeypatch):
     corpus = write_acted(tmp_path / "acted")
     monkeypatch.setattr(objectives, "BUDGETS", (3, 6))
@@ -57,7 +64,7 @@ def test_a_stopped_run_goes_on_and_test_speakers_have_no_say(tmp_path, monkeypat
     monkeypatch.setattr(objectives, "OBJECTIVES", some)
     given = [str(corpus.folder), str(tmp_path / "out.csv"), "--folds", "0", "--steps", "2"]
     found = main(given)
-    readouts = 1 + len(objectives.VARIANTS) + 2 * len(some)
+    readouts = 2 + len(objectives.VARIANTS) + 2 * len(some)
     assert len(found) == readouts * 3 * len(objectives.STRENGTHS) and found["uar"].between(0, 1).all()
     pd.read_csv(tmp_path / "out.csv").iloc[:96].to_csv(tmp_path / "out.csv", index=False)
     again = main(given)
