@@ -1,7 +1,7 @@
 """One chunk of the grid: its learning rate is tuned, its members are trained in lockstep, and they predict."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -58,6 +58,7 @@ class Fold:
     encoder: EncoderConfig
     runs: tuple[tuple[int, State], ...]  # (pretraining seed, weights)
     protocol: str = "speaker-independent"
+    tables: dict[str, np.ndarray] = field(default_factory=dict)  # of classical arms, made once
 
     @property
     def normaliser_hash(self) -> str:
@@ -76,7 +77,7 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
     if ARMS[chunk.arm].kind == "constant":
         return Outcome(constant_predictions(fold, len(chunk.members)), TrainedWith(fold.normaliser_hash))
     if ARMS[chunk.arm].kind == "classical":
-        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, chunk.arm)
+        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, chunk.arm, fold.tables)
         rate, trials = tune(trainer, config, STRENGTHS, chunk.budgets)
     else:
         trainer = ArmTrainer(fold, chunk.arm, config)
