@@ -1,4 +1,4 @@
-"""`python -m tools.book`: notebooks are executed, staged, rendered by Jupyter Book, checked, and then published.
+"""`python -m tools.book`: notebooks are executed, staged, rendered by Sphinx, checked, and then published.
 
 Exit status: 0 done, 1 a notebook or a page failed, 2 something the caller can mend, 130 interrupted (Ctrl-C). After the
 last one the same command continues.
@@ -34,13 +34,13 @@ def make(root: Path, only: str = "", profile: str = "demo") -> int:
     if left:
         print(f"Not rendered: {', '.join(left)} still to be executed, which `make book` does.")
         return 0
-    key = staging.key_of(root, staging.stage(root, found))
+    key, shared = staging.keys_of(root, staging.stage(root, found))
     published = root / SITE / KEY
     if published.is_file() and published.read_text() == key:
         print("The pages are as they were, not rendered again")
     else:
         print("Rendering …", flush=True)
-        if not render(root):
+        if not render(root, shared):
             return 1
         html = root / RENDER / "_build" / "html"
         if refused(check_site.problems(root, html), f"the book was not published; what was rendered is in {html}"):
@@ -57,15 +57,19 @@ def refused(problems: list[str], outcome: str) -> bool:
     return bool(problems)
 
 
-def render(root: Path) -> bool:
-    """Run Jupyter Book with its words going to a log; what it warns of is shown. Warnings are errors."""
-    shutil.rmtree(root / RENDER, ignore_errors=True)
-    log = root / LOG
+def render(root: Path, shared: str) -> bool:
+    """Run Sphinx with its words going to a log; what it warns of is shown. Warnings are errors.
+
+    What it has read of pages is used again if that went well and what they share is as it was: `shared`, its key.
+    """
+    log, output, key = root / LOG, root / RENDER, root / RENDER / KEY
+    if not key.is_file() or key.read_text() != shared:
+        shutil.rmtree(output, ignore_errors=True)
+    key.unlink(missing_ok=True)
+    shutil.rmtree(output / "_build" / "html", ignore_errors=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    # `--all` on purpose: Sphinx does not see that an output changed, and would publish the old one
-    options = ["--config", CONFIG, "--toc", TOC, "--path-output", RENDER, "-W", "-n", "--keep-going", "--all"]
-    start = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", start, "build", staging.STAGE, *options]
+    script = [sys.executable, "-P", str(Path(__file__).with_name("render.py"))]
+    command = [*script, CONFIG, f"{staging.STAGE}/{TOC}", staging.STAGE, f"{RENDER}/_build"]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     with log.open("w", encoding="utf-8") as stream:
         done = subprocess.run(command, cwd=root, stdout=stream, stderr=subprocess.STDOUT, env=environment)
@@ -73,7 +77,9 @@ def render(root: Path) -> bool:
         words = notebooks.ANSI.sub("", log.read_text(encoding="utf-8")).splitlines()
         shown = [line for line in words if "WARNING" in line or "ERROR" in line] or words[-15:]
         print("\n".join([*shown, f"The book was not rendered. The whole story: {log}"]), file=sys.stderr)
-    return done.returncode == 0
+        return False
+    key.write_text(shared)
+    return True
 
 
 def publish(html: Path, site: Path) -> None:

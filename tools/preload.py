@@ -3,9 +3,12 @@
 import contextlib
 import importlib
 import os
+import sys
 
 from tools.kernels import PRELOADED
 
 for name in os.environ.get(PRELOADED, "").split():
     with contextlib.suppress(Exception):
         importlib.import_module(name)
+if "torch" in sys.modules:
+    importlib.import_module("torch._dynamo")  # the first optimiser of each kernel would, for two seconds

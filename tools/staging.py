@@ -4,6 +4,8 @@ The mirror is what makes edit and launch links right: Sphinx derives them from a
 """
 
 import copy
+import filecmp
+import os
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +16,7 @@ from tools import notebooks
 from tools.notebooks import Notebook
 
 STAGE = "build/stage"
+PAGES = (".md", ".ipynb")
 MATHJAX = "mathjax/tex-svg.js"
 STAMPED = ("emo-ssl", "torch", "numpy")
 
@@ -21,8 +24,10 @@ STAMPED = ("emo-ssl", "torch", "numpy")
 def stage(root: Path, found: list[Notebook]) -> Path:
     import nbformat
 
-    target = root / STAGE
-    shutil.rmtree(target, ignore_errors=True)
+    target, before = root / STAGE, root / f"{STAGE}.old"
+    shutil.rmtree(before, ignore_errors=True)
+    if target.exists():
+        os.rename(target, before)
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
     for folder in (notebooks.FOLDER, "book/_static/mathjax"):
         (target / folder).mkdir(parents=True, exist_ok=True)
@@ -34,7 +39,17 @@ def stage(root: Path, found: list[Notebook]) -> Path:
     shutil.copyfile(mathjax, target / "book/_static" / MATHJAX)
     for path in root.glob("CHANGELOG.md"):  # a page includes it
         shutil.copyfile(path, target / path.name)
+    keep_times(target, before)
+    shutil.rmtree(before, ignore_errors=True)
     return target
+
+
+def keep_times(target: Path, before: Path) -> None:
+    """Of files that are as they were, for Sphinx reads those again that are younger than what it knows of them."""
+    for path in target.rglob("*"):
+        old = before / path.relative_to(target)
+        if path.is_file() and old.is_file() and filecmp.cmp(path, old, shallow=False):
+            shutil.copystat(old, path)
 
 
 def with_outputs(notebook: Notebook, executed: Any) -> Any:
@@ -67,8 +82,10 @@ def stamp(run: dict) -> Any:
     return new_markdown_cell(f":::{{div}} stamp\n{' · '.join(words)}\n:::", id="stamp")
 
 
-def key_of(root: Path, target: Path) -> str:
-    """Of all that the rendered pages depend on."""
+def keys_of(root: Path, target: Path) -> tuple[str, str]:
+    """Of all that the rendered pages depend on; and of what they share, their own words left out."""
     sources = [path for path in sorted(target.rglob("*")) if path.is_file()]
     sources += [root / "_config.yml", root / notebooks.LOCK, *sorted(Path(__file__).parent.glob("*.py"))]
-    return files.hash_of([[path.name, files.fingerprint(path)] for path in sources])
+    every = [[os.path.relpath(path, root), files.fingerprint(path)] for path in sources]
+    shared = [[name, "" if name.endswith(PAGES) else content] for name, content in every]
+    return files.hash_of(every), files.hash_of(shared)

@@ -50,10 +50,10 @@ def test_a_staged_page_has_the_text_of_today_and_the_outputs_of_its_execution(tr
 
 @pytest.fixture
 def played(tree, monkeypatch):
-    """A published site, and the list of the renderings that came after it; Jupyter Book is a stand-in."""
+    """A published site, and the list of the renderings that came after it; Sphinx is a stand-in."""
     count = []
 
-    def rendered(root: Path) -> bool:
+    def rendered(root: Path, shared: str) -> bool:
         count.append(root)
         html = root / "build" / "render" / "_build" / "html"
         shutil.rmtree(html, ignore_errors=True)
@@ -96,7 +96,7 @@ def last_good_one(played):
 
 
 def test_a_site_without_a_page_is_not_published(last_good_one, monkeypatch, capsys):
-    monkeypatch.setattr(book, "render", lambda root: True)  # as Jupyter Book 2, which renders nothing
+    monkeypatch.setattr(book, "render", lambda root, shared: True)
     shutil.rmtree(last_good_one / "build" / "render")
     assert book.make(last_good_one) == 1
     err = capsys.readouterr().err
@@ -113,6 +113,40 @@ def test_a_warning_is_shown_and_nothing_published(last_good_one, monkeypatch, ca
     assert book.make(last_good_one) == 1
     err = capsys.readouterr().err
     assert err.startswith("book/index.md:3: WARNING: unknown document: 'x'\n") and "reading" not in err
+
+
+def test_what_was_read_serves_again_after_a_success_and_for_the_same_frame(tree, monkeypatch):
+    read, found, statuses = tree / "build/render/_build/.doctrees/page", [], iter([0, 0, 1, 0, 0])
+
+    def pretended(command, **options):
+        found.append(read.exists())
+        read.parent.mkdir(parents=True, exist_ok=True)
+        read.touch()
+        return subprocess.CompletedProcess(command, next(statuses))
+
+    monkeypatch.setattr(book.subprocess, "run", pretended)
+    assert [book.render(tree, shared) for shared in ("a", "a", "a", "a", "b")] == [True, True, False, True, True]
+    assert found == [False, True, True, False, False]
+
+
+def test_a_page_is_read_again_when_it_changed_and_all_are_when_what_they_share_did(tree):
+    found = pretend(tree, [])
+
+    def staged():
+        target = staging.stage(tree, [found])
+        times = {path.name: path.stat().st_mtime_ns for path in target.rglob("*") if path.suffix in staging.PAGES}
+        return times, *staging.keys_of(tree, target)
+
+    first, again = staged(), staged()
+    assert first == again and set(first[0]) == {"index.md", "01-first.ipynb"}
+    (tree / "book" / "index.md").write_text("# Another\n")
+    times, every, shared = staged()
+    assert times["01-first.ipynb"] == first[0]["01-first.ipynb"] and times["index.md"] > first[0]["index.md"]
+    assert every != first[1] and shared == first[2]
+    (tree / "book" / "references.bib").write_text("@misc{a, title = {A}}\n")
+    assert staged()[2] != shared
+    (tree / "book" / "new.md").write_text("# New\n")
+    assert staged()[2] not in (shared, first[2])
 
 
 def test_bad_sources_are_refused_before_anything_runs(tree, monkeypatch, capsys):
@@ -157,6 +191,11 @@ def test_one_real_rendering(tree, monkeypatch, capfd):
     assert "Profile demo · emo-ssl" in page and re.search(r'src="[^"]*mathjax/tex-svg.js', page)
     for launch in ("edit", "blob"):
         assert f"emo-ssl/emo-ssl/{launch}/main/notebooks/01-first.ipynb" in page
+    # one page is read again, and its new title stands on the other as well
+    (tree / "book" / "index.md").write_text("# Another beginning\n\nSee [](../notebooks/01-first.ipynb).\n")
+    assert book.main([]) == 0 and "0 added, 1 changed, 0 removed" in (tree / "build/logs/render.log").read_text()
+    page = (site / "notebooks/01-first.html").read_text()
+    assert "Another beginning" in page and "It is <strong>0.12</strong>" in page
     # the same checks see a fault in what was really rendered
     (site / "notebooks/01-first.html").write_text(page.replace("It rises slowly from one to two", ""))
     (problem,) = check_site.problems(tree, site)

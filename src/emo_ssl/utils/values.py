@@ -15,7 +15,7 @@ import types
 import typing
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypeVar, Union
 
@@ -117,14 +117,14 @@ def checked(value: object, kind: object, where: str, advice: str = "mend it and 
 
 def convert(value: object, kind: object, name: str = "", depth: int = 0) -> object:
     """See above; `name` is what the value is called in a refusal, which is a ValueError."""
-    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    origin, inside, named = parts_of(kind)
     label = f"{name}: " if name else ""
     within = partial(convert, depth=depth + 1)
     if depth > DEEPEST:
         raise ValueError(f"{label}nested deeper than {DEEPEST} levels")
     if isinstance(value, dict | list) and kind in (object, type(value)):
         origin, inside = type(value), (object, object)
-    if dataclasses.is_dataclass(kind) or typing.is_typeddict(kind):
+    if named:
         return structure(value, kind, label, within)
     if origin is NotRequired:
         return convert(value, inside[0], name, depth)
@@ -147,6 +147,18 @@ def convert(value: object, kind: object, name: str = "", depth: int = 0) -> obje
     raise ValueError(f"{name or 'it'} is {short(value)}, expected {in_words(kind)}")
 
 
+@cache  # a file of evidence asks ten thousands of times
+def parts_of(kind: object) -> tuple[object, tuple, bool]:
+    """What it is made of, and whether it has names of its own."""
+    named = dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)
+    return typing.get_origin(kind), typing.get_args(kind), named
+
+
+@cache
+def hints_of(kind: type) -> dict[str, object]:
+    return typing.get_type_hints(kind, include_extras=True)
+
+
 def sound(value: str | float | bool | None) -> bool:
     """Finite, within 64 bits, or text that can be shown."""
     if isinstance(value, str):
@@ -156,7 +168,7 @@ def sound(value: str | float | bool | None) -> bool:
 
 def structure(value: object, kind: type[T], label: str, within: Callable) -> T:
     """A dataclass, which knows all its names, or a TypedDict, which knows those that are read."""
-    hints, known = typing.get_type_hints(kind, include_extras=True), dataclasses.is_dataclass(kind)
+    hints, known = hints_of(kind), dataclasses.is_dataclass(kind)
     if not isinstance(value, dict):
         raise ValueError(f"{label}expected names and values, found {short(value)}")
     for name in value:
