@@ -20,7 +20,6 @@ from emo_ssl.corpora.recordings import frames_or_reason
 from emo_ssl.corpora.report import describe
 from emo_ssl.evidence.record import evidence_of, results
 from emo_ssl.evidence.report import EVIDENCE, evaluate
-from emo_ssl.utils import npz
 from emo_ssl.utils.values import ECHO, UserError
 
 
@@ -29,12 +28,6 @@ def test_a_report_whose_list_lacks_a_reason(made, tmp_path):
     (tmp_path / REPORT).write_text(json.dumps({**NOTHING_MET, "skipped": [{"path": "a.wav"}]}))
     with pytest.raises(UserError, match="reason is missing"):
         describe(Corpus.open(tmp_path))
-
-
-def test_letters_that_unicode_does_not_have(tmp_path):
-    npz.save(tmp_path / "a.npz", {"a": np.array([0x110000], np.uint32).view("<U1")})
-    with pytest.raises(UserError, match=r"damaged \(a is no text\)"), npz.opened(tmp_path / "a.npz", "x") as stored:
-        stored.array("a", "U", 1)
 
 
 def test_samples_whose_squares_are_no_numbers(tmp_path):

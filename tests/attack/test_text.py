@@ -130,14 +130,18 @@ def test_no_text_of_a_file_steers_a_terminal(tmp_path, capsys):
         steering = path.read_bytes().replace(rb"\\x1b", rb"\u001b")
         with replaced(path, steering), pytest.raises(UserError, match=r"\\x1b"):
             describe(Corpus.open(tmp_path / "a"))
-    npz.save(tmp_path / "a.npz", {"a": np.array(["\x1b[31m"])})
-    with (
-        pytest.raises(UserError, match=r"damaged \(a is '\\x1b\[31m', expected str\)"),
-        npz.opened(tmp_path / "a.npz", "x") as it,
-    ):
-        it.array("a", "U", 1)
     assert cli.main(["corpus", "show", f"{tmp_path}/\x1b[31m\n"]) == 2
     assert rf"{tmp_path}/\x1b[31m\n: no finished corpus" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("letter", "words"),
+    [(0x1B, r"a is '\\x1b', expected str"), (0xD800, "a is '.*', expected"), (0x110000, "a is no text")],
+)
+def test_letters_in_arrays_that_steer_a_terminal_or_are_none(tmp_path, letter, words):
+    npz.save(tmp_path / "a.npz", {"a": np.array([letter], np.uint32).view("<U1")})
+    with pytest.raises(UserError, match=rf"damaged \({words}"), npz.opened(tmp_path / "a.npz", "x") as stored:
+        stored.array("a", "U", 1)
 
 
 def test_metadata_that_steers_a_terminal(tmp_path):

@@ -56,13 +56,6 @@ def test_small_files(tmp_path):
     assert read_json(tmp_path / "a.json") == {"é": [1, None, 0.5]}
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe"])
-def test_damaged_json_is_named(tmp_path, content):
-    (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.json: not readable as JSON"):
-        read_json(tmp_path / "a.json")
-
-
 def test_require_space_looks_at_the_nearest_folder_that_exists(tmp_path):
     assert require_space(tmp_path / "not" / "yet", 0) is None
     with pytest.raises(UserError, match=r"yet: the disk is full \(1000000000.0 GB needed\)"):

@@ -18,25 +18,11 @@ import h5py
 import numpy as np
 
 from emo_ssl.corpora import foreign
-from emo_ssl.utils.io import UserError, atomic_path, failed_download
+from emo_ssl.utils.io import UserError, atomic_path, refuse_what_is_no_file
 from emo_ssl.utils.values import convert, printable
 
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 LABEL_NAMES = ("sentiment", *EMOTIONS)
-
-
-def refuse_what_is_no_csd(path: Path) -> None:
-    """Say what the file is instead."""
-    if not path.exists():
-        raise UserError(f"{path}: no such file; check the path.")
-    if path.is_dir():
-        raise UserError(f"{path}: this is a folder; name the .csd file in it.")
-    if not path.is_file():  # a pipe would be waited for
-        raise UserError(f"{path}: this is not a regular file; name a .csd file.")
-    with path.open("rb") as stream:
-        found = failed_download(stream.read(512))
-    if found:
-        raise UserError(f"{path}: {found}; download it again.")
 
 
 def decode_metadata(text: str) -> object:
@@ -52,7 +38,7 @@ class Csd:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        refuse_what_is_no_csd(self.path)
+        refuse_what_is_no_file(self.path, ".csd")
         command = [sys.executable, "-P", foreign.__file__, str(self.path)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         # one thread starts sooner, no plug-in is loaded, and Ctrl-C comes to this process alone

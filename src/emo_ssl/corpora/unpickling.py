@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_ssl.utils.io import UserError, failed_download
+from emo_ssl.utils.io import refuse_what_is_no_file
 from emo_ssl.utils.npz import UNREADABLE
 from emo_ssl.utils.values import ECHO, refused, shortened
 
@@ -106,17 +106,11 @@ class Unpickler(pickle.Unpickler):
         return Named(STAND_INS[known])
 
 
-def load(path: Path | str) -> object:
+def load(path: Path) -> object:
     """The content of a pickle of arrays and plain containers; anything else is refused by its name."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path.")
-    with path.open("rb") as stream:
-        if found := failed_download(stream.read(512)):
-            raise UserError(f"{path}: {found}; download it again.")
-        stream.seek(0)
-        with refused(path, BAD, "not read as a pickle of arrays", "nothing of it was run"):
-            return Unpickler(stream, encoding="latin1").load()
+    refuse_what_is_no_file(path, ".pkl")
+    with path.open("rb") as stream, refused(path, BAD, "not read as a pickle of arrays", "nothing of it was run"):
+        return Unpickler(stream, encoding="latin1").load()
 
 
 def plain(value: object) -> object:

@@ -87,6 +87,19 @@ def failed_download(head: bytes) -> str:
     return ""
 
 
+def refuse_what_is_no_file(path: Path, ending: str) -> None:
+    """Say what is there instead."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; check the path.")
+    if path.is_dir():
+        raise UserError(f"{path}: this is a folder; name the {ending} file in it.")
+    if not path.is_file():  # a pipe would be waited for
+        raise UserError(f"{path}: this is not a regular file; name a {ending} file.")
+    with path.open("rb") as stream:
+        if found := failed_download(stream.read(512)):
+            raise UserError(f"{path}: {found}; download it again.")
+
+
 def hash_of(value: object) -> str:
     """sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
