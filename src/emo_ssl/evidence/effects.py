@@ -7,7 +7,7 @@ import numpy as np
 
 from emo_ssl.core.metrics import OVERALL, Predictions
 from emo_ssl.evidence.bootstrap import Draws, Sample, mean
-from emo_ssl.evidence.scores import LOWER_IS_BETTER, Scorer
+from emo_ssl.evidence.scores import LOWER_IS_BETTER, Scorer, ratio
 from emo_ssl.study.predictions import Key, StudyPredictions
 
 MAIN = ("pretrained", "scratch")
@@ -49,7 +49,7 @@ class Sums:
 
     def drawn(self, measures: int, units: int) -> Drawn:
         """The first `measures` of them."""
-        draws = np.divide(self.total, self.weight, out=np.full(self.total.shape, np.nan), where=self.weight > 0)
+        draws = ratio(self.total, self.weight)
         return Drawn(draws[:, :measures].astype(np.float32), self.by_seed[:, :measures], units)
 
 

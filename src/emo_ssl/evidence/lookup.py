@@ -13,6 +13,7 @@ import pandas as pd
 from emo_ssl.core.metrics import BASELINES, OVERALL
 from emo_ssl.core.normalise import PROTOCOLS
 from emo_ssl.evidence.claims import SMALL
+from emo_ssl.evidence.scores import ratio
 from emo_ssl.study import grid
 
 ARMS = ("scratch", "pretrained")
@@ -163,9 +164,8 @@ def baseline(evidence: dict, metric: str, emotion: str = OVERALL) -> float:
 def skill(metric: str, value: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """The share of the way from the best constant (0) to perfection (1); below 0 a constant is better."""
     value, floor = np.asarray(value, np.float64), np.asarray(floor, np.float64)
-    gain, room = (floor - value, floor) if metric == "mae" else (value - floor, 1 - floor)
     # a constant that is already perfect leaves no room
-    return np.divide(gain, room, out=np.full(np.broadcast(gain, room).shape, np.nan), where=room > 0)
+    return ratio(floor - value, floor) if metric == "mae" else ratio(value - floor, 1 - floor)
 
 
 def skills(evidence: dict, table: pd.DataFrame, arm: str, metric: str) -> pd.DataFrame:

@@ -126,8 +126,7 @@ def level_rows(effects: Effects, main: Group, constants: dict, config: EvidenceC
             found = row(group, effect, effects.level(group, arm, budget, metric, emotion), config)
             del found["p"]  # of a level being 0: nobody asks
             if metric in ("mae", "acc4"):
-                best = np.array(constants[emotion][metric])
-                found["skill"] = float(lookup.skill(metric, np.array(found["estimate"]), best))
+                found["skill"] = float(lookup.skill(metric, found["estimate"], constants[emotion][metric]))
             rows.append(found)
     return rows
 

@@ -121,11 +121,8 @@ def axes(x, y, budgets: Sequence[int], ticks: np.ndarray, chance: float, unit: s
     parts += [
         f'<text x="{LEFT - 6}" y="{y(t) + 5:.1f}" text-anchor="end">{typeset(f"{round(t, 6):g}")}</text>' for t in ticks
     ]
-    last = math.inf
-    for budget in sorted(budgets, reverse=True):
-        if last - x(budget) >= 42:  # or it would run into the one to its right
-            last = x(budget)
-            parts.append(f'<text x="{last:.1f}" y="{HIGH - BOTTOM + 20}" text-anchor="middle">{budget}</text>')
+    for budget in style.written(budgets, 0.098):
+        parts.append(f'<text x="{x(budget):.1f}" y="{HIGH - BOTTOM + 20}" text-anchor="middle">{budget}</text>')
     if math.isfinite(chance):
         dashes = f'stroke="{style.GREY}" stroke-dasharray="5 5"'
         parts.append(f'<line {across} y1="{y(chance):.1f}" y2="{y(chance):.1f}" {dashes}/>')

@@ -24,13 +24,9 @@ DODGE = 1.035  # budgets are drawn on a log axis; arms stand this factor apart, 
 
 
 def budget_axis(axes: Axes, evidence: dict, share: float) -> None:
-    """A log axis with a tick at every budget; of numbers closer than a share of it, the larger one is written."""
+    """A log axis with a tick at every budget, of which some are written."""
     budgets = evidence["budgets"]
-    span = np.log(max(budgets) / min(budgets))
-    kept = [max(budgets)]
-    for budget in sorted(budgets, reverse=True)[1:]:
-        if np.log(kept[-1] / budget) >= share * span:
-            kept.append(budget)
+    kept = style.written(budgets, share)
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{budget}" if budget in kept else "" for budget in budgets])
     axes.minorticks_off()

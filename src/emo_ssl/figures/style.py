@@ -113,6 +113,15 @@ def legend(figure: Figure, columns: int, **spacing: float) -> None:
     figure.legend(shown.values(), shown.keys(), loc="outside upper left", ncols=columns, **spacing)
 
 
+def written(budgets: Sequence[int], share: float) -> list[int]:
+    """Of budgets on a log axis that are closer than a share of it the larger one, or their numbers would overlap."""
+    kept = [max(budgets)]
+    for budget in sorted(budgets, reverse=True)[1:]:
+        if np.log(kept[-1] / budget) >= share * np.log(max(budgets) / min(budgets)):
+            kept.append(budget)
+    return kept
+
+
 def whiskers(found: pd.DataFrame) -> np.ndarray:
     """Lengths of the whiskers (2, n) from the estimate to `low` and `high`, 0 where there is no interval."""
     middle, low, high = (found[name].to_numpy(float) for name in ("estimate", "low", "high"))
