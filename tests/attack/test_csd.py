@@ -37,68 +37,58 @@ def refusal(path):
 # --- files that lead out of themselves
 
 
-def external_storage(folder, other):
-    with entry(folder, intervals=times(4)) as file:
-        file["COVAREP/data/a"].create_dataset("features", (4, 2), "f4", external=[(str(other), 0, 32)])
+def external_storage(file, place, other):
+    file.create_dataset(place, (4, 2), "f4", external=[(other, 0, 32)])
 
 
-def external_link(folder, other):
-    with entry(folder, intervals=times(4)) as file:
-        file["COVAREP/data/a/features"] = h5py.ExternalLink(str(other), "COVAREP/data/a/features")
+def external_link(file, place, other):
+    file[place] = h5py.ExternalLink(other, place.replace("/b", "/a"))
 
 
-def entry_behind_a_link(folder, other):
-    with entry(folder, noise(4), times(4)) as file:
-        file["COVAREP/data/b"] = h5py.ExternalLink(str(other), "COVAREP/data/a")
+def soft_link(file, place, other):
+    file["COVAREP/far"] = h5py.ExternalLink(other, "COVAREP/data/a")
+    file[place] = h5py.SoftLink("/COVAREP/far/features")
 
 
-def data_behind_a_link(folder, other):
-    with h5py.File(folder / "a.csd", "w") as file:
-        file.create_group("COVAREP")["data"] = h5py.ExternalLink(str(other), "COVAREP/data")
+def virtual_dataset(file, place, other):
+    layout = h5py.VirtualLayout((4, 2), "f4")
+    layout[:] = h5py.VirtualSource(other, place, (4, 2))
+    file.create_virtual_dataset(place, layout)
 
 
-def metadata_behind_a_link(folder, other):
-    with entry(folder, noise(4), times(4)) as file:
-        file["COVAREP/metadata"] = h5py.ExternalLink(str(other), "COVAREP/metadata")
+FEATURES = "COVAREP/data/a/features"
+OUTWARD = [
+    (external_storage, FEATURES, "external storage"),
+    (external_link, FEATURES, "`features` is an external link"),
+    (external_link, "COVAREP/data/b", "`b` is an external link"),
+    (external_link, "COVAREP/data", "`data` is an external link"),
+    (external_link, "COVAREP/metadata", "`metadata` is an external link"),
+    (soft_link, FEATURES, "`features` is a soft link"),
+    (virtual_dataset, FEATURES, "virtual dataset"),
+]
 
 
-def soft_link(folder, other):
-    with entry(folder, intervals=times(4)) as file:
-        file["COVAREP/far"] = h5py.ExternalLink(str(other), "COVAREP/data/a")
-        file["COVAREP/data/a/features"] = h5py.SoftLink("/COVAREP/far/features")
+def lead_out(folder, put, place, other):
+    """A whole file, then one of its places leads into another file."""
+    path = write_plain_csd(folder / "a.csd", {"a": (noise(4), times(4))}, {"corpus": "one"})
+    with h5py.File(path, "r+") as file:
+        if place in file:
+            del file[place]
+        put(file, place, str(other))
+    return path
 
 
-def virtual_dataset(folder, other):
-    with entry(folder, intervals=times(4)) as file:
-        layout = h5py.VirtualLayout((4, 2), "f4")
-        layout[:] = h5py.VirtualSource(str(other), "COVAREP/data/a/features", (4, 2))
-        file.create_virtual_dataset("COVAREP/data/a/features", layout)
-
-
-OUTWARD = {
-    external_storage: "external storage",
-    external_link: "`features` is an external link",
-    entry_behind_a_link: "`b` is an external link",
-    data_behind_a_link: "`data` is an external link",
-    metadata_behind_a_link: "`metadata` is an external link",
-    soft_link: "`features` is a soft link",
-    virtual_dataset: "virtual dataset",
-}
-
-
-@pytest.mark.parametrize(("make", "words"), OUTWARD.items())
-def test_no_other_file_is_followed(tmp_path, make, words):
+@pytest.mark.parametrize(("put", "place", "words"), OUTWARD)
+def test_no_other_file_is_followed(tmp_path, put, place, words):
     other = write_plain_csd(tmp_path / "other.csd", {"a": (noise(4), times(4))}, {"corpus": "another"})
-    make(tmp_path, other)
-    assert words in refusal(tmp_path / "a.csd")
+    assert words in refusal(lead_out(tmp_path, put, place, other))
 
 
 @needs_posix
-@pytest.mark.parametrize("make", [external_storage, external_link])
-def test_no_pipe_is_waited_for(tmp_path, make):
+@pytest.mark.parametrize(("put", "place", "words"), OUTWARD[:2])
+def test_no_pipe_is_waited_for(tmp_path, put, place, words):
     os.mkfifo(tmp_path / "pipe")
-    make(tmp_path, tmp_path / "pipe")
-    assert OUTWARD[make] in refusal(tmp_path / "a.csd")
+    assert words in refusal(lead_out(tmp_path, put, place, tmp_path / "pipe"))
     assert "this is not a regular file" in refusal(tmp_path / "pipe")
 
 
@@ -106,7 +96,7 @@ def test_no_pipe_is_waited_for(tmp_path, make):
 def test_no_other_file_can_be_opened_even_if_all_checks_fail(tmp_path):
     """The checks by name are for the sentence; that no second file can be opened, the system holds."""
     (tmp_path / "secret").write_bytes(bytes(32))
-    external_storage(tmp_path, tmp_path / "secret")
+    lead_out(tmp_path, external_storage, FEATURES, tmp_path / "secret")
     code = """
 import sys
 from emo_ssl.corpora import foreign

@@ -84,6 +84,23 @@ def make_folder(path):
     path.mkdir()
 
 
+def csd_of(entries, names):
+    return lambda path: write_csd(path, entries, names)
+
+
+def damaged_at_the_end(path):
+    """The values of the last video cannot be unpacked, which shows only when they are read."""
+    entries = {key: (noise(50), times(50)) for key in "abc"}
+    write_plain_csd(path, entries, {"dimension names": '["F0", "peakSlope"]'}, compression="gzip")
+    with h5py.File(path) as file:
+        chunk = file["COVAREP/data/c/features"].id.get_chunk_info(0)
+    content = path.read_bytes()
+    path.write_bytes(content[: chunk.byte_offset] + bytes(chunk.size) + content[chunk.byte_offset + chunk.size :])
+
+
+ONE = {"a": label_table(LABELS["a"])}
+
+
 @pytest.mark.parametrize(
     ("which", "spoil", "words"),
     [
@@ -95,60 +112,19 @@ def make_folder(path):
         ("labels", replace_by(b"start,end\n0,1\n" * 100), "not an HDF5 file"),
         ("acoustic", keep(0.5), "truncated"),
         ("labels", keep(0.999), "truncated"),
+        ("acoustic", damaged_at_the_end, "the file is damaged or truncated at `c`"),
+        ("acoustic", csd_of({"a": (noise(100, 43), times(100))}, None), "rows hold 43 values"),
+        ("labels", csd_of(ONE, None), "--label-names"),
+        ("labels", csd_of(ONE, LABEL_NAMES[:3]), "no column named anger, surprise, disgust, fear"),
+        ("labels", csd_of({"z": ONE["a"]}, LABEL_NAMES), "none of its videos (such as z)"),
+        ("labels", csd_of({}, LABEL_NAMES), "holds no labelled segment"),
+        ("folds", replace_by(b'{"train": ["x", "y"], "test": ["a"]}'), "2 of the 3 videos it names"),
     ],
 )
-def test_a_damaged_file(tmp_path, source, capsys, which, spoil, words):
+def test_a_file_that_is_damaged_or_does_not_belong_here(tmp_path, source, capsys, which, spoil, words):
     spoil(source[which])
     status = cli.main(arguments(source, tmp_path / "out"))
     check_refusal(status, *capsys.readouterr(), source[which], words)
-    assert not (tmp_path / "out").exists()
-
-
-def label_file(name, entries, names=LABEL_NAMES):
-    return lambda folder: {"labels": write_csd(folder / name, entries, names, "All Labels")}
-
-
-def acoustic_file(name, entries, names=("F0", "peakSlope")):
-    return lambda folder: {"acoustic": write_csd(folder / name, entries, names)}
-
-
-def damaged_at_the_end(folder):
-    """The values of the last video cannot be unpacked, which shows only when they are read."""
-    entries = {key: (noise(50), times(50)) for key in "abc"}
-    path = write_plain_csd(folder / "d.csd", entries, {"dimension names": '["F0", "peakSlope"]'}, compression="gzip")
-    with h5py.File(path) as file:
-        chunk = file["COVAREP/data/c/features"].id.get_chunk_info(0)
-    content = path.read_bytes()
-    path.write_bytes(content[: chunk.byte_offset] + bytes(chunk.size) + content[chunk.byte_offset + chunk.size :])
-    return {"acoustic": path}
-
-
-def folds_file(name, text):
-    def write(folder):
-        (folder / name).write_text(text)
-        return {"folds": folder / name}
-
-    return write
-
-
-ONE = {"a": label_table(LABELS["a"])}
-
-
-@pytest.mark.parametrize(
-    ("change", "name", "words"),
-    [
-        (acoustic_file("43.csd", {"a": (noise(100, 43), times(100))}, None), "43.csd", "rows hold 43 values"),
-        (label_file("nameless.csd", ONE, None), "nameless.csd", "--label-names"),
-        (label_file("few.csd", ONE, LABEL_NAMES[:3]), "few.csd", "no column named anger, surprise, disgust, fear"),
-        (label_file("other.csd", {"z": ONE["a"]}), "other.csd", "none of its videos (such as z)"),
-        (label_file("empty.csd", {}), "empty.csd", "holds no labelled segment"),
-        (folds_file("f.json", '{"train": ["x", "y"], "test": ["a"]}'), "f.json", "2 of the 3 videos it names"),
-        (damaged_at_the_end, "d.csd", "the file is damaged or truncated at `c`"),
-    ],
-)
-def test_files_that_do_not_belong_here(tmp_path, source, capsys, change, name, words):
-    status = cli.main(arguments(source | change(tmp_path), tmp_path / "out"))
-    check_refusal(status, *capsys.readouterr(), tmp_path / name, words)
     assert not (tmp_path / "out").exists()
 
 
