@@ -15,6 +15,7 @@ from emo_ssl.core.corpus import SPLITS, Corpus, SegmentTable
 from emo_ssl.core.writer import CorpusWriter
 from emo_ssl.corpora.csd import EMOTIONS, LABEL_NAMES, csd_writer
 from emo_ssl.corpora.mosei import prepare
+from emo_ssl.corpora.report import describe
 
 RATE = 100
 NAMES = ("F0", "peakSlope")
@@ -74,6 +75,15 @@ def write_plain_csd(
     return path
 
 
+def spoil_chunk(path: Path, dataset: str) -> None:
+    """Overwrite a compressed dataset's bytes, so that reading them fails and nothing else does."""
+    with h5py.File(path) as file:
+        chunk = file[dataset].id.get_chunk_info(0)
+    with path.open("r+b") as stream:
+        stream.seek(chunk.byte_offset)
+        stream.write(b"\xff" * chunk.size)
+
+
 def as_entry(recording: object, key: str) -> tuple[np.ndarray, np.ndarray]:
     """A number of frames, features (T, D), or (features, intervals)."""
     if isinstance(recording, int):
@@ -108,6 +118,19 @@ def prepared(folder: Path, recordings: Mapping, labels: Mapping, folds: object =
     half, given_names = options.pop("half", False), options.pop("given_names", None)
     paths = write_corpus(folder / "source", recordings, labels, folds, **options)
     return prepare(**paths, output=folder / "corpus", half=half, label_names=given_names)
+
+
+def check_sums(opened: Corpus) -> dict:
+    """In = kept + dropped, for segments and for frames, and whoever asks is told so; returns the report."""
+    report, text = opened.report, describe(opened)
+    counts = {name: n for name, n in report["frames"].items() if name.startswith("dropped: ")}
+    of_frames = {**report["frames"], "dropped": counts}
+    for what, count, kept in (("segments", report["segments"], len(opened)), ("frames", of_frames, len(opened.frames))):
+        gone = sum(count["dropped"].values())
+        assert count["kept"] == kept and count["in"] == kept + gone
+        assert f"{what}: {kept + gone:,} in = {kept:,} kept + {gone:,} dropped" in text
+    assert report["videos"]["kept"] == len(opened.recordings) and opened.header["frames"] == len(opened.frames)
+    return report
 
 
 @dataclass(frozen=True)

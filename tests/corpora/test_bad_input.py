@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import pytest
 from builders import (
     contents,
@@ -14,6 +13,7 @@ from builders import (
     label_table,
     noise,
     run_python,
+    spoil_chunk,
     times,
     write_corpus,
     write_csd,
@@ -92,10 +92,7 @@ def damaged_at_the_end(path):
     """The values of the last video cannot be unpacked, which shows only when they are read."""
     entries = {key: (noise(50), times(50)) for key in "abc"}
     write_plain_csd(path, entries, {"dimension names": '["F0", "peakSlope"]'}, compression="gzip")
-    with h5py.File(path) as file:
-        chunk = file["COVAREP/data/c/features"].id.get_chunk_info(0)
-    content = path.read_bytes()
-    path.write_bytes(content[: chunk.byte_offset] + bytes(chunk.size) + content[chunk.byte_offset + chunk.size :])
+    spoil_chunk(path, "COVAREP/data/c/features")
 
 
 ONE = {"a": label_table(LABELS["a"])}

@@ -3,7 +3,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from builders import noise, times, write_plain_csd
+from builders import noise, spoil_chunk, times, write_plain_csd
 
 from emo_ssl.corpora.csd import Csd, csd_writer
 from emo_ssl.utils.io import UserError
@@ -157,19 +157,10 @@ def test_a_vector_is_one_column_and_an_empty_entry_has_none(tmp_path):
 # --- laziness and damage
 
 
-def spoil(path, dataset):
-    """Overwrite a compressed dataset's bytes, so that reading them fails and nothing else does."""
-    with h5py.File(path, "r") as file:
-        chunk = file[dataset].id.get_chunk_info(0)
-    with path.open("r+b") as stream:
-        stream.seek(chunk.byte_offset)
-        stream.write(b"\xff" * chunk.size)
-
-
 def test_opening_and_asking_for_shapes_reads_no_features(tmp_path):
     entries = {key: (noise(100), times(100)) for key in ("bad", "good")}
     path = write_plain_csd(tmp_path / "a.csd", entries, {"dimension names": '["a", "b"]'}, compression="gzip")
-    spoil(path, "COVAREP/data/bad/features")
+    spoil_chunk(path, "COVAREP/data/bad/features")
     with Csd(path) as csd:
         assert csd.keys == ["bad", "good"] and csd.names == ("a", "b")
         assert csd.shape("bad") == (100, 2) and csd.dtype("bad") == np.float32

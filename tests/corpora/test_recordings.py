@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import contents, intensities, run_python
+from builders import check_sums, contents, intensities, run_python
 from sounds import RATE, between_silences, fails_on_long_sound, hum, level_and_crossings, sixteen_bit, stub, write
 
 from emo_ssl import cli
@@ -48,17 +48,6 @@ def write_table(root: Path, text: str) -> Path:
     path = root / "table.csv"
     path.write_text(text)
     return path
-
-
-def check_sums(prepared: Corpus) -> dict:
-    """In = kept + dropped, for segments and for frames; returns the report."""
-    report = prepared.report
-    count = report["segments"]
-    assert count["kept"] == len(prepared) and count["in"] == count["kept"] + sum(count["dropped"].values())
-    frames = report["frames"]
-    assert frames["in"] == len(prepared.frames) + frames[recordings.SILENCE] and frames["kept"] == len(prepared.frames)
-    assert report["videos"]["kept"] == len(prepared.recordings)
-    return report
 
 
 def same(a: Corpus, b: Corpus) -> None:
