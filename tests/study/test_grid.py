@@ -28,8 +28,6 @@ def test_chunks_are_the_grid():
     assert len(grid) == len({chunk.name for chunk in grid}) == 2 * 2 * 2
     assert grid[0] == Chunk(0, "scratch", (4, 24), (0, 1))
     assert grid[0].members == [(4, 0), (4, 1), (24, 0), (24, 1)]
-    alone = chunks_of(replace(STUDY, arms=("logistic",)), [0], (4, 24))  # tuned at every budget by itself
-    assert [chunk.budgets for chunk in alone] == [(4,), (24,)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """One chunk of the grid: its learning rate is tuned, its members are trained in lockstep, and they predict."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -58,7 +58,6 @@ class Fold:
     encoder: EncoderConfig
     runs: tuple[tuple[int, State], ...]  # (pretraining seed, weights)
     protocol: str = "speaker-independent"
-    tables: dict[str, np.ndarray] = field(default_factory=dict)  # of classical arms, made once
 
     @property
     def normaliser_hash(self) -> str:
@@ -77,8 +76,8 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
     if ARMS[chunk.arm].kind == "constant":
         return Outcome(constant_predictions(fold, len(chunk.members)), TrainedWith(fold.normaliser_hash))
     if ARMS[chunk.arm].kind == "classical":
-        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, chunk.arm, fold.tables)
-        rate, trials = tune(trainer, config, STRENGTHS, chunk.budgets)
+        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, chunk.arm)
+        rate, trials = tune(trainer, config, STRENGTHS, chunk.budgets)  # it takes seconds to try all of them
     else:
         trainer = ArmTrainer(fold, chunk.arm, config)
         rate, trials = tune(trainer, config, config.rates)
@@ -102,8 +101,8 @@ def constant_predictions(fold: Fold, members: int) -> Predictions:
 def tune(
     trainer: "ArmTrainer | LogisticTrainer", config: StudyConfig, rates: Sequence[float], budgets: Sequence[int] = ()
 ) -> tuple[float, list[dict]]:
-    """The rate that does best on validation segments with unreported seeds, at the smallest and the full budget where
-    no others are named."""
+    """The rate that does best on validation segments with unreported seeds, mean over budgets: the smallest and the
+    full one where no others are named."""
     if len(rates) == 1:
         return rates[0], []
     corpus = trainer.corpus

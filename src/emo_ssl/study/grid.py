@@ -116,10 +116,8 @@ def budgets_under(config: StudyConfig, budgets: tuple[int, ...]) -> dict[str, tu
 def chunks_of(config: StudyConfig, folds: Sequence[int], budgets: tuple[int, ...]) -> list[Chunk]:
     seeds = tuple(range(config.seeds))
     return [
-        Chunk(fold, arm, together, seeds, protocol)
+        Chunk(fold, arm, some, seeds, protocol)
         for fold in folds
         for protocol, some in budgets_under(config, budgets).items()
         for arm in config.arms
-        # what trains in seconds is tuned at every budget by itself
-        for together in ([(b,) for b in some] if ARMS[arm].kind == "classical" else [some])
     ]

@@ -6,6 +6,7 @@ in a category is counted in the member's own labels. Without categories every em
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -37,34 +38,20 @@ def probabilities(x: np.ndarray, y: np.ndarray, asked: np.ndarray, strength: flo
     return out
 
 
-def plain(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
-    table = vectors.mean_and_deviation(corpus, normaliser)
-    centre, spread = vectors.units(table[corpus.where("train")])
-    return (table - centre) / spread
-
-
 class LogisticTrainer:
     """Fits the members of one fold; tuned and asked as an `ArmTrainer` is."""
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        normaliser: Normaliser,
-        config: StudyConfig,
-        arm: str = "logistic",
-        tables: dict[str, np.ndarray] | None = None,
-    ):
-        """`tables`: what others of the same fold have made already, or will find here."""
+    def __init__(self, corpus: Corpus, normaliser: Normaliser, config: StudyConfig, arm: str = "logistic"):
         self.corpus, self.normaliser, self.labels, self.start = corpus, normaliser, config.labels, ARMS[arm].start
-        self.tables = {} if tables is None else tables
 
-    @property
+    @cached_property
     def table(self) -> np.ndarray:
         """(N, 2 D), in units of the training pool."""
-        if self.start not in self.tables:
-            make = contrast.table if self.start == "contrast" else plain
-            self.tables[self.start] = make(self.corpus, self.normaliser)
-        return self.tables[self.start]
+        if self.start == "contrast":
+            return contrast.table(self.corpus, self.normaliser)
+        table = vectors.mean_and_deviation(self.corpus, self.normaliser)
+        centre, spread = vectors.units(table[self.corpus.where("train")])
+        return (table - centre) / spread
 
     def train(
         self, wanted: Sequence[tuple[int, int]], strength: float, segments: np.ndarray
