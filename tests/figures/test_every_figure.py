@@ -1,7 +1,6 @@
 """What holds for every figure: closed, opaque, legible on a phone, and drawn whatever is missing in a study."""
 
 import io
-import json
 from itertools import product
 from pathlib import Path
 
@@ -21,8 +20,9 @@ from emo_ssl.core.metrics import BASELINES
 from emo_ssl.evidence import lookup
 from emo_ssl.figures import style
 from emo_ssl.study import probes
+from emo_ssl.utils.io import read_json
 
-RECORDED = Path(__file__).parents[2] / "results" / "ravdess"
+PROVENANCE = Path(__file__).parents[2] / "results" / "ravdess" / "provenance.json"
 EMOTIONS = ["happy", "sad", "anger", "surprise", "disgust", "fear"]
 PHONE, LEGIBLE = 390, 8  # pixels from edge to edge, where a figure takes the whole width, and of the smallest letter
 RNG = np.random.default_rng(0)
@@ -44,10 +44,6 @@ WINDOWS = pd.DataFrame({"part": ["overall", "window"], "start": [0.0, 0.0], "end
 WINDOWS = WINDOWS.assign(**{f"{name}_presence": [0.5, 0.6] for name in EMOTIONS})
 
 
-def recorded(name: str) -> dict:
-    return json.loads((RECORDED / name).read_text(encoding="utf-8"))
-
-
 DRAWN = {
     "feature_pictures": lambda: figures.feature_pictures({"one": FRAMES}, GROUPS, 100),
     "missing": lambda: figures.feature_pictures({"a": FRAMES, "b": FRAMES * np.nan}, GROUPS, 100),
@@ -60,7 +56,7 @@ DRAWN = {
     "pretraining_loss": lambda: figures.pretraining_loss(
         [pd.DataFrame({"step": [0, 1], "held_out": [1, 0.5]})], dict.fromkeys(BASELINES, 0.7)
     ),
-    "losses_by_fold": lambda: figures.losses_by_fold(recorded("provenance.json")),
+    "losses_by_fold": lambda: figures.losses_by_fold(read_json(PROVENANCE)),
     "knowledge": lambda: figures.knowledge(KNOWN),
     "presence_over_time": lambda: figures.presence_over_time(WINDOWS, EMOTIONS),
 }
@@ -97,9 +93,9 @@ def test_every_figure_is_here():
 
 
 @pytest.mark.parametrize("name", [*DRAWN, *OF_STUDY])
-def test_a_figure_is_closed_opaque_and_legible(name):
+def test_a_figure_is_closed_opaque_and_legible(evidence, name):
     before = dict(plt.rcParams)
-    figure = DRAWN[name]() if name in DRAWN else OF_STUDY[name](recorded("evidence.json"))
+    figure = DRAWN[name]() if name in DRAWN else OF_STUDY[name](evidence)
     assert plt.get_fignums() == [], "an open figure would be shown twice by a notebook"
     assert dict(plt.rcParams) == before, "the style must not leak"
     assert to_rgba(figure.get_facecolor()) == to_rgba(style.PAPER) and figure.get_figwidth() <= style.WIDTH
@@ -113,6 +109,6 @@ def test_a_figure_is_closed_opaque_and_legible(name):
 
 
 @pytest.mark.parametrize("name", OF_STUDY)
-def test_a_figure_of_a_study_is_drawn_whatever_is_missing(name):
-    for state in (nothing_but_scratch, undefined):
-        OF_STUDY[name](state(recorded("evidence.json")))
+@pytest.mark.parametrize("state", [nothing_but_scratch, undefined])
+def test_a_figure_of_a_study_is_drawn_whatever_is_missing(evidence, state, name):
+    OF_STUDY[name](state(evidence))

@@ -1,8 +1,6 @@
 """Curves to explore: their numbers are those of the evidence, in words, and nothing that is missing is drawn."""
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +9,8 @@ from bs4 import BeautifulSoup
 from emo_ssl.evidence import lookup
 from emo_ssl.figures import interactive_curves, style
 
-RECORDED = Path(__file__).parents[2] / "results" / "ravdess" / "evidence.json"
 ARMS = ["pretrained", "scratch", "statistics"]
 NUMBERS = re.compile(r"^(.*), (\d+) labels: (−?[\d.]+)(?: \((−?[\d.]+) to (−?[\d.]+)\))?$")
-
-
-@pytest.fixture
-def evidence():
-    return json.loads(RECORDED.read_text(encoding="utf-8"))
 
 
 def drawn(*arguments, **options) -> BeautifulSoup:

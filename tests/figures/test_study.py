@@ -1,21 +1,11 @@
 """Figures of a study show every arm, every budget and every interval of a recorded study, where a reader looks."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
 from emo_ssl import figures
 from emo_ssl.figures import style
-
-RECORDED = Path(__file__).parents[2] / "results" / "ravdess"
-
-
-@pytest.fixture
-def evidence() -> dict:
-    return json.loads((RECORDED / "evidence.json").read_text(encoding="utf-8"))
 
 
 def rows(evidence: dict, part: str, **wanted) -> list[dict]:
