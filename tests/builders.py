@@ -183,7 +183,7 @@ def write_segments(
                 table,
                 targets,
                 target_names,
-                report or NOTHING_MET,
+                report or NOTHING_MET | {"frames": {"in": writer.frame_count, "kept": writer.frame_count}},
                 source="made up",
                 folds="made up",
                 category_names=category_names,
