@@ -105,6 +105,11 @@ def computed(tmp_path_factory):
     )
 
 
+@pytest.mark.parametrize(("seeds", "tuning"), [(0, 2), (1, 1), (3, 1), (4, 2), (10, 2)])
+def test_few_seeds_are_tuned_with_fewer(seeds, tuning):
+    assert notebook.comparison("tiny", [28], seeds).tuning_seeds == tuning
+
+
 def test_a_run_and_a_study_are_computed_once_for_each_setting(computed, monkeypatch):
     monkeypatch.chdir(computed.folder / "build")
     assert computed.run.parent == computed.folder / "build" / "runs"

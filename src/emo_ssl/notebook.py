@@ -165,7 +165,8 @@ def comparison(
 ) -> StudyConfig:
     """The settings of a study; 0 and () leave the library's defaults. `steps` holds for whatever learns from labels.
 
-    Without the classical arms: the made-up corpora hide emotion from means and deviations, all that those read.
+    Without the classical arms: the made-up corpora hide emotion from means and deviations, all that those read. Rates
+    are tuned with at most half as many seeds as are reported, for tuning is not to cost more than what it serves.
     """
     usual = StudyConfig(profile=profile, arms=tuple(name for name in MAIN if ARMS[name].kind != "classical"))
     return replace(
@@ -173,6 +174,7 @@ def comparison(
         head=head,
         budgets=tuple(budgets) or usual.budgets,
         seeds=seeds or usual.seeds,
+        tuning_seeds=max(1, min(usual.tuning_seeds, (seeds or usual.seeds) // 2)),
         finetune=replace(usual.finetune, steps=steps or usual.finetune.steps),
         probe=replace(usual.probe, steps=steps or usual.probe.steps),
     )
