@@ -70,6 +70,8 @@ def test_from_the_table_to_a_study_on_the_chosen_layer(layered, tmp_path, capsys
 def test_what_there_is_no_layer_for_is_refused(layered, corpus, tmp_path, capsys):
     with pytest.raises(UserError, match="no layer 4, it has 3, 7"):
         layered.layer(4)
+    with pytest.raises(UserError, match="no layer is named"):
+        layered.layer()
     assert main(["corpus", "layers", str(corpus.folder), "-o", str(tmp_path / "layers.csv")]) == 2
     assert "holds no layers of a speech encoder" in capsys.readouterr().err and not (tmp_path / "layers.csv").exists()
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")

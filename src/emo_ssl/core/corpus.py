@@ -158,6 +158,8 @@ class Corpus:
             if number not in self.layers:
                 there = f"it has {', '.join(map(str, self.layers))}" if self.layers else "it has none"
                 raise UserError(f"{self.folder}: no layer {number}, {there}; choose one of them, or record it.")
+        if not numbers:
+            raise UserError(f"{self.folder}: no layer is named; name one or more, or none at all in the configuration.")
         chosen = tuple(f"L{number}." for number in numbers)
         columns = [i for i, name in enumerate(self.feature_names) if name.startswith(chosen)]
         adjoining = columns == list(range(columns[0], columns[-1] + 1))

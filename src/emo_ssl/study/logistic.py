@@ -60,11 +60,11 @@ class LogisticTrainer:
         pool = self.corpus.where("train")
         members = [Member(seed, label_order(self.corpus, pool, seed, self.labels)[:size]) for size, seed in wanted]
         fitted: dict[bytes, dict[str, np.ndarray]] = {}  # with all labels every seed has the same ones
-        for member in members:
-            labels = np.sort(member.subset)
+        alike = [np.sort(member.subset) for member in members]
+        for labels in alike:
             if labels.tobytes() not in fitted:
                 fitted[labels.tobytes()] = self.fit(labels, strength, segments).arrays()
-        predicted = [fitted[np.sort(member.subset).tobytes()] for member in members]
+        predicted = [fitted[labels.tobytes()] for labels in alike]
         found = Predictions(**{name: np.stack([p[name] for p in predicted]) for name in predicted[0]})
         subsets = {f"{len(m.subset)}/{m.seed}": hash_arrays(m.subset) for m in members}
         return found, TrainedWith(hash_arrays(self.normaliser.center, self.normaliser.scale), subsets=subsets)
