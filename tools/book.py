@@ -60,13 +60,12 @@ def refused(problems: list[str], outcome: str) -> bool:
 def render(root: Path, shared: str) -> bool:
     """Run Sphinx with its words going to a log; what it warns of is shown. Warnings are errors.
 
-    What it has read of pages is used again if that went well and what they share is as it was: `shared`, its key.
+    What it has read and written is used again if that went well and what pages share is as it was: `shared`, its key.
     """
     log, output, key = root / LOG, root / RENDER, root / RENDER / KEY
     if not key.is_file() or key.read_text() != shared:
         shutil.rmtree(output, ignore_errors=True)
     key.unlink(missing_ok=True)
-    shutil.rmtree(output / "_build" / "html", ignore_errors=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     script = [sys.executable, "-P", str(Path(__file__).with_name("render.py"))]
     command = [*script, CONFIG, f"{staging.STAGE}/{TOC}", staging.STAGE, f"{RENDER}/_build"]
@@ -83,12 +82,14 @@ def render(root: Path, shared: str) -> bool:
 
 
 def publish(html: Path, site: Path) -> None:
-    """Put the new site where the old one is; a reader finds one or the other."""
-    old = site.with_name("site.old")
-    shutil.rmtree(old, ignore_errors=True)
+    """Put the new site where the old one is; a reader finds one or the other. The next rendering begins with `html`."""
+    old, new = site.with_name("site.old"), site.with_name("site.new")
+    for left in (old, new):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(html, new)
     if site.exists():
         os.rename(site, old)
-    os.rename(html, site)
+    os.rename(new, site)
     shutil.rmtree(old, ignore_errors=True)
 
 

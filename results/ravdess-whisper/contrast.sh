@@ -6,16 +6,16 @@ folder=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PATH="$here/../../.venv/bin:$PATH" OMP_NUM_THREADS=1
 
-# a study begins with pretraining runs; these have no step, for the arms of these studies read the frames alone
+# a study begins with pretraining runs; these have no step, for the arms of these studies read the frames alone: those of
+# the block that a fold's validation speakers chose, then with its neighbours on both sides
 for protocol in speaker-independent speaker-adapted; do
-    emo-ssl pretrain "$folder/corpus" --config "$here/none-$protocol.toml" --layers "$folder/layers.csv" \
-        --fold all --device cpu -o "$folder/runs-one/$protocol"
-    emo-ssl pretrain "$folder/corpus" --config "$here/three-$protocol.toml" \
-        --fold all --device cpu -o "$folder/runs-three/$protocol"
+    none=(--config "$here/none-$protocol.toml" --layers "$folder/layers.csv" --fold all --device cpu)
+    emo-ssl pretrain "$folder/corpus" "${none[@]}" -o "$folder/runs-one/$protocol"
+    emo-ssl pretrain "$folder/corpus" "${none[@]}" --around 1 -o "$folder/runs-three/$protocol"
 done
 for layers in one three; do
     emo-ssl study "$folder/corpus" --pretrained "$folder"/runs-$layers/*/* --config "$here/study-contrast.toml" \
-        --device cpu -o "$folder/study-$layers"
+        --device cpu --engine dask --jobs "$(nproc)" -o "$folder/study-$layers"
     emo-ssl evidence "$folder/study-$layers" --beside "$folder/study" --keep "$folder/kept/$layers" \
         --command-that-repeats "bash results/ravdess-whisper/contrast.sh FOLDER"
 done

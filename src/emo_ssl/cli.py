@@ -97,15 +97,18 @@ def pretrain(
     config: Path | None = None,
     fold: int | str = 0,
     layers: Path | None = None,
+    around: int = 0,
     **given: object,
 ) -> None:
     from emo_ssl.study.layers import best
 
+    if around and not layers:
+        raise UserError("--around goes with --layers FILE, the table whose best layer is meant; name it.")
     opened = [emo_ssl.Corpus.open(folder) for folder in corpora]
     settings = read_config(config, emo_ssl.PretrainConfig)
     runs = {number: output / f"fold-{number}" for number in opened[0].folds} if fold == "all" else {fold: output}
     for number, folder in runs.items():
-        chosen = replace(settings, layer=best(layers, number, settings.protocol)) if layers else settings
+        chosen = replace(settings, layer=best(layers, number, settings.protocol, around)) if layers else settings
         done = emo_ssl.pretrain(opened, folder, chosen, fold=number, **given)
         if os.environ.get("RANK", "0") == "0":  # the first of several that torchrun started
             print(done)
@@ -294,6 +297,7 @@ def parser() -> Command:
         "--fold", type=fold, metavar="K", help="to hold out (default: 0); all: a run for each, in DIR/fold-K"
     )
     it.file("--layers", help="what `emo-ssl corpus layers` wrote: each fold reads its best layer")
+    it.add_argument("--around", type=int, metavar="N", help="with --layers: and N on each side of it (default: 0)")
     it.training()
 
     it = command(finetune, "fine-tune a pretrained model on labels, and save it")

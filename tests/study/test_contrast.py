@@ -8,7 +8,7 @@ from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.study import contrast
 from emo_ssl.study.arms import run_chunk
 from emo_ssl.study.grid import Chunk
-from emo_ssl.study.logistic import LogisticTrainer
+from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer
 
 
 @pytest.fixture
@@ -26,18 +26,18 @@ def balanced(clip: float) -> tuple[np.ndarray, np.ndarray]:
 def test_directions_by_hand():
     # within: 2 for the part; between: 1 for the clip, less 2 / 2 for the part; avoided: 2 for the part, 5 x 1 for the
     # speaker, and a third of their sum for all
-    ratio, axes = contrast.directions(*balanced(1.0))
+    ratio, axes = contrast.directions(*balanced(1.0), 5.0)
     assert np.allclose(ratio, [0, 0, 1 / (7 / 3)])
     best = axes[:, 2] / np.abs(axes[:, 2]).max()
     assert np.allclose(np.abs(best), [1, 0, 0], atol=1e-9)
 
 
 def test_nothing_to_contrast(acted):
-    ratio, _ = contrast.directions(*balanced(0.0))
+    ratio, _ = contrast.directions(*balanced(0.0), 5.0)
     assert not ratio.any()
-    ratio, _ = contrast.directions(balanced(1.0)[0], np.array(["a", "b", "c", "d"]))  # a clip a speaker
+    ratio, _ = contrast.directions(balanced(1.0)[0], np.array(["a", "b", "c", "d"]), 5.0)  # a clip a speaker
     assert not ratio.any()
-    one = contrast.directions(balanced(1.0)[0][:1], np.array(["a"]))[0]
+    one = contrast.directions(balanced(1.0)[0][:1], np.array(["a"]), 5.0)[0]
     assert not one.any()
 
 
@@ -53,34 +53,43 @@ def test_clips_of_the_training_pool_in_parts(acted):
 
 def test_the_table_knows_no_label_and_no_test_clip(acted, tmp_path):
     normaliser = speaker_independent(acted)
-    found, train, test = contrast.table(acted, normaliser), acted.where("train"), acted.where("test")
+    found, train, test = contrast.table(acted, normaliser, 5.0), acted.where("train"), acted.where("test")
     assert np.allclose(found[train].mean(0), 0, atol=1e-6)
     plain, along = np.split(found[train].var(0), 2)
     assert np.allclose(plain, contrast.PLAIN) and np.isclose(along.mean(), 1)
     acted.targets[:] = 0.0
     acted.segments.category[:] = 0
-    assert np.array_equal(contrast.table(acted, normaliser), found)
+    assert np.array_equal(contrast.table(acted, normaliser, 5.0), found)
     louder = acted.frames.copy()
     for i in test:
         louder[acted.segments.first[i] :][: acted.segments.length[i]] *= 3
     object.__setattr__(acted, "frames", louder)
-    again = contrast.table(acted, normaliser)
+    again = contrast.table(acted, normaliser, 5.0)
     assert np.allclose(again[train], found[train]) and not np.allclose(again[test], found[test])
 
 
 def test_without_contrast_the_plain_numbers_stand_alone(acted, monkeypatch):
     monkeypatch.setattr(contrast, "unlabelled", lambda *_: (np.zeros((3, 4, 4)), np.array(["a", "a", "b"])))
     plain = LogisticTrainer(acted, speaker_independent(acted), STUDY).table
-    assert np.allclose(contrast.table(acted, speaker_independent(acted)), plain * contrast.PLAIN**0.5)
+    assert np.allclose(contrast.table(acted, speaker_independent(acted), 5.0), plain * contrast.PLAIN**0.5)
 
 
 def test_an_arm_of_the_study(tmp_path):
     corpus, runs = write_acted_and_runs(tmp_path)
     fold = opened_fold(corpus, runs[0])
-    plain, found = (LogisticTrainer(fold.corpus, fold.normaliser, STUDY, arm).table for arm in ("logistic", "contrast"))
+    plain, found = (LogisticTrainer(fold.corpus, fold.normaliser, STUDY, strangers).table for strangers in (None, 5.0))
     assert np.allclose(found[:, : plain.shape[1]], plain * contrast.PLAIN**0.5)
     outcome = run_chunk(fold, Chunk(0, "contrast", (4, 6), (0,)), STUDY)
     assert outcome.predictions.presence.shape[:2] == (2, len(fold.corpus.where("test")))
+    trials = outcome.trained_with.trials
+    assert [(t["strangers"], t["rate"]) for t in trials] == [
+        (s, r) for s in contrast.STRANGERS for r in CONTRAST_STRENGTHS
+    ]
+    chosen = max(trials, key=lambda trial: trial["score"])
+    assert len(trials) == 6 and outcome.trained_with.rate == chosen["rate"]
+    trainer = LogisticTrainer(fold.corpus, fold.normaliser, STUDY, chosen["strangers"])
+    again, _ = trainer.train([(4, 0), (6, 0)], chosen["rate"], fold.corpus.where("test"))
+    assert np.array_equal(again.presence, outcome.predictions.presence)
 
 
 def test_each_layer_has_directions_of_its_own(acted):
@@ -88,6 +97,6 @@ def test_each_layer_has_directions_of_its_own(acted):
     assert [block.tolist() for block in contrast.blocks(acted)] == [[0, 1, 2, 3]]
     acted.header.update(feature_names=["L3.000", "L7.000"], layers=[3, 7])
     assert [block.tolist() for block in contrast.blocks(acted)] == [[0, 2], [1, 3]]
-    found = contrast.table(acted, normaliser)[:, 4:]
-    alone = [contrast.table(acted.layer(k), speaker_independent(acted.layer(k)))[:, 2:] for k in (3, 7)]
+    found = contrast.table(acted, normaliser, 5.0)[:, 4:]
+    alone = [contrast.table(acted.layer(k), speaker_independent(acted.layer(k)), 5.0)[:, 2:] for k in (3, 7)]
     assert np.allclose(found, np.hstack(alone), atol=1e-5)

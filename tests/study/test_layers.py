@@ -67,6 +67,26 @@ def test_from_the_table_to_a_study_on_the_chosen_layer(layered, tmp_path, capsys
     assert both.feature_names == layered.feature_names and np.array_equal(both.frames, layered.frames)
 
 
+def test_layers_around_the_best_one(tmp_path):
+    rows = [(INDEPENDENT, 0, layer, 0.1, score) for layer, score in ((9, 0.3), (1, 0.2), (5, 0.5), (4, 0.4))]
+    rows += [(INDEPENDENT, 1, layer, 0.1, score) for layer, score in ((9, 0.3), (1, 0.7), (5, 0.5), (4, 0.4))]
+    path = tmp_path / "layers.csv"
+    pd.DataFrame(rows, columns=["protocol", "fold", "layer", "strength", "score"]).to_csv(path)
+    assert best(path, 0, INDEPENDENT) == 5 and best(path, 0, INDEPENDENT, 1) == (4, 5, 9)
+    assert best(path, 1, INDEPENDENT, 1) == (1, 4) and best(path, 1, INDEPENDENT, 9) == (1, 4, 5, 9)
+
+
+def test_a_run_reads_the_layers_around(layered, tmp_path, capsys):
+    assert main(["corpus", "layers", str(layered.folder), "-o", str(tmp_path / "layers.csv")]) == 0
+    (tmp_path / "c.json").write_text('{"width": 16, "layers": 1, "heads": 2, "window": 0.32, "steps": 0}')
+    words = ["pretrain", str(layered.folder), "--config", str(tmp_path / "c.json"), "--device", "cpu"]
+    assert main([*words, "--around", "1", "-o", str(tmp_path / "run")]) == 2
+    assert "goes with --layers FILE" in capsys.readouterr().err
+    words += ["--layers", str(tmp_path / "layers.csv"), "--around", "1"]
+    assert main([*words, "-o", str(tmp_path / "run")]) == 0
+    assert read_json(tmp_path / "run" / "run.json")["config"]["layer"] == [3, 7]
+
+
 def test_what_there_is_no_layer_for_is_refused(layered, corpus, tmp_path, capsys):
     with pytest.raises(UserError, match="no layer 4, it has 3, 7"):
         layered.layer(4)

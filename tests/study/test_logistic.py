@@ -28,6 +28,18 @@ def test_fewer_columns_give_the_same_probabilities(examples):
     assert np.allclose(found[:, [0, 2, 4]], plain, atol=2e-3) and not found[:, [1, 3]].any()
 
 
+def test_the_span_of_the_training_pool_loses_nothing(acted):
+    rng, trainer = np.random.default_rng(0), LogisticTrainer(acted, speaker_independent(acted), STUDY)
+    pool = acted.where("train")
+    trainer.table = rng.normal(size=(len(acted), 3 * len(pool)))
+    assert trainer.coordinates.shape == (len(acted), len(pool))
+    found = trainer.fit(pool[:9], 0.1, acted.where("test")).category
+    plain = LogisticRegression(C=0.1, max_iter=5000, tol=1e-8)
+    plain.fit(trainer.table[pool[:9]], acted.segments.category[pool[:9]])
+    expected = plain.predict_proba(trainer.table[acted.where("test")])
+    assert np.allclose(found[:, plain.classes_], expected, atol=2e-3)
+
+
 def test_one_known_class_is_certain():
     found = probabilities(np.ones((3, 2)), np.array([1, 1, 1]), np.zeros((4, 2)), 1.0, 3)
     assert found.tolist() == [[0, 1, 0]] * 4

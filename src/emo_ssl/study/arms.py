@@ -25,10 +25,10 @@ from emo_ssl.core.model import (
 )
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.core.predictor import embed, predict
-from emo_ssl.study import vectors
+from emo_ssl.study import contrast, vectors
 from emo_ssl.study.checks import TrainedWith, hash_arrays, refuse_diverged
 from emo_ssl.study.grid import ARMS, Chunk, StudyConfig, budgets_of
-from emo_ssl.study.logistic import STRENGTHS, LogisticTrainer
+from emo_ssl.study.logistic import CONTRAST_STRENGTHS, STRENGTHS, LogisticTrainer
 from emo_ssl.utils.io import hash_of
 
 DIVERGED = -1.0  # below every score, so that a rate at which a member diverges is never chosen
@@ -76,14 +76,25 @@ def run_chunk(fold: Fold, chunk: Chunk, config: StudyConfig) -> Outcome:
     if ARMS[chunk.arm].kind == "constant":
         return Outcome(constant_predictions(fold, len(chunk.members)), TrainedWith(fold.normaliser_hash))
     if ARMS[chunk.arm].kind == "classical":
-        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, chunk.arm)
-        rate, trials = tune(trainer, config, STRENGTHS, chunk.budgets)  # it takes seconds to try all of them
+        trainer, rate, trials = tuned_classical(fold, chunk, config)
     else:
         trainer = ArmTrainer(fold, chunk.arm, config)
         rate, trials = tune(trainer, config, config.rates)
     predictions, trained_with = trainer.train(chunk.members, rate, fold.corpus.where("test"))
     refuse_diverged(chunk, rate, predictions)
     return Outcome(predictions, replace(trained_with, rate=rate, trials=trials))
+
+
+def tuned_classical(fold: Fold, chunk: Chunk, config: StudyConfig) -> tuple[LogisticTrainer, float, list[dict]]:
+    """The trainer and penalty that do best on validation segments, over all budgets: it takes seconds to try them."""
+    plain = ARMS[chunk.arm].start != "contrast"
+    found = []
+    for strangers in (None,) if plain else contrast.STRANGERS:
+        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, strangers)
+        rate, trials = tune(trainer, config, STRENGTHS if plain else CONTRAST_STRENGTHS, chunk.budgets)
+        found.append((trainer, rate, [trial if plain else trial | {"strangers": strangers} for trial in trials]))
+    trainer, rate, _ = max(found, key=lambda tried: max(trial["score"] for trial in tried[2]))
+    return trainer, rate, [trial for _, _, trials in found for trial in trials]
 
 
 def constant_predictions(fold: Fold, members: int) -> Predictions:

@@ -141,6 +141,7 @@ def collect(
         "fairness": verdict,
         "below_their_probe": below_their_probe(table, meta["headline"]),
         "tuned_rates": {chunk.name: outcome.trained_with.rate for chunk, outcome in outcomes.items()},
+        "trials": {chunk.name: outcome.trained_with.trials for chunk, outcome in outcomes.items()},
         "seconds_of_the_last_start": round(seconds, 1),
         **provenance(str(device)),
     }

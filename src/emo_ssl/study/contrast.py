@@ -16,11 +16,11 @@ from emo_ssl.study import vectors
 PARTS = 4  # of a clip
 WINDOW = 5.0  # seconds: longer recordings are cut into clips of this length
 RIDGE = 1.0  # times the mean variance, added to what is to be avoided
-STRANGERS = 5.0  # how much more than variance within clips that between speakers is to be avoided
+STRANGERS = (1.0, 5.0)  # how much more than variance within clips that between speakers is avoided; one is tuned
 PLAIN = 0.1  # the variance of plain numbers beside the 1 of those along directions
 
 
-def directions(parts: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def directions(parts: np.ndarray, speaker: np.ndarray, strangers: float) -> tuple[np.ndarray, np.ndarray]:
     """parts (U, K, I) of U unlabelled clips, speaker (U,) -> contrast (I,) and its direction, a column of (I, I).
 
     The contrast of a direction: the variance between clips of a speaker, as far as chance does not explain it, over the
@@ -31,7 +31,7 @@ def directions(parts: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.n
     speakers = np.stack([clips[who == s].mean(0) for s in range(who.max() + 1)])
     within = covariance((parts - clips[:, None]).reshape(-1, parts.shape[2])) * count / (count - 1)
     between = covariance(clips - speakers[who]) - within / count
-    avoided = within + STRANGERS * covariance(speakers - speakers.mean(0))
+    avoided = within + strangers * covariance(speakers - speakers.mean(0))
     avoided += RIDGE * max(np.trace(avoided) / len(avoided), 1e-9) * np.eye(len(avoided))  # frames may be constant
     from scipy.linalg import eigh  # takes a quarter of a second to import
 
@@ -44,7 +44,7 @@ def covariance(x: np.ndarray) -> np.ndarray:
     return x.T @ x / len(x)
 
 
-def table(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
+def table(corpus: Corpus, normaliser: Normaliser, strangers: float) -> np.ndarray:
     """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows.
 
     Each layer of a speech encoder has directions of its own. Beside them stand the plain numbers, so that many labels
@@ -56,7 +56,7 @@ def table(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
     plain, parts = (whole - centre) / spread, (parts - centre) / spread
     found = [plain * PLAIN**0.5]
     for columns in blocks(corpus):
-        contrast, axes = directions(parts[..., columns], speaker)
+        contrast, axes = directions(parts[..., columns], speaker, strangers)
         if not contrast.any():  # clips of one speaker differ no more than their parts do
             continue
         along = plain[:, columns] @ axes

@@ -50,10 +50,15 @@ def best_of(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table.groupby(["protocol", "fold"])["score"].idxmax()].reset_index(drop=True)
 
 
-def best(path: Path, fold: int, protocol: str) -> int:
-    """The layer that a table of `choose` gives to a fold."""
+def best(path: Path, fold: int, protocol: str, around: int = 0) -> int | tuple[int, ...]:
+    """The layer that a table of `choose` gives to a fold; with `around` so many of the table on each side of it too."""
     table = read_csv(path, COLUMNS, dtype={"fold": int, "layer": int, "score": float})
     chosen = best_of(table[(table["fold"] == fold) & (table["protocol"] == protocol) & table["score"].notna()])
     if chosen.empty:
         raise UserError(f"{path}: no layer for fold {fold}, {protocol}; make it with `emo-ssl corpus layers`.")
-    return int(chosen["layer"].iloc[0])
+    layer = int(chosen["layer"].iloc[0])
+    if not around:
+        return layer
+    there = sorted(set(map(int, table["layer"])))
+    place = there.index(layer)
+    return tuple(there[max(0, place - around) : place + around + 1])

@@ -17,9 +17,10 @@ from emo_ssl.core.metrics import Predictions, predictions_of, to_class
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.study import contrast, vectors
 from emo_ssl.study.checks import TrainedWith, hash_arrays
-from emo_ssl.study.grid import ARMS, StudyConfig
+from emo_ssl.study.grid import StudyConfig
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, from the strongest penalty to the weakest
+CONTRAST_STRENGTHS = (1e-2, 1e-1, 1.0)  # with each of contrast.STRANGERS: an arm may try six settings
 
 
 def probabilities(x: np.ndarray, y: np.ndarray, asked: np.ndarray, strength: float, classes: int) -> np.ndarray:
@@ -31,27 +32,43 @@ def probabilities(x: np.ndarray, y: np.ndarray, asked: np.ndarray, strength: flo
     if len(found) == 1:
         out[:, found[0]] = 1.0
         return out
-    # a penalised solution lies in the span of the examples: with few of them most columns need no weight of their own
-    axes = np.linalg.svd(x, full_matrices=False)[2] if len(x) < x.shape[1] else np.eye(x.shape[1])
-    fitted = LogisticRegression(C=strength, max_iter=5000).fit(x @ axes.T, y)
-    out[:, fitted.classes_] = fitted.predict_proba(asked @ axes.T)
+    x, asked = in_span(x, asked)
+    fitted = LogisticRegression(C=strength, max_iter=5000).fit(x, y)
+    out[:, fitted.classes_] = fitted.predict_proba(asked)
     return out
 
 
-class LogisticTrainer:
-    """Fits the members of one fold; tuned and asked as an `ArmTrainer` is."""
+def in_span(examples: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, I) and (m, I) as coordinates, at most n: a penalised solution lies in the span of the examples, so that with
+    few of them most columns need no weight of their own."""
+    if len(examples) >= examples.shape[1]:
+        return examples, asked
+    axes = np.linalg.svd(examples, full_matrices=False)[2]
+    return examples @ axes.T, asked @ axes.T
 
-    def __init__(self, corpus: Corpus, normaliser: Normaliser, config: StudyConfig, arm: str = "logistic"):
-        self.corpus, self.normaliser, self.labels, self.start = corpus, normaliser, config.labels, ARMS[arm].start
+
+class LogisticTrainer:
+    """Fits the members of one fold; tuned and asked as an `ArmTrainer` is.
+
+    With `strangers` along directions of contrast, without on the plain numbers.
+    """
+
+    def __init__(self, corpus: Corpus, normaliser: Normaliser, config: StudyConfig, strangers: float | None = None):
+        self.corpus, self.normaliser, self.labels, self.strangers = corpus, normaliser, config.labels, strangers
 
     @cached_property
     def table(self) -> np.ndarray:
-        """(N, 2 D), in units of the training pool."""
-        if self.start == "contrast":
-            return contrast.table(self.corpus, self.normaliser)
+        """(N, I), in units of the training pool."""
+        if self.strangers is not None:
+            return contrast.table(self.corpus, self.normaliser, self.strangers)
         table = vectors.mean_and_deviation(self.corpus, self.normaliser)
         centre, spread = vectors.units(table[self.corpus.where("train")])
         return (table - centre) / spread
+
+    @cached_property
+    def coordinates(self) -> np.ndarray:
+        """(N, at most P): the table in the span of the P training segments; nothing is learned outside of it."""
+        return in_span(self.table[self.corpus.where("train")], self.table)[1]
 
     def train(
         self, wanted: Sequence[tuple[int, int]], strength: float, segments: np.ndarray
@@ -71,17 +88,17 @@ class LogisticTrainer:
 
     def fit(self, subset: np.ndarray, strength: float, segments: np.ndarray) -> Predictions:
         """Of one member: subset (n,), segments (m,) -> (m, …)."""
-        targets, asked = self.corpus.targets[subset], self.table[segments]
+        targets, table = self.corpus.targets[subset], self.coordinates
         category, present = self.corpus.segments.category[subset], targets > 0
         scores = None
         if self.corpus.category_names:
             known, classes = category >= 0, len(self.corpus.category_names)
-            scores = probabilities(self.table[subset[known]], category[known], asked, strength, classes)
+            scores = probabilities(table[subset[known]], category[known], table[segments], strength, classes)
             none = np.zeros(targets.shape[1])
             share = [present[category == c].mean(0) if c in category else none for c in range(classes)]
             presence = scores @ np.array(share)
         else:
-            each = [probabilities(self.table[subset], p.astype(int), asked, strength, 2)[:, 1] for p in present.T]
+            each = [probabilities(table[subset], p.astype(int), table[segments], strength, 2)[:, 1] for p in present.T]
             presence = np.stack(each, 1)
         usual = [np.median(y[y > 0]) if (y > 0).any() else 0.0 for y in targets.T]
         intensity = np.where(presence > 0.5, usual, 0.0)
