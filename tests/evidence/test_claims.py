@@ -7,6 +7,7 @@ import pytest
 import simulated_predictions as simulated
 from scipy import stats
 
+from emo_ssl.evidence import lookup
 from emo_ssl.evidence.claims import EvidenceConfig, Ledger, small_budgets
 from emo_ssl.evidence.effects import compute
 from emo_ssl.evidence.report import evaluate, table
@@ -42,6 +43,17 @@ def test_planted_gains_hold_and_planted_losses_are_reversed(tmp_path):
     assert all(part["met"] for claim in better["ledger"] for part in claim["effects"])
     worse = planted(tmp_path, np.where(trio == 1, -1.0, 0.3), 1.0)
     assert verdicts(worse) == dict.fromkeys(CLAIMS, "reversed"), reasons(worse)
+
+
+def test_the_claims_asked_of_another_recipe(tmp_path):
+    strengths = {"scratch": FLAT, "pretrained": (0.9, 0.8, 0.7, 0.5), "contrast": FLAT}
+    copied = tuple(("contrast", "pretrained", budget) for budget in simulated.BUDGETS)
+    evidence = evaluate(simulated.study(tmp_path, strengths, same=copied), QUICK)
+    of_contrast = lookup.of_contrast(evidence)["ledger"]
+    assert of_contrast == evidence["ledger"][:3] and [row["claim"] for row in of_contrast] == ["C1", "C2", "C3"]
+    (tmp_path / "alone").mkdir()
+    alone = evaluate(simulated.study(tmp_path / "alone", {"pretrained": FLAT, "contrast": FLAT}), QUICK)
+    assert lookup.RECIPE_LEDGER not in alone
 
 
 def test_identical_arms_are_equivalent(tmp_path):

@@ -196,6 +196,12 @@ def test_one_real_rendering(tree, monkeypatch, capfd):
     assert book.main([]) == 0 and "0 added, 1 changed, 0 removed" in (tree / "build/logs/render.log").read_text()
     page = (site / "notebooks/01-first.html").read_text()
     assert "Another beginning" in page and "It is <strong>0.12</strong>" in page
+    # other words under the same title cost that page alone
+    written = [(site / name).stat().st_mtime_ns for name in ("book/index.html", "notebooks/01-first.html")]
+    (tree / "book" / "index.md").write_text("# Another beginning\n\nNew words. See [](../notebooks/01-first.ipynb).\n")
+    assert book.main([]) == 0 and "New words" in (site / "book/index.html").read_text()
+    again = [(site / name).stat().st_mtime_ns for name in ("book/index.html", "notebooks/01-first.html")]
+    assert again[0] > written[0] and again[1] == written[1]
     # the same checks see a fault in what was really rendered
     (site / "notebooks/01-first.html").write_text(page.replace("It rises slowly from one to two", ""))
     (problem,) = check_site.problems(tree, site)

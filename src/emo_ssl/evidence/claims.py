@@ -94,20 +94,32 @@ def listed(words: list[str]) -> str:
 
 
 class Ledger:
-    """The claims about one corpus: `Ledger(effects, meta, prevalence, config).claims()`."""
+    """The claims about one corpus: `Ledger(effects, meta, prevalence, config).claims()`.
 
-    def __init__(self, effects: Effects, meta: dict, prevalence: dict[str, float], config: EvidenceConfig):
+    With another `arm` than the paper's they are asked of that recipe, but for the last, on frozen networks and gaps.
+    """
+
+    def __init__(
+        self,
+        effects: Effects,
+        meta: dict,
+        prevalence: dict[str, float],
+        config: EvidenceConfig,
+        arm: str = "pretrained",
+    ):
         self.effects, self.meta, self.prevalence, self.config = effects, meta, prevalence, config
+        self.arm = arm
         self.group = main_group(meta)
         self.headline = effects.headline
         self.full = meta["full_budget"]
         self.small = small_budgets(meta["budgets"], config)
 
     def claims(self) -> list[Claim]:
-        return [self.every_metric(), self.few_labels(), self.trio(), self.embedded()]
+        every = [self.every_metric(), self.few_labels(), self.trio()]
+        return [*every, self.embedded()] if self.arm == "pretrained" else every
 
     def gain(self, budgets: list[int], metric: str, emotion: str = OVERALL) -> Sample:
-        return self.effects.gain(self.group, "pretrained", "scratch", budgets, metric, emotion)
+        return self.effects.gain(self.group, self.arm, "scratch", budgets, metric, emotion)
 
     def lacks(self, claim: Claim, arm: str, against: str, budgets: list[int]) -> bool:
         """Whether something was not run; it is noted."""
@@ -136,7 +148,7 @@ class Ledger:
 
     def every_metric(self) -> Claim:
         claim = Claim("C1")
-        if self.lacks(claim, "pretrained", "scratch", self.small):
+        if self.lacks(claim, self.arm, "scratch", self.small):
             return claim
         best = self.meta["floors"][OVERALL]
         name, least = "{} gain, small budgets", self.config.emotion_floor
@@ -157,13 +169,13 @@ class Ledger:
 
     def over_constant(self, metric: str, best: float) -> Sample:
         """How much better than the best constant, mean over the small budgets."""
-        reached = mean([self.effects.level(self.group, "pretrained", b, metric) for b in self.small])
+        reached = mean([self.effects.level(self.group, self.arm, b, metric) for b in self.small])
         return (reached - best) * (-1.0 if metric == "mae" else 1.0)
 
     def few_labels(self) -> Claim:
         claim = Claim("C2")
         fewest = self.small[:2]
-        if self.lacks(claim, "pretrained", "scratch", [*fewest, self.full]):
+        if self.lacks(claim, self.arm, "scratch", [*fewest, self.full]):
             return claim
         few, full = self.gain(fewest, self.headline), self.gain([self.full], self.headline)
         claim.equivalent = self.within_margin("", few - full, self.headline)["met"]
@@ -181,7 +193,7 @@ class Ledger:
         if absent:
             claim.missing.append(f"the corpus has no {', '.join(absent)}")
             return claim
-        if self.lacks(claim, "pretrained", "scratch", self.small):
+        if self.lacks(claim, self.arm, "scratch", self.small):
             return claim
         own = mean([self.gain(self.small, "auroc", emotion) for emotion in TRIO])
         more = own - mean([self.gain(self.small, "auroc", emotion) for emotion in OTHERS])
@@ -201,7 +213,7 @@ class Ledger:
         An emotion that is k times rarer than the most frequent one is taken at k times the budget, between the budgets
         of the study by linear interpolation in their logarithm; nothing is extrapolated.
         """
-        ran, start = self.effects.budgets(self.group, "pretrained", "scratch"), "With equal numbers of positives"
+        ran, start = self.effects.budgets(self.group, self.arm, "scratch"), "With equal numbers of positives"
         most = max(self.prevalence[e] for e in (*TRIO, *OTHERS))
         rarer = {e: most / self.prevalence[e] if self.prevalence[e] > 0 else np.inf for e in (*TRIO, *OTHERS)}
         budgets = [b for b in self.small if b * max(rarer.values()) <= ran[-1]]

@@ -145,8 +145,9 @@ def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) ->
             found = values[arm] if other is None else sign * (values[arm] - values[other])
             sums[arm, other].add(s, rows, share, found)
     units = len(np.unique(scorer.unit[scored]))
-    # emotion by emotion only for the two main arms: the draws of all would fill gigabytes
+    # emotion by emotion only for what claims are asked of: the draws of all would fill gigabytes
     overall = sum(emotion == OVERALL for _, emotion in scorer.columns)
     return {
-        names: total.drawn(measures if {*names} <= {*MAIN, None} else overall, units) for names, total in sums.items()
+        names: total.drawn(measures if {*names} <= {*MAIN, "contrast", None} else overall, units)
+        for names, total in sums.items()
     }

@@ -64,6 +64,7 @@ class Evidence(TypedDict):
     items: Count
     floors: dict[str, Floor]
     ledger: list[Claim]
+    ledger_of_contrast: NotRequired[list[Claim]]  # where that recipe was run beside scratch
     gains: list[Row]
     levels: list[Level]
     controls: list[Control]

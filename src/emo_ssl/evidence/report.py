@@ -18,6 +18,7 @@ from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.utils.io import write_json
 
 EVIDENCE = "evidence.json"
+LEDGERS = {"ledger": "pretrained", lookup.RECIPE_LEDGER: "contrast"}
 DECIMALS = 6  # beyond, processors differ
 
 
@@ -46,7 +47,11 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None, beside: P
         "items": len(items),
         "prevalence": prevalence,
         "floors": meta["floors"],
-        "ledger": [claim.row() for claim in Ledger(effects, meta, prevalence, config).claims()],
+        **{
+            name: [claim.row() for claim in Ledger(effects, meta, prevalence, config, arm).claims()]
+            for name, arm in LEDGERS.items()
+            if arm == "pretrained" or effects.budgets(main, arm, "scratch")
+        },
         "gains": gain_rows(effects, main, small, config),
         "levels": level_rows(effects, main, meta["floors"], config),
         "controls": control_rows(effects, small, config),
