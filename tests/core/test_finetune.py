@@ -12,6 +12,7 @@ from training import FINETUNE, SHAPE, close, draw, member, write_acted
 from emo_ssl.core import predictor
 from emo_ssl.core.batches import without_gaps
 from emo_ssl.core.finetune import (
+    CACHED_TOKENS,
     CHECKS,
     STANDARDISED_BY,
     THIRDS,
@@ -22,6 +23,7 @@ from emo_ssl.core.finetune import (
     draw_batches,
     levels_of,
     member_losses,
+    members_at_once,
     random_crops,
     standardise,
     train,
@@ -183,6 +185,35 @@ def test_lockstep_is_the_loop_whoever_is_beside(data, kind):
         assert np.abs(found[0].presence - found[1].presence).max() < 1e-4
 
 
+def test_members_at_once_on_a_processor():
+    config = FinetuneConfig(batch=8, tokens=64)
+    encoder, cpu = EncoderConfig(features=3, width=16, layers=1), torch.device("cpu")
+    assert members_at_once(config, encoder, 64, cpu) == CACHED_TOKENS // 512
+    assert members_at_once(replace(config, chunk_tokens=1024), encoder, 64, cpu) == 2
+    assert members_at_once(replace(config, chunk_tokens=1), encoder, 64, torch.device("cuda")) == 1
+
+
+@pytest.mark.parametrize(("width", "layers", "features"), [(48, 2, 74), (64, 3, 20)])
+def test_members_at_once_on_a_gpu_fit_its_free_memory(width, layers, features, monkeypatch):
+    config, encoder = FinetuneConfig(batch=4, tokens=32), EncoderConfig(features, width=width, layers=layers, stack=4)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000_000_000, 2_000_000_000))
+    many = members_at_once(config, encoder, 32, torch.device("cuda"))
+    network, kept = initialise(Classifier(encoder, HeadConfig((0.0, 1.0), 6, 0), 2), (0, 1)), {}
+
+    def seen(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor  # which also keeps its place from being used again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(seen, lambda tensor: tensor):
+        tokens, valid = torch.randn(2, 4, 32, 4 * features), torch.arange(32).expand(2, 4, 32) < 30
+        out = network(tokens, valid)
+    assert out[0].requires_grad
+    a_step = sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 2  # of one member
+    assert 0.5 < many * a_step / 500_000_000 <= 1
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
+    assert members_at_once(config, encoder, 32, torch.device("cuda")) == 1
+
+
 @pytest.mark.parametrize(("steps", "checks"), [(1, 1), (7, 7), (30, CHECKS)])
 def test_each_member_keeps_the_weights_of_its_best_check(data, steps, checks):
     config, seen = replace(FINETUNE, steps=steps), []
@@ -286,7 +317,9 @@ def test_predictions_are_what_the_head_puts_out(acted):
             assert np.array_equal(found.intensity, (above > 0.5).sum(-1))
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"tokens": 0}, {"precision": "float16"}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"batch": 0}, {"tokens": 0}, {"chunk_tokens": -1}, {"precision": "float16"}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=r"at least 1|is none of"):
         FinetuneConfig(**wrong)

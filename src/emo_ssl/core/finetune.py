@@ -16,7 +16,17 @@ from torch.nn import functional as F
 from emo_ssl.core.batches import Runs, gather_tokens, label_order, normalised_frames, without_gaps
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.metrics import CEILING
-from emo_ssl.core.model import Classifier, Head, HeadConfig, depth_of, initialise, load_members, member_state
+from emo_ssl.core.model import (
+    Classifier,
+    Encoder,
+    EncoderConfig,
+    Head,
+    HeadConfig,
+    depth_of,
+    initialise,
+    load_members,
+    member_state,
+)
 from emo_ssl.core.normalise import INDEPENDENT, Normaliser, speaker_independent
 from emo_ssl.core.optim import MOST_RATE, PRECISIONS, AdamConfig, adamw, clip_members, refuse_absurd, schedule, step
 from emo_ssl.core.predictor import EmotionModel, embed, load_model
@@ -25,6 +35,8 @@ from emo_ssl.utils.io import OutputFolder, UserError, fingerprint
 from emo_ssl.utils.provenance import provenance
 from emo_ssl.utils.values import short
 
+CACHED_TOKENS = 16_384  # of all members in one step: more would fall out of a processor's cache
+KEPT = 24  # numbers a token, layer and unit of width that a step keeps for its way back; 19.6 to 21.4 were counted
 STANDARDISED_BY = 256  # crops of the training pool, at most: spreads are then known to 5 %
 CHECKS = 10  # on validation, where a member keeps its best weights instead of the last
 THIRDS = tuple(k / 3 for k in range(10))
@@ -38,12 +50,14 @@ class FinetuneConfig:
     tokens: int = 64  # longest crop of a segment while training; scoring reads all of it
     layer_decay: float = 0.7  # of the learning rate, a layer down
     adam: AdamConfig = field(default_factory=AdamConfig)
-    chunk_tokens: int = 16_384  # of all members in one step: more would fall out of the processor's cache
+    chunk_tokens: int = 0  # of all members in one step; 0: as the device has room
     precision: str = "float32"  # or "bfloat16", on a GPU
 
     def __post_init__(self):
-        if min(self.steps, self.batch, self.tokens) < 1 or not 0 <= self.layer_decay <= 1:
-            raise ValueError("steps, batch and tokens are at least 1, and layer_decay lies between 0 and 1")
+        if min(self.steps, self.batch, self.tokens, self.chunk_tokens + 1) < 1 or not 0 <= self.layer_decay <= 1:
+            raise ValueError(
+                "steps, batch, tokens are at least 1, chunk_tokens 0, and layer_decay lies between 0 and 1"
+            )
         refuse_absurd(steps=self.steps, batch=self.batch, tokens=self.tokens)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision {short(self.precision)} is none of {', '.join(PRECISIONS)}")
@@ -107,6 +121,18 @@ def draw_batches(member: Member, steps: int, batch: int) -> tuple[np.ndarray, np
     epochs = -(-steps * batch // len(member.subset))
     order = np.concatenate([rng.permutation(member.subset) for _ in range(epochs)])
     return order[: steps * batch].reshape(steps, batch), rng.random((steps, batch))
+
+
+def members_at_once(config: FinetuneConfig, encoder: EncoderConfig, crop: int, device: torch.device) -> int:
+    """How many members train side by side, each with batches of so many tokens a segment: on a GPU those that fit into
+    half of the memory that is free."""
+    tokens = config.batch * crop
+    if config.chunk_tokens or device.type != "cuda":
+        return max(1, (config.chunk_tokens or CACHED_TOKENS) // tokens)
+    free, _ = torch.cuda.mem_get_info(device)
+    kept = KEPT * encoder.layers * encoder.width + encoder.token_size
+    learned = 4 * sum(p.numel() for p in Encoder(encoder).parameters())  # weights, gradients and Adam's two moments
+    return max(1, free // 2 // (4 * (tokens * kept + learned)))
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from emo_ssl.core.batches import label_order
 from emo_ssl.core.corpus import Corpus
-from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, random_crops, standardise, train
+from emo_ssl.core.finetune import Inputs, LabelledSegments, Member, members_at_once, random_crops, standardise, train
 from emo_ssl.core.metrics import Predictions, macro_auroc, predictions_of, to_class, uar
 from emo_ssl.core.model import (
     Classifier,
@@ -158,7 +158,7 @@ class ArmTrainer:
         """Train the members at (budget, seed) in lockstep, as many at once as the cache holds; their predictions."""
         data, settings, members = self.fold.data, self.settings, self.members(wanted)
         crop = settings.tokens if self.arm.kind == "finetune" else 1
-        together = max(1, settings.chunk_tokens // (settings.batch * crop))
+        together = members_at_once(settings, self.fold.encoder, crop, data.device)
         parts, heads, parameters = [], {}, 0
         for begin in range(0, len(members), together):
             part = members[begin : begin + together]
