@@ -110,6 +110,17 @@ def test_the_loss_is_that_of_a_plain_loop(corpus, kind):
     assert float(loss.detach()) == pytest.approx(np.mean(errors), rel=1e-5)
 
 
+@pytest.mark.parametrize(("chosen", "padded"), [([0, 2], False), ([0, 1], True), ([1], False)])
+def test_a_network_hears_of_padding_only_where_there_is_some(chosen, padded):
+    frames = torch.randn(40, 1)
+    pool = WindowPool(frames, np.array([0, 10, 20]), np.array([8, 5, 8]))
+    network, told = initialise(MaskedAutoencoder(PRETRAIN.encoder(1)), [0]), []
+    network.register_forward_pre_hook(lambda _, given: told.append(given[1]))
+    batch = masked_batch(pool, np.array(chosen), np.random.default_rng(0), PRETRAIN.mask, 2)
+    reconstruction_loss(network, frames, batch)
+    assert (told[0] is not None) == batch.padded == padded
+
+
 def test_a_constant_guess_of_the_mean_reaches_the_baseline_of_the_mean(corpus):
     """Loss and baselines agree about masks, targets, missing values and padding."""
     mean, normaliser = np.array([0.3, -0.2]), speaker_independent(corpus)

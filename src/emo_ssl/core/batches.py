@@ -182,6 +182,11 @@ class MaskedBatch:
     masked: Tensor  # (B, L) bool
     place: Tensor  # (n,) the masked tokens' positions in (B * L)
 
+    @property
+    def padded(self) -> bool:
+        """Known without asking the device, which would have to wait."""
+        return self.tokens < self.masked.numel()
+
 
 def masked_batch(
     pool: WindowPool,

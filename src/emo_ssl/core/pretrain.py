@@ -134,7 +134,7 @@ def reconstruction_loss(
     config = network.encoder.config
     raw, real = gather(frames, batch.first, batch.length, batch.steps)
     tokens, valid = to_tokens(raw, real, config.stack)
-    guess = network(tokens, valid, batch.masked, batch.place)
+    guess = network(tokens, valid if batch.padded else None, batch.masked, batch.place)  # attention is then faster
     target = raw.reshape(-1, config.token_size)[batch.place]
     known = torch.isfinite(target) & real.reshape(-1, config.stack)[batch.place].repeat_interleave(config.features, -1)
     errors = F.smooth_l1_loss(guess.float(), torch.where(known, target, 0.0), reduction="none")
