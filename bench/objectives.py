@@ -10,6 +10,7 @@ speakers: test speakers are not looked at. Rows are written as they are found, a
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,15 +232,16 @@ OBJECTIVES: dict[str, Callable[[EncoderConfig], Objective]] = {
     "redundancy within speakers": Redundancy,
     "teacher and student": Teacher,
 }
-# the closed form with other constants
-VARIANTS: dict[str, dict[str, float]] = {
-    "closed form": {"PLAIN": contrast.PLAIN},
-    "closed form, strangers not avoided": {"STRANGERS": 0.0},
-    "closed form, strangers 1": {"STRANGERS": 1.0},
-    "closed form, ridge 0.3": {"RIDGE": 0.3},
-    "closed form, ridge 3": {"RIDGE": 3.0},
-    "closed form, plain numbers as strong": {"PLAIN": 1.0},
-    "closed form, without plain numbers": {"PLAIN": 0.0},
+STRANGERS = 5.0
+# the closed form: how much more than words speakers are avoided, and other constants
+VARIANTS: dict[str, tuple[float, dict[str, float]]] = {
+    "closed form": (STRANGERS, {}),
+    "closed form, strangers not avoided": (0.0, {}),
+    "closed form, strangers 1": (1.0, {}),
+    "closed form, ridge 0.3": (STRANGERS, {"RIDGE": 0.3}),
+    "closed form, ridge 3": (STRANGERS, {"RIDGE": 3.0}),
+    "closed form, plain numbers as strong": (STRANGERS, {"PLAIN": 1.0}),
+    "closed form, without plain numbers": (STRANGERS, {"PLAIN": 0.0}),
 }
 
 
@@ -298,7 +300,7 @@ def scores(table: np.ndarray, fold: Fold) -> Iterator[tuple[int, float, float]]:
 def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Each objective that is not known yet, and what can be read from it: read-out -> table (N, I)."""
     plain = in_units(vectors.mean_and_deviation(fold.corpus, fold.normaliser), fold)
-    beside = contrast.table(fold.corpus, fold.normaliser)
+    beside = contrast.table(fold.corpus, fold.normaliser, STRANGERS)
     if FRAMES not in known:
         yield FRAMES, {"numbers": plain}
     if LAGGED not in known:
@@ -306,10 +308,10 @@ def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
         for i, frames in fold.frames.items():
             products[i] = lagged(frames.numpy())
         yield LAGGED, {"numbers": np.hstack([plain, in_units(products, fold)])}
-    for name, constants in VARIANTS.items():
+    for name, (strangers, constants) in VARIANTS.items():
         if name not in known:
-            with mock.patch.multiple(contrast, **constants):
-                yield name, {"numbers": contrast.table(fold.corpus, fold.normaliser)}
+            with mock.patch.multiple(contrast, **constants) if constants else nullcontext():
+                yield name, {"numbers": contrast.table(fold.corpus, fold.normaliser, strangers)}
     for name, make in OBJECTIVES.items():
         if name not in known:
             config = EncoderConfig(len(fold.corpus.feature_names), width=48, layers=2, heads=4, stack=2)
