@@ -144,6 +144,23 @@ def test_a_reason_is_one_sentence():
     )
 
 
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((0.001975, -0.000141, 0.004091), "+0.0020 (-0.0001 to +0.0041)"),
+        ((0.000336, -0.002247, 0.002918), "+0.0003 (-0.0022 to +0.0029)"),
+        ((0.0204, 0.0, 0.0408), "+0.020 (+0.000 to +0.041)"),  # 0 itself is on no side
+        ((0.0204, 0.00001, 0.0408), "+0.020 (+0.000 to +0.041)"),  # one digit more would not show it
+        ((0.0204, -0.0006, 0.0414), "+0.020 (-0.001 to +0.041)"),
+    ],
+)
+def test_rounding_does_not_hide_the_side_of_zero_that_a_difference_lies_on(numbers, words):
+    found = pd.Series(numbers, lookup.INTERVAL)
+    assert tables.interval(found, sign=True) == words.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
+    level = pd.Series([0.0002, 0.0001, 0.0003], lookup.INTERVAL)
+    assert tables.interval(level).startswith("0.000 ")  # a level is on no side of 0
+
+
 def test_tables_stand_where_nothing_but_the_baseline_was_run():
     found = nearly_empty()
     assert len(tables.level_table(found, "mae")) == len(BUDGETS) and len(tables.arm_table(found, ARMS)) == len(ARMS)

@@ -16,8 +16,18 @@ def number(value: float, sign: bool = False, digits: int = 3) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
 
 
+def hidden(row: pd.Series, digits: int) -> int:
+    """How many of an estimate and its bounds look like 0 when they are rounded, and are not."""
+    return sum(row[name] != 0 and round(row[name], digits) == 0 for name in INTERVAL)
+
+
 def interval(row: pd.Series, sign: bool = False, digits: int = 3) -> str:
-    """`0.612 (0.590 to 0.630)`, with a sign where it is a difference; a line breaks before the bracket only."""
+    """`0.612 (0.590 to 0.630)`, with a sign where it is a difference; a line breaks before the bracket only.
+
+    A difference whose side of 0 would be rounded away gets one digit more.
+    """
+    if sign and hidden(row, digits + 1) < hidden(row, digits):
+        digits += 1
     estimate, low, high = (number(row[name], sign, digits) for name in INTERVAL)
     if not np.isfinite(row["estimate"]):
         return "–"
