@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Contrast within speakers on the frames of repeat.sh, after it with the same FOLDER: bash results/ravdess-whisper/contrast.sh FOLDER
+# Contrast within speakers on the frames of repeat.sh, after it with the same FOLDER: bash results/ravdess-whisper/contrast.sh FOLDER [PROCESSES]
 # It can be stopped at any time; the same command goes on from there.
 set -euo pipefail
-folder=$1
+folder=$1 processes=${2:-$(nproc)}  # asked before nproc heeds OMP_NUM_THREADS
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PATH="$here/../../.venv/bin:$PATH" OMP_NUM_THREADS=1
 
@@ -15,7 +15,7 @@ for protocol in speaker-independent speaker-adapted; do
 done
 for layers in one three; do
     emo-ssl study "$folder/corpus" --pretrained "$folder"/runs-$layers/*/* --config "$here/study-contrast.toml" \
-        --device cpu --engine dask --jobs "$(nproc)" -o "$folder/study-$layers"
+        --device cpu --engine dask --jobs "$processes" -o "$folder/study-$layers"
     emo-ssl evidence "$folder/study-$layers" --beside "$folder/study" --keep "$folder/kept/$layers" \
         --command-that-repeats "bash results/ravdess-whisper/contrast.sh FOLDER"
 done
