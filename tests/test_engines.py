@@ -117,6 +117,11 @@ def test_workers_of_its_own(tmp_path, capsys):
     assert alone.content_hash in capsys.readouterr().out
 
 
+def test_workers_of_its_own_compute_with_one_thread_and_keep_their_memory():
+    with engine.tasks("dask", None, 1) as tasks:
+        assert list(tasks(os.environ.get, ["OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_"])) == ["1", None]
+
+
 def test_wrong_engines(monkeypatch):
     with pytest.raises(UserError, match="the engine is local, with a scheduler tcp://a; take --engine dask"):
         engine.tasks("local", "tcp://a").__enter__()
