@@ -85,7 +85,7 @@ def test_what_is_imported_is_declared():
     lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
     known = {canonicalize_name(Requirement(line).name) for line in lines} | {"emo-ssl"}
     brought = {"ipython", "traitlets", "jupyter-client", "ipykernel", "matplotlib-inline"}  # by what needs them
-    brought |= {"myst-nb", "sphinx", "pybtex", "requests", "urllib3", "huggingface-hub"}
+    brought |= {"myst-nb", "sphinx", "pybtex", "requests", "urllib3", "huggingface-hub", "dask"}
     packages = importlib.metadata.packages_distributions()
     imported = set()
     for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
