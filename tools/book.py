@@ -40,10 +40,14 @@ def make(root: Path, only: str = "", profile: str = "demo") -> int:
         print("The pages are as they were, not rendered again")
     else:
         print("Rendering …", flush=True)
+        last = root / RENDER / KEY
+        checked = root / SITE if last.is_file() and last.read_text() == shared else None  # by the checks of today
         if not render(root, shared):
             return 1
         html = root / RENDER / "_build" / "html"
-        if refused(check_site.problems(root, html), f"the book was not published; what was rendered is in {html}"):
+        if refused(
+            check_site.problems(root, html, checked), f"the book was not published; what was rendered is in {html}"
+        ):
             return 1
         (html / KEY).write_text(key)
         publish(html, root / SITE)

@@ -4,6 +4,7 @@ Pages ask nobody for anything when they are opened, pictures are put in words, n
 nothing is too large.
 """
 
+import filecmp
 import re
 import tempfile
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ FETCHED = ("src", "href", "srcset", "poster", "xlink:href", "data")
 OUTSIDE = re.compile(r"(?:(?:https?|wss?|ftp):)?//", re.IGNORECASE)
 IN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?\s*((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
 STYLE_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+ARTICLE = re.compile("<article.*</article>", re.DOTALL)
 FOLDERS = "home|root|tmp|mnt|media|opt|srv|var|private|builds|Users|Volumes"
 ABSOLUTE = rf"(?:/(?:{FOLDERS})/|file://|[A-Z]:\\Users)[^\s\"'<>)&]*"
 
 
-def problems(root: Path, folder: Path) -> list[str]:
-    """One sentence each: the page, what is wrong and what to do."""
+def problems(root: Path, folder: Path, checked: Path | None = None) -> list[str]:
+    """One sentence each: the page, what is wrong and what to do. Pages as they are in `checked` were looked at before."""
     from bs4 import BeautifulSoup
 
     # files are trusted, not exit statuses: a version of Jupyter Book exits with 0 and writes nothing
@@ -34,9 +36,13 @@ def problems(root: Path, folder: Path) -> list[str]:
         name = path.relative_to(folder).as_posix()
         if name.startswith(STATIC):  # templates of the theme
             continue
-        soup = BeautifulSoup(path.read_text("utf-8", "replace"), "html.parser")
+        if checked and (checked / name).is_file() and filecmp.cmp(path, checked / name, shallow=False):
+            continue
+        text = path.read_text("utf-8", "replace")
+        soup = BeautifulSoup(text, "html.parser")
         article = soup.find("article") or soup  # without the theme's frame around it
-        checks = [*problems_of_addresses(soup), *problems_of_pictures(article), *problems_of_text(root, article)]
+        words = ARTICLE.search(text) or re.match("(?s).*", text)
+        checks = [*problems_of_addresses(soup), *problems_of_pictures(article), *problems_of_text(root, words[0])]
         found += [f"{name}: {problem}" for problem in dict.fromkeys(checks)]
         size = path.stat().st_size
         if size > PAGE_BYTES:
@@ -70,7 +76,7 @@ def problems_of_pictures(article: Any) -> Iterator[str]:
             yield f"<{tag.name}> {source}: its alt text is “{alt}”; say what the picture shows to who cannot see it."
 
 
-def problems_of_text(root: Path, article: Any) -> Iterator[str]:
+def problems_of_text(root: Path, text: str) -> Iterator[str]:
     ours = "|".join(re.escape(str(path)) for path in (root.resolve(), Path.home(), tempfile.gettempdir()))
-    for path in re.findall(rf"(?<![\w./~])(?:{ABSOLUTE}|(?:{ours})(?![\w-]))", str(article)):
+    for path in re.findall(rf"(?<![\w./~])(?:{ABSOLUTE}|(?:{ours})(?![\w-]))", text):
         yield f"{path} is a path of one computer; show it relative to the repository."

@@ -1,5 +1,6 @@
 """The checks of the rendered pages: a good site passes, and every check is shown one fault."""
 
+import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 
@@ -70,6 +71,15 @@ def test_one_fault(site, old, new, complaint):
     (site / "notebooks" / "01-first.html").write_text(PAGE.replace(old, new))
     (problem,) = problems(site)
     assert problem.startswith("notebooks/01-first.html: ") and complaint in problem and "\n" not in problem
+
+
+def test_pages_that_were_checked_before_are_not_looked_at_again(site, tmp_path):
+    page = site / "notebooks" / "01-first.html"
+    page.write_text(page.read_text().replace("</article>", '<img src="https://other.org/a.png" alt=""></article>'))
+    shutil.copytree(site, tmp_path / "before")
+    assert problems(site) and check_site.problems(site.parent, site, tmp_path / "before") == []
+    page.write_text(page.read_text() + " ")
+    assert check_site.problems(site.parent, site, tmp_path / "before") == problems(site)
 
 
 def test_style_sheets_ask_nobody(site):
