@@ -26,7 +26,7 @@ ABSOLUTE = rf"(?:/(?:{FOLDERS})/|file://|[A-Z]:\\Users)[^\s\"'<>)&]*"
 
 
 def problems(root: Path, folder: Path, checked: Path | None = None) -> list[str]:
-    """One sentence each: the page, what is wrong and what to do. Pages as they are in `checked` were looked at before."""
+    """One sentence each: the page, what is wrong and what to do. Pages as they are in `checked` are passed over."""
     from bs4 import BeautifulSoup
 
     # files are trusted, not exit statuses: a version of Jupyter Book exits with 0 and writes nothing
