@@ -41,8 +41,9 @@ def problems(root: Path, folder: Path, checked: Path | None = None) -> list[str]
         text = path.read_text("utf-8", "replace")
         soup = BeautifulSoup(text, "html.parser")
         article = soup.find("article") or soup  # without the theme's frame around it
-        words = ARTICLE.search(text) or re.match("(?s).*", text)
-        checks = [*problems_of_addresses(soup), *problems_of_pictures(article), *problems_of_text(root, words[0])]
+        found_article = ARTICLE.search(text)
+        words = found_article[0] if found_article else text
+        checks = [*problems_of_addresses(soup), *problems_of_pictures(article), *problems_of_text(root, words)]
         found += [f"{name}: {problem}" for problem in dict.fromkeys(checks)]
         size = path.stat().st_size
         if size > PAGE_BYTES:

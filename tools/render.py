@@ -42,8 +42,9 @@ def render(config: Path, toc: Path, sources: Path, output: Path) -> int:
     known = before.read_text(encoding="utf-8") if before.is_file() else ""
 
     def all_if_it_shows(app: Sphinx, env: BuildEnvironment) -> set[str]:
-        before.write_text(shown(env), encoding="utf-8")
-        return set() if shown(env) == known else env.found_docs
+        now = shown(env)
+        before.write_text(now, encoding="utf-8")
+        return set() if now == known else env.found_docs
 
     with patch_docutils(), docutils_namespace():
         app = Sphinx(

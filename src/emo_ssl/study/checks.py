@@ -26,7 +26,7 @@ class TrainedWith:
     heads: dict[str, str] = field(default_factory=dict)  # "budget/seed" -> of the head's first weights
     pretraining_seeds: dict[str, int] = field(default_factory=dict)  # "seed" -> seed of the run it starts from
     rate: float = 0.0
-    trials: list[dict[str, float]] = field(default_factory=list)  # {"rate": …, "score": on validation segments}
+    trials: list[dict[str, float]] = field(default_factory=list)  # "rate", "score"; of contrast "strangers"
 
 
 def hash_arrays(*arrays: np.ndarray) -> str:
