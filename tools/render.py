@@ -9,6 +9,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
+# jsonschema compiles a grammar of addresses for three seconds where it finds one; no schema here asks for it
+sys.modules.setdefault("rfc3987_syntax", None)
+
+# ruff: noqa: E402
 import pybtex.plugin
 from jupyter_book.config import get_final_config
 from sphinx.application import Sphinx

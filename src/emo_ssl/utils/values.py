@@ -117,11 +117,13 @@ def checked(value: object, kind: object, where: str, advice: str = "mend it and 
 
 def convert(value: object, kind: object, name: str = "", depth: int = 0) -> object:
     """See above; `name` is what the value is called in a refusal, which is a ValueError."""
-    origin, inside, named = parts_of(kind)
     label = f"{name}: " if name else ""
-    within = partial(convert, depth=depth + 1)
     if depth > DEEPEST:
         raise ValueError(f"{label}nested deeper than {DEEPEST} levels")
+    if type(value) in PLAIN and kind in (object, type(value)) and sound(value):  # first, as nearly all values are
+        return value
+    origin, inside, named = parts_of(kind)
+    within = partial(convert, depth=depth + 1)
     if isinstance(value, dict | list) and kind in (object, type(value)):
         origin, inside = type(value), (object, object)
     if named:
@@ -140,10 +142,8 @@ def convert(value: object, kind: object, name: str = "", depth: int = 0) -> obje
             return found
     elif origin is Literal and value in inside and type(value) in map(type, inside):
         return value
-    elif kind is float and type(value) in (int, float):
+    elif kind is float and type(value) is int:
         return float(value)
-    elif type(value) in PLAIN and kind in (object, type(value)) and sound(value):
-        return value
     raise ValueError(f"{name or 'it'} is {short(value)}, expected {in_words(kind)}")
 
 
