@@ -80,3 +80,22 @@ def test_a_busy_computer_is_noted_when_training_starts(runs, capsys, monkeypatch
     assert ("OMP_NUM_THREADS=1" in capsys.readouterr().err) == noted
     cli.main(["corpus", "show", "here"])  # trains nothing
     assert capsys.readouterr().err == ""
+
+
+def test_finetune_with_a_run_and_without(monkeypatch, capsys, tmp_path):
+    called = []
+    monkeypatch.setattr("emo_ssl.core.corpus.Corpus.open", lambda _: "the corpus")
+    monkeypatch.setattr("emo_ssl.core.finetune.finetune", lambda *given, **named: called.append((*given, named)))
+    monkeypatch.setattr(
+        "emo_ssl.study.contrast_model.fit_contrast", lambda *given, **named: called.append((*given, named))
+    )
+    assert cli.main(["finetune", "c", "--budget", "9", "--seed", "2", "--fold", "1", "-o", "m"]) == 0
+    assert called.pop() == ("the corpus", Path("m"), {"fold": 1, "labels": 9, "seed": 2})
+    assert cli.main(["finetune", "c", "--pretrained", "r", "--rate", "0.1", "-o", "m"]) == 0
+    assert called.pop() == ("the corpus", Path("r"), Path("m"), {"config": emo_ssl.FinetuneConfig(), "rate": 0.1})
+    for flags, problem in (
+        (["--rate", "0.1"], "--rate is for fine-tuning a network; name its run with --pretrained"),
+        (["--device", "cpu"], "--device is for fine-tuning a network"),
+        (["--pretrained", "r", "--fold", "1"], "--fold is that of the run that --pretrained names"),
+    ):
+        assert cli.main(["finetune", "c", *flags, "-o", "m"]) == 2 and problem in capsys.readouterr().err

@@ -9,7 +9,7 @@ import emo_ssl
 
 NAMES = {
     *("Corpus", "PretrainConfig", "FinetuneConfig", "StudyConfig"),
-    *("pretrain", "finetune", "run_study", "evaluate", "load_model", "UserError"),
+    *("pretrain", "finetune", "fit_contrast", "run_study", "evaluate", "load_model", "UserError"),
     *("Encoder", "MaskedAutoencoder", "Classifier", "EmotionModel"),
 }
 

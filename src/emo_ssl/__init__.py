@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emo_ssl.core.pretrain import PretrainConfig as PretrainConfig
     from emo_ssl.core.pretrain import pretrain as pretrain
     from emo_ssl.evidence.report import evaluate as evaluate
+    from emo_ssl.study.contrast_model import fit_contrast as fit_contrast
     from emo_ssl.study.grid import StudyConfig as StudyConfig
     from emo_ssl.study.run import run_study as run_study
     from emo_ssl.utils.io import UserError as UserError
@@ -36,6 +37,7 @@ _MODULE_OF = {
     "UserError": "utils.io",
     "evaluate": "evidence.report",
     "finetune": "core.finetune",
+    "fit_contrast": "study.contrast_model",
     "load_model": "core.predictor",
     "pretrain": "core.pretrain",
     "run_study": "study.run",

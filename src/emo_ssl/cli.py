@@ -114,9 +114,17 @@ def pretrain(
             print(done)
 
 
-def finetune(corpus: Path, config: Path | None = None, **given: object) -> None:
-    settings = read_config(config, emo_ssl.FinetuneConfig)
-    print(emo_ssl.finetune(emo_ssl.Corpus.open(corpus), config=settings, **given))
+def finetune(corpus: Path, output: Path, run: Path | None = None, fold: int | None = None, **given: object) -> None:
+    opened = emo_ssl.Corpus.open(corpus)
+    if run:
+        if fold is not None:
+            raise UserError("--fold is that of the run that --pretrained names; leave it out.")
+        settings = read_config(given.pop("config", None), emo_ssl.FinetuneConfig)
+        print(emo_ssl.finetune(opened, run, output, config=settings, **given))
+        return
+    if unused := [f"--{name}" for name in ("rate", "config", "device") if name in given]:
+        raise UserError(f"{unused[0]} is for fine-tuning a network; name its run with --pretrained, or leave it out.")
+    print(emo_ssl.fit_contrast(opened, output, fold=fold or 0, **given))
 
 
 def predict(model: Path, files: list[Path], output: Path | None = None, json: bool = False) -> None:
@@ -300,9 +308,10 @@ def parser() -> Command:
     it.add_argument("--around", type=int, metavar="N", help="with --layers: and N on each side of it (default: 0)")
     it.training()
 
-    it = command(finetune, "fine-tune a pretrained model on labels, and save it")
+    it = command(finetune, "learn emotions from labels, and save the model")
     it.file("corpus", metavar="CORPUS")
-    it.file("--pretrained", dest="run", required=True, metavar="RUN")
+    it.file("--pretrained", dest="run", metavar="RUN", help="fine-tune it (default: contrast within speakers, no run)")
+    it.add_argument("--fold", type=int, metavar="K", help="to hold out, without --pretrained (default: 0)")
     it.add_argument("--budget", dest="labels", type=int, metavar="N", help="labelled segments to use (default: all)")
     it.add_argument("--rate", type=float, metavar="R", help="peak learning rate (default: 0.001)")
     it.seed()

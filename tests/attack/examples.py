@@ -14,6 +14,7 @@ from emo_ssl.core.finetune import finetune
 from emo_ssl.core.model import MaskedAutoencoder
 from emo_ssl.core.optim import adamw
 from emo_ssl.core.pretrain import METRICS, PretrainedRun
+from emo_ssl.study.contrast_model import fit_contrast
 from emo_ssl.study.run import run_study
 
 SMALL = replace(STUDY, arms=("scratch", "constants"), budgets=(4,))
@@ -23,6 +24,7 @@ def write_everything(folder: Path) -> Path:
     corpus = write_acted(folder / "corpus")
     run, *others = (engine.pretrain(corpus, folder / f"run{k}", PRETRAIN, fold=k, device="cpu") for k in range(3))
     finetune(corpus, run, folder / "model", 9, 1e-2, 1, FINETUNE, "cpu")
+    fit_contrast(corpus, folder / "linear", 9)
     run_study(corpus, [run, *others], folder / "study", SMALL, "cpu")
     for name in ("stopped", "settings"):
         (folder / name).mkdir()

@@ -280,7 +280,7 @@ def use_checkpoint(place: Path, name: str) -> None:
 
 
 def use_model(place: Path, name: str) -> None:
-    model = load_model(place / "model")
+    model = load_model(place / Path(name).parent)
     assert str(model) and warning(model.description)
     found = model.predict([noise(30)])
     assert np.isfinite(found.presence).all() and np.isfinite(found.intensity).all()
@@ -372,6 +372,7 @@ CSDS = " ".join(f"csd/{name}.csd" for name in ("ours", "gzip", "text", "latest",
 ENCODERS = " ".join(
     f"{family}/{name}" for family in FAMILIES for name in ("config.json", encoders.SETTINGS, encoders.WEIGHTS)
 )
+MODELS = " ".join(f"{folder}/{name}" for folder in ("model", "linear") for name in (DESCRIPTION, MODEL_WEIGHTS))
 OF_EVIDENCE = f"{EVIDENCE} {PROVENANCE} {RESULTS}.gz corpus.json small/{EVIDENCE}"
 READERS = (
     Reader("computational sequences (.csd)", use_csd, CSDS, 6),
@@ -387,7 +388,7 @@ READERS = (
     Reader("settings", use_settings, "settings/study.json settings/pretrain.toml settings/finetune.toml", 10),
     Reader("pretraining runs", use_run, f"run0/{RESULT} run0/{MODEL}", 6),
     Reader("checkpoints and their logs", use_checkpoint, f"stopped/{CHECKPOINT} stopped/{METRICS}", 4),
-    Reader("saved models", use_model, f"model/{DESCRIPTION} model/{MODEL_WEIGHTS}", 6),
+    Reader("saved models", use_model, MODELS, 6),
     Reader("studies", use_study, f"study/{PREDICTIONS} study/{PROVENANCE} study/{RESULTS}", 3),
     Reader("chunks of studies", use_chunk, CHUNK, 4),
     Reader("recorded evidence", use_recorded, " ".join(f"recorded/{name}" for name in OF_EVIDENCE.split()), 1),

@@ -10,7 +10,7 @@ from training import STUDY, write_acted
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.study.arms import ArmTrainer, run_chunk
 from emo_ssl.study.grid import Chunk
-from emo_ssl.study.logistic import STRENGTHS, LogisticTrainer, probabilities
+from emo_ssl.study.logistic import STRENGTHS, LogisticTrainer, regression, softmax
 
 
 @pytest.fixture
@@ -23,7 +23,8 @@ def test_fewer_columns_give_the_same_probabilities(examples):
     rng = np.random.default_rng(0)
     x, asked = rng.normal(size=(examples, 12)), rng.normal(size=(5, 12))
     y = np.arange(examples) % 3 * 2  # class 1 and 3 never occur
-    found = probabilities(x, y, asked, 0.1, 5)
+    weight, bias = regression(x, y, 0.1, 5)
+    found = softmax(asked @ weight.T + bias)
     plain = LogisticRegression(C=0.1, max_iter=5000, tol=1e-8).fit(x, y).predict_proba(asked)
     assert np.allclose(found[:, [0, 2, 4]], plain, atol=2e-3) and not found[:, [1, 3]].any()
 
@@ -40,9 +41,19 @@ def test_the_span_of_the_training_pool_loses_nothing(acted):
     assert np.allclose(found[:, plain.classes_], expected, atol=2e-3)
 
 
-def test_one_known_class_is_certain():
-    found = probabilities(np.ones((3, 2)), np.array([1, 1, 1]), np.zeros((4, 2)), 1.0, 3)
-    assert found.tolist() == [[0, 1, 0]] * 4
+def test_one_known_class_is_certain_and_two_are_one_regression():
+    weight, bias = regression(np.ones((3, 2)), np.array([1, 1, 1]), 1.0, 3)
+    assert softmax(np.zeros((4, 2)) @ weight.T + bias).tolist() == [[0, 1, 0]] * 4
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(9, 2)), np.array([0, 2, 0, 2, 2, 0, 0, 2, 0])
+    weight, bias = regression(x, y, 1.0, 3)
+    plain = LogisticRegression(C=1.0, max_iter=5000).fit(x, y)
+    assert (
+        not weight[:2].any()
+        and np.allclose(weight[2], plain.coef_)
+        and np.allclose(bias[[0, 2]], [0, *plain.intercept_])
+    )
+    assert np.allclose(softmax(x @ weight.T + bias)[:, [0, 2]], plain.predict_proba(x))
 
 
 def test_the_table_is_mean_and_deviation_in_units_of_the_training_pool(acted):

@@ -231,23 +231,28 @@ def finetune(
     with OutputFolder(output, "fine-tuned model", setting) as out:
         if not out.complete:
             split = corpus.of_fold(run.result["fold"])
-            refuse_shared(split)
+            subset = labelled(split, labels, seed)
             run.refuse_leaks(split)
-            subset = label_order(split, split.where("train"), seed)[:labels]
-            if not len(subset) or labels not in (None, len(subset)):
-                raise UserError(
-                    f"{corpus.folder}: {labels} labels are asked for; take 1 or more, and at most the "
-                    f"{len(split.where('train'))} of the training segments."
-                )
             build(split, run, Member(seed, subset), rate, config, device_named(device)).save(out.path)
             out.finish()
     return load_model(output)
 
 
+def labelled(corpus: Corpus, labels: int | None, seed: int) -> np.ndarray:
+    """The training segments (n,) whose labels are used; refused where there are not so many, or where it is unfair."""
+    refuse_shared(corpus)
+    subset = label_order(corpus, corpus.where("train"), seed)[:labels]
+    if not len(subset) or labels not in (None, len(subset)):
+        raise UserError(
+            f"{corpus.folder}: {labels} labels are asked for; take 1 or more, and at most the "
+            f"{len(corpus.where('train'))} of the training segments."
+        )
+    return subset
+
+
 def build(
     corpus: Corpus, run: PretrainedRun, member: Member, rate: float, config: FinetuneConfig, device: torch.device
 ) -> EmotionModel:
-    """The trained model, with its scores on the test segments."""
     normaliser = speaker_independent(corpus)
     data = LabelledSegments.build(corpus, normaliser, device)
     network = Classifier(run.network.encoder.config, data.head)
@@ -261,25 +266,24 @@ def build(
             f"fine-tuning on {len(member.subset)} labels diverged at a rate of {rate:g} (seed {member.seed}): its "
             "weights are no numbers any more; choose a smaller rate."
         )
+    described = {"encoder": run.result["encoder"], "head": asdict(data.head), "config": asdict(config), "rate": rate}
+    return tested(network, normaliser, corpus, {**described, "labels": len(member.subset), "seed": member.seed})
+
+
+def tested(network: nn.Module, normaliser: Normaliser, corpus: Corpus, described: dict) -> EmotionModel:
+    """The model, with its scores on the test segments."""
+    names = ("front_end_version", "front_end_licence", "speech_encoder", "keep_silence")
     description = {
-        "encoder": run.result["encoder"],
-        "head": asdict(data.head),
+        **described,
         "feature_names": list(corpus.feature_names),
         "target_names": list(corpus.target_names),
         "category_names": list(corpus.category_names),
         "frame_rate": corpus.frame_rate,
         "front_end": corpus.header.get("front_end", "as in the corpus"),
-        "front_end_version": corpus.header.get("front_end_version"),
-        "front_end_licence": corpus.header.get("front_end_licence"),
-        "speech_encoder": corpus.header.get("speech_encoder"),
-        "keep_silence": corpus.header.get("keep_silence"),
+        **{name: corpus.header.get(name) for name in names},
         "corpus": named(corpus),
-        "labels": len(member.subset),
-        "seed": member.seed,
-        "rate": rate,
-        "config": asdict(config),
         "test": {},
-        "provenance": provenance(str(device)),
+        "provenance": provenance(str(next(network.parameters()).device)),
     }
     model = EmotionModel(network, replace(normaliser, group=np.zeros(1, np.int64)), description)
     test = corpus.split("test")

@@ -12,7 +12,8 @@ from emo_ssl.core import metrics
 from emo_ssl.core.batches import Runs, gather_tokens, without_gaps
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.kinds import Description
-from emo_ssl.core.metrics import Predictions, l1_predictions, ordinal_predictions
+from emo_ssl.core.linear import LinearClassifier
+from emo_ssl.core.metrics import Predictions, l1_predictions, ordinal_predictions, predictions_of, to_class
 from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, read_state, save_state
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.utils.io import UserError, absent, read_json, write_json
@@ -20,6 +21,7 @@ from emo_ssl.utils.values import checked
 
 SCORED_TOKENS = 8_192  # of all members, padding included, in one go: more would fall out of the processor's cache
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+LINEAR = "mean and deviation"  # the kind of encoder that a LinearClassifier has
 AGAIN = "it may be of another version, so fine-tune again"
 
 
@@ -62,24 +64,41 @@ def predict(head: Head, vectors: Tensor) -> Predictions:
     return found.without(lost) if lost.any() else found
 
 
+@torch.no_grad()
+def predict_linear(network: LinearClassifier, runs: Runs) -> Predictions:
+    """The predictions (1, n, …) for whole runs, one after another: padding them would cost more than it saves."""
+    tokens = (
+        gather_tokens(runs.frames, f[None], n[None], 1, int(n)) for f, n in zip(runs.first, runs.length, strict=True)
+    )
+    presence, category = (
+        torch.cat(part)[None].cpu().numpy() for part in zip(*(network(*t) for t in tokens), strict=True)
+    )
+    intensity = np.where(presence > 0.5, network.usual.cpu().numpy(), 0.0)
+    return predictions_of(intensity, presence, to_class(intensity), category if category.size else None)
+
+
 @dataclass(frozen=True)
 class EmotionModel:
     """A classifier that takes raw frames. `network` is an ordinary nn.Module."""
 
-    network: Classifier
+    network: Classifier | LinearClassifier
     normaliser: Normaliser  # one row: speaker-independent
     description: dict
 
     def tokens(self, recordings: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Raw frames (T_i, D) of n recordings -> what the network is called with: tokens (n, L, S), valid (n, L)."""
-        runs, stack = self.runs(recordings), self.network.encoder.config.stack
+        runs, linear = self.runs(recordings), isinstance(self.network, LinearClassifier)
+        stack = 1 if linear else self.network.encoder.config.stack
         return gather_tokens(runs.frames, runs.first, runs.length, stack, -(-int(runs.length.max()) // stack))
 
     def predict(self, recordings: Sequence[np.ndarray]) -> Predictions:
         """Raw frames (T_i, D) of n recordings -> intensities, presences and classes, each (1, n, …)."""
-        pooled = embed(self.network, self.runs(recordings), np.arange(len(recordings)))
-        found = predict(self.network.head, pooled)
-        if not found.scored().all():
+        runs = self.runs(recordings)
+        if isinstance(self.network, LinearClassifier):
+            found = predict_linear(self.network, runs)
+        else:
+            found = predict(self.network.head, embed(self.network, runs, np.arange(len(recordings))))
+        if not np.isfinite(found.presence).all():
             raise UserError("the model gives no numbers for these recordings; fine-tune again at a smaller rate.")
         return found
 
@@ -105,7 +124,7 @@ class EmotionModel:
         if not len(length) or not length.all():
             raise UserError("a recording without a single frame cannot be predicted; leave it out.")
         frames = self.normaliser.with_gaps(np.asarray(np.concatenate(recordings), np.float32), 0)
-        device = self.network.head.linear.weight.device
+        device = next(self.network.parameters()).device
         parts = (torch.from_numpy(part).to(device) for part in (frames, np.cumsum(length) - length, length))
         return Runs(without_gaps(next(parts)), *parts)
 
@@ -133,13 +152,16 @@ def load_model(folder: Path | str) -> EmotionModel:
     if not (folder / DESCRIPTION).exists():
         raise absent(folder, "fine-tuned model", "finetune …")
     description = read_json(folder / DESCRIPTION, Description, AGAIN)
-    shapes = {"encoder": EncoderConfig, "head": HeadConfig}
-    encoder, head = (checked(description[k], v, f"{folder / DESCRIPTION}: {k}", AGAIN) for k, v in shapes.items())
     named = [len(description[f"{of}_names"]) for of in ("feature", "target", "category")]
-    if named != [encoder.features, head.emotions, head.categories]:
-        raise UserError(f"{folder / DESCRIPTION}: its names are not those of its network; {AGAIN}.")
-    network = Classifier(encoder, head)
-    units = {f"normaliser.{name}": torch.ones(encoder.features) for name in ("center", "scale")}
+    if description["encoder"].get("kind") == LINEAR:
+        network = LinearClassifier(*named)
+    else:
+        shapes = {"encoder": EncoderConfig, "head": HeadConfig}
+        encoder, head = (checked(description[k], v, f"{folder / DESCRIPTION}: {k}", AGAIN) for k, v in shapes.items())
+        if named != [encoder.features, head.emotions, head.categories]:
+            raise UserError(f"{folder / DESCRIPTION}: its names are not those of its network; {AGAIN}.")
+        network = Classifier(encoder, head)
+    units = {f"normaliser.{name}": torch.ones(named[0]) for name in ("center", "scale")}
     tensors = read_state(folder / WEIGHTS, {**network.state_dict(), **units}, AGAIN)
     center, scale = (tensors.pop(name).numpy()[None] for name in units)
     network.load_state_dict(tensors)

@@ -45,25 +45,34 @@ def covariance(x: np.ndarray) -> np.ndarray:
 
 
 def table(corpus: Corpus, normaliser: Normaliser, strangers: float) -> np.ndarray:
-    """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows.
+    """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows."""
+    whole = vectors.mean_and_deviation(corpus, normaliser)
+    centre, matrix = columns(corpus, normaliser, strangers, whole[corpus.where("train")])
+    return (whole - centre) @ matrix
+
+
+def columns(
+    corpus: Corpus, normaliser: Normaliser, strangers: float, pool: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """From mean and deviation of the training pool (P, 2 D): a centre (2 D,) and what to multiply by (2 D, I).
 
     Each layer of a speech encoder has directions of its own. Beside them stand the plain numbers, so that many labels
     can find what no contrast has shown; alone, where there is nothing to contrast.
     """
-    whole, train = vectors.mean_and_deviation(corpus, normaliser), corpus.where("train")
-    centre, spread = vectors.units(whole[train])
+    centre, spread = vectors.units(pool)
     parts, speaker = unlabelled(corpus, normaliser)
-    plain, parts = (whole - centre) / spread, (parts - centre) / spread
-    found = [plain * PLAIN**0.5]
-    for columns in blocks(corpus):
-        contrast, axes = directions(parts[..., columns], speaker, strangers)
+    plain, parts = (pool - centre) / spread, (parts - centre) / spread
+    found = [np.diag(np.full(len(centre), PLAIN**0.5))]
+    for block in blocks(corpus):
+        contrast, axes = directions(parts[..., block], speaker, strangers)
         if not contrast.any():  # clips of one speaker differ no more than their parts do
             continue
-        along = plain[:, columns] @ axes
-        centre, spread = vectors.units(along[train])
         # the variance of a direction is its contrast; all together they are as large as standardised features
-        found.append((along - centre) / spread * np.sqrt(contrast / contrast.mean()))
-    return np.hstack(found)
+        scale = np.sqrt(contrast / contrast.mean()) / vectors.units(plain[:, block] @ axes)[1]
+        along = np.zeros((len(centre), len(block)))
+        along[block] = axes * scale
+        found.append(along)
+    return centre, np.hstack(found) / spread[:, None]
 
 
 def blocks(corpus: Corpus) -> list[np.ndarray]:

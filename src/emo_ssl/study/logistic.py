@@ -20,31 +20,37 @@ from emo_ssl.study.checks import TrainedWith, hash_arrays
 from emo_ssl.study.grid import StudyConfig
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, from the strongest penalty to the weakest
+NEVER = -1e4  # a logit: its probability is 0 in any precision
 CONTRAST_STRENGTHS = (1e-2, 1e-1, 1.0)  # with each of contrast.STRANGERS: an arm may try six settings
 
 
-def probabilities(x: np.ndarray, y: np.ndarray, asked: np.ndarray, strength: float, classes: int) -> np.ndarray:
-    """Fitted on x (n, I) with classes y (n,), the probability (m, classes) of each for `asked` (m, I)."""
+def regression(x: np.ndarray, y: np.ndarray, strength: float, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fitted on x (n, I) with classes y (n,): weight (classes, I) and bias (classes,), whose softmax is how likely each
+    is. A class without an example is NEVER."""
     from sklearn.linear_model import LogisticRegression  # here, for it takes a second to import
 
     found = np.unique(y)
-    out = np.zeros((len(asked), classes))
-    if len(found) == 1:
-        out[:, found[0]] = 1.0
-        return out
-    x, asked = in_span(x, asked)
-    fitted = LogisticRegression(C=strength, max_iter=5000).fit(x, y)
-    out[:, fitted.classes_] = fitted.predict_proba(asked)
-    return out
+    weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, NEVER)
+    bias[found] = 0.0
+    if len(found) > 1:
+        axes = span(x)
+        fitted = LogisticRegression(C=strength, max_iter=5000).fit(x @ axes.T, y)
+        learned = found if len(found) > 2 else found[1:]  # of two classes the first stays at 0
+        weight[learned], bias[learned] = fitted.coef_ @ axes, fitted.intercept_
+    return weight, bias
 
 
-def in_span(examples: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, I) and (m, I) as coordinates, at most n: a penalised solution lies in the span of the examples, so that with
-    few of them most columns need no weight of their own."""
-    if len(examples) >= examples.shape[1]:
-        return examples, asked
-    axes = np.linalg.svd(examples, full_matrices=False)[2]
-    return examples @ axes.T, asked @ axes.T
+def span(examples: np.ndarray) -> np.ndarray:
+    """(n, I) -> axes (at most n, I): a penalised solution lies in the span of the examples, so that with few of them
+    most columns need no weight of their own."""
+    few = len(examples) < examples.shape[1]
+    return np.linalg.svd(examples, full_matrices=False)[2] if few else np.eye(examples.shape[1])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(…, classes), and the sum over the last is 1."""
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
 
 
 class LogisticTrainer:
@@ -68,7 +74,7 @@ class LogisticTrainer:
     @cached_property
     def coordinates(self) -> np.ndarray:
         """(N, at most P): the table in the span of the P training segments; nothing is learned outside of it."""
-        return in_span(self.table[self.corpus.where("train")], self.table)[1]
+        return self.table @ span(self.table[self.corpus.where("train")]).T
 
     def train(
         self, wanted: Sequence[tuple[int, int]], strength: float, segments: np.ndarray
@@ -88,18 +94,32 @@ class LogisticTrainer:
 
     def fit(self, subset: np.ndarray, strength: float, segments: np.ndarray) -> Predictions:
         """Of one member: subset (n,), segments (m,) -> (m, …)."""
-        targets, table = self.corpus.targets[subset], self.coordinates
-        category, present = self.corpus.segments.category[subset], targets > 0
-        scores = None
+        weight, bias = self.weights(subset, strength, self.coordinates)
+        likely, scores = softmax(self.coordinates[segments] @ weight.swapaxes(1, 2) + bias[:, None]), None
+        present, usual = self.counted(subset)
         if self.corpus.category_names:
-            known, classes = category >= 0, len(self.corpus.category_names)
-            scores = probabilities(table[subset[known]], category[known], table[segments], strength, classes)
-            none = np.zeros(targets.shape[1])
-            share = [present[category == c].mean(0) if c in category else none for c in range(classes)]
-            presence = scores @ np.array(share)
+            (scores,) = likely
+            presence = scores @ present
         else:
-            each = [probabilities(table[subset], p.astype(int), table[segments], strength, 2)[:, 1] for p in present.T]
-            presence = np.stack(each, 1)
-        usual = [np.median(y[y > 0]) if (y > 0).any() else 0.0 for y in targets.T]
+            presence = likely[..., 1].T
         intensity = np.where(presence > 0.5, usual, 0.0)
         return predictions_of(intensity, presence, to_class(intensity), scores)
+
+    def weights(self, subset: np.ndarray, strength: float, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """On table (N, I): one regression of the categories, or without any one of each emotion's presence: weight
+        (R, classes, I) and bias (R, classes)."""
+        if classes := len(self.corpus.category_names):
+            category = self.corpus.segments.category[subset]
+            answers = [category]
+        else:
+            answers, classes = (self.corpus.targets[subset] > 0).astype(int).T, 2
+        fitted = [regression(table[subset[y >= 0]], y[y >= 0], strength, classes) for y in answers]
+        return tuple(np.stack(part) for part in zip(*fitted, strict=True))
+
+    def counted(self, subset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of labels (n,): how often an emotion is present in each category (C, E), how strong it usually is (E,)."""
+        targets, category = self.corpus.targets[subset], self.corpus.segments.category[subset]
+        shares = np.zeros((len(self.corpus.category_names), targets.shape[1]))
+        for c in set(category[category >= 0].tolist()):
+            shares[c] = (targets[category == c] > 0).mean(0)
+        return shares, np.array([np.median(y[y > 0]) if (y > 0).any() else 0.0 for y in targets.T])
