@@ -100,3 +100,18 @@ def test_each_layer_has_directions_of_its_own(acted):
     found = contrast.table(acted, normaliser, 5.0)[:, 4:]
     alone = [contrast.table(acted.layer(k), speaker_independent(acted.layer(k)), 5.0)[:, 2:] for k in (3, 7)]
     assert np.allclose(found, np.hstack(alone), atol=1e-5)
+
+
+def test_weights_are_read_off_for_the_features_themselves():
+    rng = np.random.default_rng(0)
+    layers = [np.array([0, 2]), np.array([1, 3])]
+    speaker = np.repeat(["a", "b", "c"], 4)
+    pool, parts = rng.normal(size=(9, 4)), rng.normal(size=(12, 4, 4)) + rng.normal(size=(12, 1, 4))
+    made = contrast.Contrast.of(pool, parts, speaker, layers, 5.0)
+    assert len(made.along) == 2
+    weight, bias, x = rng.normal(size=(3, 8)), rng.normal(size=3), rng.normal(size=(6, 4))
+    own, own_bias = made.read_off(weight, bias)
+    assert own.shape == (3, 4) and np.allclose(x @ own.T + own_bias, made(x) @ weight.T + bias)
+    nothing = contrast.Contrast.of(pool, parts, np.arange(12), layers, 5.0)  # one clip a speaker
+    own, own_bias = nothing.read_off(weight[:, :4], bias)
+    assert not nothing.along and np.allclose(x @ own.T + own_bias, nothing(x) @ weight[:, :4].T + bias)

@@ -12,8 +12,9 @@ from emo_ssl.core.batches import label_order
 from emo_ssl.core.linear import LinearClassifier
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, load_model
+from emo_ssl.study import contrast_model
 from emo_ssl.study.contrast import STRANGERS
-from emo_ssl.study.contrast_model import chosen, fit_contrast
+from emo_ssl.study.contrast_model import fit_contrast
 from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer
 from emo_ssl.utils.io import UserError
 
@@ -44,27 +45,24 @@ def test_it_predicts_what_the_arm_of_a_study_predicts(made):
         assert found.category is None
 
 
-def test_validation_segments_choose(made):
-    corpus, folder = made
-    normaliser, subset = speaker_independent(corpus), label_order(corpus, corpus.where("train"), 1)[:9]
-    best = chosen(corpus, normaliser, subset)
-    settings = load_model(folder).description["config"]
-    assert best == (settings["strangers"], settings["strength"])
-    test = corpus.where("test")
-    kept = corpus.targets[test].copy()
-    corpus.targets[test] = 3 - kept
-    assert chosen(corpus, normaliser, subset) == best
-    corpus.targets[test] = kept
-    nobody = corpus.split("train")
-    assert chosen(nobody, normaliser, np.arange(9)) == (STRANGERS[0], CONTRAST_STRENGTHS[0])
-
-
-def test_the_best_on_validation_is_taken(made, monkeypatch):
+@pytest.mark.parametrize("best", [0, 2, 4])
+def test_the_first_of_the_best_on_validation_is_taken(made, monkeypatch, best):
     corpus, _ = made
-    scores = iter([0.1, 0.2, 0.9, 0.3, 0.9, 0.2])
-    monkeypatch.setattr("emo_ssl.study.contrast_model.headlines", lambda *_: [next(scores)])
-    subset = corpus.where("train")[:9]
-    assert chosen(corpus, speaker_independent(corpus), subset) == (STRANGERS[0], CONTRAST_STRENGTHS[2])
+    asked, scores = [], iter(np.maximum(np.arange(6) == best, np.arange(6) == 4).astype(float) if best else np.zeros(6))
+    monkeypatch.setattr(contrast_model, "headlines", lambda _, __, segments: asked.append(segments) or [next(scores)])
+    found = contrast_model.build(corpus, corpus.where("train")[:9], 0).description["config"]
+    tried = [(strangers, strength) for strangers in STRANGERS for strength in CONTRAST_STRENGTHS]
+    assert (found["strangers"], found["strength"]) == tried[best] and len(asked) == 6
+    assert all(np.array_equal(segments, corpus.where("valid")) for segments in asked)
+
+
+def test_without_validation_segments_the_first_settings_serve(made, monkeypatch):
+    corpus, _ = made
+    monkeypatch.setattr(contrast_model, "headlines", None)
+    found = contrast_model.build(corpus.split("train"), np.arange(9), 0)
+    settings = found.description["config"]
+    assert (settings["strangers"], settings["strength"]) == (STRANGERS[0], CONTRAST_STRENGTHS[0])
+    assert found.description["test"] == {} and "not tested" in str(found)
 
 
 def test_its_folder_says_what_it_is_and_is_written_once(made, monkeypatch):
@@ -75,7 +73,7 @@ def test_its_folder_says_what_it_is_and_is_written_once(made, monkeypatch):
     assert "mean and deviation on 2 features" in str(load_model(folder))
     assert set(described["test"]) == {"mae", "acc4", "auroc"} | ({"uar"} if corpus.category_names else set())
     before = contents(folder)
-    monkeypatch.setattr("emo_ssl.study.contrast_model.build", None)
+    monkeypatch.setattr(contrast_model, "build", None)
     fit_contrast(corpus, folder, 9, seed=1)
     assert contents(folder) == before
     with pytest.raises(UserError, match="labels is 9 there, 8 here"):

@@ -6,6 +6,8 @@ clip is spoken. With linear features no network is needed for such a contrast: t
 No label is used.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from emo_ssl.core.batches import windows
@@ -44,35 +46,53 @@ def covariance(x: np.ndarray) -> np.ndarray:
     return x.T @ x / len(x)
 
 
-def table(corpus: Corpus, normaliser: Normaliser, strangers: float) -> np.ndarray:
-    """(N, I): mean and deviation of each feature over a segment, along the directions that the training pool shows."""
-    whole = vectors.mean_and_deviation(corpus, normaliser)
-    centre, matrix = columns(corpus, normaliser, strangers, whole[corpus.where("train")])
-    return (whole - centre) @ matrix
-
-
-def columns(
-    corpus: Corpus, normaliser: Normaliser, strangers: float, pool: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """From mean and deviation of the training pool (P, 2 D): a centre (2 D,) and what to multiply by (2 D, I).
+@dataclass(frozen=True)
+class Contrast:
+    """Mean and deviation of each feature -> the plain numbers, and their values along directions; all of it linear.
 
     Each layer of a speech encoder has directions of its own. Beside them stand the plain numbers, so that many labels
     can find what no contrast has shown; alone, where there is nothing to contrast.
     """
-    centre, spread = vectors.units(pool)
-    parts, speaker = unlabelled(corpus, normaliser)
-    plain, parts = (pool - centre) / spread, (parts - centre) / spread
-    found = [np.diag(np.full(len(centre), PLAIN**0.5))]
-    for block in blocks(corpus):
-        contrast, axes = directions(parts[..., block], speaker, strangers)
-        if not contrast.any():  # clips of one speaker differ no more than their parts do
-            continue
-        # the variance of a direction is its contrast; all together they are as large as standardised features
-        scale = np.sqrt(contrast / contrast.mean()) / vectors.units(plain[:, block] @ axes)[1]
-        along = np.zeros((len(centre), len(block)))
-        along[block] = axes * scale
-        found.append(along)
-    return centre, np.hstack(found) / spread[:, None]
+
+    centre: np.ndarray  # (2 D,)
+    spread: np.ndarray  # (2 D,)
+    along: list[tuple[np.ndarray, np.ndarray]]  # a layer's columns (n,) and directions (n, n)
+
+    @classmethod
+    def of(cls, pool: np.ndarray, parts: np.ndarray, speaker: np.ndarray, layers: list, strangers: float) -> "Contrast":
+        """From training segments (P, 2 D), and parts (U, K, 2 D) of unlabelled clips by speakers (U,)."""
+        centre, spread = vectors.units(pool)
+        plain, parts, along = (pool - centre) / spread, (parts - centre) / spread, []
+        for columns in layers:
+            contrast, axes = directions(parts[..., columns], speaker, strangers)
+            if contrast.any():  # else clips of one speaker differ no more than their parts do
+                # the variance of a direction is its contrast; all together they are as large as standardised features
+                scale = np.sqrt(contrast / contrast.mean()) / vectors.units(plain[:, columns] @ axes)[1]
+                along.append((columns, axes * scale))
+        return cls(centre, spread, along)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """(N, 2 D) -> (N, I)."""
+        plain = (x - self.centre) / self.spread
+        return np.hstack([plain * PLAIN**0.5, *(plain[:, columns] @ axes for columns, axes in self.along)])
+
+    def read_off(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What weight (C, I) and bias (C,) on our numbers are on mean and deviation themselves: (C, 2 D) and (C,)."""
+        out, *rest = np.split(
+            weight, np.cumsum([len(self.centre), *(len(columns) for columns, _ in self.along)])[:-1], 1
+        )
+        out = out * PLAIN**0.5
+        for (columns, axes), part in zip(self.along, rest, strict=True):
+            out[:, columns] += part @ axes.T
+        out /= self.spread
+        return out, bias - out @ self.centre
+
+
+def table(corpus: Corpus, normaliser: Normaliser, strangers: float) -> np.ndarray:
+    """(N, I): what contrast, as the training pool shows it, makes of mean and deviation of the segments."""
+    whole = vectors.mean_and_deviation(corpus, normaliser)
+    seen = (whole[corpus.where("train")], *unlabelled(corpus, normaliser), blocks(corpus))
+    return Contrast.of(*seen, strangers)(whole)
 
 
 def blocks(corpus: Corpus) -> list[np.ndarray]:

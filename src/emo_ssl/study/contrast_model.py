@@ -12,13 +12,14 @@ import torch
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import labelled, tested
 from emo_ssl.core.linear import LinearClassifier
-from emo_ssl.core.normalise import Normaliser, speaker_independent
+from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.predictor import LINEAR, EmotionModel, load_model
 from emo_ssl.study import contrast, vectors
 from emo_ssl.study.arms import headlines
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer
 from emo_ssl.utils.io import OutputFolder
+from emo_ssl.utils.progress import Progress
 
 
 def fit_contrast(
@@ -35,42 +36,40 @@ def fit_contrast(
 
 
 def build(corpus: Corpus, subset: np.ndarray, seed: int) -> EmotionModel:
-    normaliser = speaker_independent(corpus)
-    strangers, strength = chosen(corpus, normaliser, subset)
-    network = network_of(corpus, normaliser, subset, strangers, strength)
-    described = {"encoder": {"kind": LINEAR}, "head": {"kind": "linear"}, "labels": len(subset), "seed": seed}
-    described |= {"config": {"recipe": "contrast", "strangers": strangers, "strength": strength}}
-    return tested(network, normaliser, corpus, described)
-
-
-def chosen(corpus: Corpus, normaliser: Normaliser, subset: np.ndarray) -> tuple[float, float]:
-    """What does best on validation segments; the first where none of them tells."""
-    valid, tried = corpus.where("valid"), {}
-    for strangers in contrast.STRANGERS:
-        trainer = LogisticTrainer(corpus, normaliser, StudyConfig(), strangers)
-        for strength in CONTRAST_STRENGTHS:
-            found = trainer.fit(subset, strength, valid).map(lambda values: values[None])
-            (score,) = headlines(found, corpus, valid) if len(valid) else (0.0,)
-            tried[strangers, strength] = np.nan_to_num(score, nan=0.0)
-    return max(tried, key=tried.get)
-
-
-def network_of(
-    corpus: Corpus, normaliser: Normaliser, subset: np.ndarray, strangers: float, strength: float
-) -> LinearClassifier:
-    """Directions, scales and regression of `LogisticTrainer`, multiplied out."""
-    trainer = LogisticTrainer(corpus, normaliser, StudyConfig(), strangers)
+    """The model of the settings that do best on validation segments; of the first where none of them tells."""
+    normaliser, valid = speaker_independent(corpus), corpus.where("valid")
     whole = vectors.mean_and_deviation(corpus, normaliser)
-    centre, matrix = contrast.columns(corpus, normaliser, strangers, whole[corpus.where("train")])
-    weight, bias = trainer.weights(subset, strength, (whole - centre) @ matrix)
+    seen = (whole[corpus.where("train")], *contrast.unlabelled(corpus, normaliser), contrast.blocks(corpus))
+    best, scores = {}, [-np.inf]
+    with Progress("learning", len(contrast.STRANGERS) * len(CONTRAST_STRENGTHS), "settings") as bar:
+        for strangers in contrast.STRANGERS:
+            found = contrast.Contrast.of(*seen, strangers)
+            trainer = LogisticTrainer(corpus, normaliser, StudyConfig(), strangers)
+            trainer.coordinates = found(whole)  # the span of one subset is small enough
+            for strength in CONTRAST_STRENGTHS:
+                guess = trainer.fit(subset, strength, valid).map(lambda values: values[None])
+                score = float(np.nan_to_num(headlines(guess, corpus, valid)[0])) if len(valid) else 0.0
+                if score > max(scores):
+                    best = {"strangers": strangers, "strength": strength}
+                    network = multiplied_out(trainer, subset, strength, found)
+                scores.append(score)
+                bar.advance()
+    described = {"encoder": {"kind": LINEAR}, "head": {"kind": "linear"}, "labels": len(subset), "seed": seed}
+    return tested(network, normaliser, corpus, {**described, "config": {"recipe": "contrast", **best}})
+
+
+def multiplied_out(
+    trainer: LogisticTrainer, subset: np.ndarray, strength: float, found: contrast.Contrast
+) -> LinearClassifier:
+    """Directions, scales and regression as one layer on mean and deviation."""
+    corpus = trainer.corpus
+    weight, bias = trainer.weights(subset, strength, trainer.coordinates)
     if corpus.category_names:
         weight, bias = weight[0], bias[0]
-    else:  # of an emotion's two classes the second, as the first stays at 0
+    else:  # of an emotion's two classes the second, less the first
         weight, bias = weight[:, 1] - weight[:, 0], bias[:, 1] - bias[:, 0]
-    weight = weight @ matrix.T
     network = LinearClassifier(len(corpus.feature_names), len(corpus.target_names), len(corpus.category_names))
-    present, usual = trainer.counted(subset)
-    parts = (weight, bias - weight @ centre, present, usual)
+    parts = (*found.read_off(weight, bias), *trainer.counted(subset))
     names = ("linear.weight", "linear.bias", "present", "usual")
     network.load_state_dict({name: torch.from_numpy(part).float() for name, part in zip(names, parts, strict=True)})
     return network
