@@ -1,18 +1,21 @@
 """What else can an encoder be asked without labels? Objectives at equal compute, judged on validation speakers.
 
-    python bench/objectives.py CORPUS OUTPUT.csv [--layer 2] [--protocol speaker-adapted] [--folds 0 2 4]
+    python bench/objectives.py CORPUS OUTPUT.csv [--layer 2] [--protocol speaker-adapted] [--folds 0 2 4] [--curves]
 
 Each trains the same encoder for as many steps, and each step reads as many clips. Then the encoder is frozen, and a
 logistic regression on mean and deviation of its states gets from 28 labels to all of the training speakers; so does one
 on its states beside the numbers of contrast within speakers (`emo_ssl.study.contrast`). Scores are UAR on validation
 speakers: test speakers are not looked at. Rows are written as they are found, and a run that was stopped goes on.
+
+`--curves` instead trains masked steps alone, with one setting at a time moved from its default, and three seeds of the
+default, which show how much chance moves.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -30,13 +33,14 @@ from emo_ssl.core.normalise import INDEPENDENT, Normaliser, under
 from emo_ssl.core.optim import AdamConfig, adamw, schedule, step
 from emo_ssl.study import contrast, vectors
 from emo_ssl.study.arms import UNREPORTED
-from emo_ssl.study.logistic import probabilities
+from emo_ssl.study.logistic import regression
 
 BUDGETS = (28, 56, 112)  # and all
 SEEDS, STRENGTHS = 5, (1e-3, 1e-2, 1e-1, 1.0)
 SPEAKERS, CLIPS = 4, 8  # of a step: CLIPS of each of so many speakers
 STEPS, RATE, TEMPERATURE = 1000, 3e-3, 0.1
 LAGS = (2, 4, 6, 8)  # frames
+MASK, SHAPE = MaskConfig(), {"width": 48, "layers": 2, "heads": 4, "stack": 2}
 FRAMES, LAGGED = "none (the frames)", "none (the frames), with lagged products"
 COLUMNS = ["protocol", "layer", "fold", "objective", "readout", "budget", "strength", "uar"]
 
@@ -100,13 +104,13 @@ class Objective(nn.Module):
 class MaskedSteps(Objective):
     """The paper's: recover hidden spans of tokens. `everywhere`: seen tokens count as well."""
 
-    def __init__(self, config: EncoderConfig, everywhere: bool = False):
+    def __init__(self, config: EncoderConfig, everywhere: bool = False, mask: MaskConfig = MASK):
         super().__init__(config)
-        self.everywhere, self.reconstruct = everywhere, Linear(config.width, config.token_size)
+        self.everywhere, self.mask, self.reconstruct = everywhere, mask, Linear(config.width, config.token_size)
 
     def loss(self, clips, speaker, rng):
         tokens, valid = packed(clips, self.config.stack)
-        masked = torch.from_numpy(span_mask(rng, valid.sum(1).numpy(), MaskConfig()))
+        masked = torch.from_numpy(span_mask(rng, valid.sum(1).numpy(), self.mask))
         guess = self.reconstruct(self.encoder(tokens, valid, masked)[None])[0]
         where = valid if self.everywhere else masked
         return F.smooth_l1_loss(guess[where], tokens[where])
@@ -245,6 +249,18 @@ VARIANTS: dict[str, tuple[float, dict[str, float]]] = {
 }
 
 
+# one setting of masked steps at a time; "speech": the share of each training speaker's clips that is learned from
+CURVES: dict[str, tuple[float, ...]] = {
+    "seed": (0, 1, 2),
+    "share": (0.15, 0.3, 0.7),
+    "span": (1, 3, 14),
+    "width": (16, 32, 96),
+    "layers": (1, 4),
+    "steps": (0.25, 0.5, 2.0),  # times those of the others
+    "speech": (0.125, 0.25, 0.5),
+}
+
+
 def train(objective: Objective, fold: Fold, seed: int, steps: int) -> None:
     rng, names = np.random.default_rng(seed), list(fold.by_speaker)
     torch.manual_seed(seed)
@@ -293,8 +309,9 @@ def scores(table: np.ndarray, fold: Fold) -> Iterator[tuple[int, float, float]]:
         seeds = SEEDS if budget < len(train) else 1  # all labels are all labels
         subsets = [label_order(corpus, train, UNREPORTED + s)[:budget] for s in range(seeds)]
         for strength in STRENGTHS:
-            found = [probabilities(table[s], category[s], table[valid], strength, classes) for s in subsets]
-            yield budget, strength, float(np.mean([uar(p.argmax(1), category[valid], classes) for p in found]))
+            found = [regression(table[s], category[s], strength, classes) for s in subsets]
+            likeliest = [(table[valid] @ weight.T + bias).argmax(1) for weight, bias in found]
+            yield budget, strength, float(np.mean([uar(one, category[valid], classes) for one in likeliest]))
 
 
 def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
@@ -314,13 +331,35 @@ def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
                 yield name, {"numbers": contrast.table(fold.corpus, fold.normaliser, strangers)}
     for name, make in OBJECTIVES.items():
         if name not in known:
-            config = EncoderConfig(len(fold.corpus.feature_names), width=48, layers=2, heads=4, stack=2)
+            config = EncoderConfig(len(fold.corpus.feature_names), **SHAPE)
             objective = initialise(make(config), [0])
             if type(objective) is not Objective:
                 train(objective, fold, 0, steps)
             found = states(objective, fold)
             as_strong = (plain.shape[1] / found.shape[1]) ** 0.5  # as the directions of one layer
             yield name, {"states": found, "states, closed form": np.hstack([beside, found * as_strong])}
+
+
+def curves(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """As `tables`, of masked steps: "masked steps, span 8", "states" -> table (N, I)."""
+    for name, value in ((name, value) for name, values in CURVES.items() for value in values):
+        objective = f"masked steps, {name} {value:g}"
+        if objective in known:
+            continue
+        moved = {name: type(SHAPE[name])(value)} if name in SHAPE else {}
+        mask = replace(MASK, **{name: type(getattr(MASK, name))(value)}) if name in ("share", "span") else MASK
+        network = MaskedSteps(EncoderConfig(len(fold.corpus.feature_names), **SHAPE | moved), mask=mask)
+        seed, seen = int(value) if name == "seed" else 0, fold
+        if name == "speech":
+            some = {who: clips[: round(value * len(clips))] for who, clips in shuffled(fold.by_speaker).items()}
+            seen = replace(fold, by_speaker=some)
+        train(initialise(network, [seed]), seen, seed, round(steps * (value if name == "steps" else 1)))
+        yield objective, {"states": states(network, fold)}
+
+
+def shuffled(by_speaker: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {who: rng.permutation(clips) for who, clips in by_speaker.items()}
 
 
 def main(given: Sequence[str] | None = None) -> pd.DataFrame:
@@ -331,6 +370,7 @@ def main(given: Sequence[str] | None = None) -> pd.DataFrame:
     parser.add_argument("--protocol", default=INDEPENDENT)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 2, 4])
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--curves", action="store_true")
     asked = parser.parse_args(given)
     corpus = Corpus.open(asked.corpus)
     corpus = corpus.layer(*asked.layer) if asked.layer else corpus
@@ -341,7 +381,7 @@ def main(given: Sequence[str] | None = None) -> pd.DataFrame:
     for number in asked.folds:
         fold = Fold.open(corpus, number, asked.protocol)
         known = {row[3] for row in rows if tuple(row[:3]) == (asked.protocol, layer, number)}
-        for objective, readouts in tables(fold, asked.steps, known):
+        for objective, readouts in (curves if asked.curves else tables)(fold, asked.steps, known):
             for readout, table in readouts.items():
                 rows += [(asked.protocol, layer, number, objective, readout, *found) for found in scores(table, fold)]
             pd.DataFrame(rows, columns=COLUMNS).to_csv(asked.output, index=False, float_format="%.4f")

@@ -71,3 +71,24 @@ def test_a_stopped_run_goes_on_and_test_speakers_have_no_say(tmp_path, monkeypat
     keys = ["objective", "readout", "budget", "strength"]
     before, after = (table.set_index(keys)["uar"].sort_index() for table in (found, again))
     assert before.index.equals(after.index) and np.allclose(before, after, atol=1e-4)
+
+
+def test_curves_move_one_setting_at_a_time(tmp_path, monkeypatch):
+    corpus, trained, train = write_acted(tmp_path / "acted"), [], objectives.train
+    monkeypatch.setattr(objectives, "BUDGETS", (3,))
+    monkeypatch.setattr(objectives, "train", lambda *given: trained.append(given) or train(*given))
+    found = main([str(corpus.folder), str(tmp_path / "out.csv"), "--folds", "0", "--steps", "4", "--curves"])
+    moved = [(name, value) for name, values in objectives.CURVES.items() for value in values]
+    assert found["objective"].unique().tolist() == [f"masked steps, {name} {value:g}" for name, value in moved]
+    given = dict(zip(moved, trained, strict=True))
+    network, whole, seed, steps = given["seed", 1]
+    assert (network.mask, network.config.width, network.config.layers, seed, steps) == (objectives.MASK, 48, 2, 1, 4)
+    assert given["span", 3][0].mask.span == 3 and given["share", 0.7][0].mask.share == 0.7
+    assert given["width", 96][0].config.width == 96 and given["layers", 4][0].config.layers == 4
+    assert given["steps", 0.25][3] == 1 and given["steps", 2.0][3] == 8
+    half = given["speech", 0.5][1].by_speaker
+    assert half.keys() == whole.by_speaker.keys()
+    assert all(
+        len(half[who]) == round(len(clips) / 2) and set(half[who]) < set(clips)
+        for who, clips in whole.by_speaker.items()
+    )
