@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book test quick lab audit bench fuzz format lock clean
+.PHONY: help book test quick lab audit bench fuzz kills format lock clean
 
 help:
 	@echo "make book     execute the notebooks and render the book into build/site/"
@@ -21,6 +21,7 @@ help:
 	@echo "make audit    look at every page of build/site in headless Chromium: contrast, widths, requests, pictures"
 	@echo "make bench    run the benchmarks of bench/, each prints a table"
 	@echo "make fuzz     damage files of every kind that is read and count what comes of it (CASES=200000; it can be resumed)"
+	@echo "make kills    kill every command that writes at random moments, give it again, and compare (KILLS=100)"
 	@echo "make format   put code and notebooks into the one style"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock and hashes.lock (WITH='torch==2.13.0' holds a version)"
 	@echo "make clean    remove build/ and caches; .venv stays"
@@ -59,6 +60,9 @@ bench: $(STAMP)
 
 fuzz: $(STAMP)
 	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attack.fuzz $(if $(CASES),--cases $(CASES))
+
+kills: $(STAMP)
+	@PYTHONPATH=tests:tests/tools OMP_NUM_THREADS=1 $(BIN)/python -m attack.kills $(if $(KILLS),--kills $(KILLS))
 
 format: $(STAMP)
 	@$(BIN)/python .ci/set_up_cells.py
