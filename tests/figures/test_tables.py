@@ -47,7 +47,9 @@ def test_a_caption_stands_in_the_table():
 
 def test_a_folded_table_opens_on_a_click():
     shown = table(pd.DataFrame({"a": [1]}), "folded")
-    assert folded(shown, "a & b") == f"<details><summary>a &amp; b</summary>{shown.to_html()}</details>"
+    assert folded(shown, "a & b") == (
+        f'<details><summary style="list-style: revert">a &amp; b</summary>{shown.to_html()}</details>'
+    )
 
 
 def test_a_paragraph_is_markdown_with_minus_signs():

@@ -55,7 +55,8 @@ def writer(template: str | None) -> Callable[[object], str]:
 
 def folded(shown: Styler, title: str) -> str:
     """A long table as HTML that opens on a click: for those who want every line."""
-    return f"<details><summary>{html.escape(title)}</summary>{shown.to_html()}</details>"
+    marked = '<summary style="list-style: revert">'  # JupyterLab takes the triangle away that says it opens
+    return f"<details>{marked}{html.escape(title)}</summary>{shown.to_html()}</details>"
 
 
 def text(markdown: str) -> "Markdown":
