@@ -40,7 +40,7 @@ SEEDS, STRENGTHS = 5, (1e-3, 1e-2, 1e-1, 1.0)
 SPEAKERS, CLIPS = 4, 8  # of a step: CLIPS of each of so many speakers
 STEPS, RATE, TEMPERATURE = 1000, 3e-3, 0.1
 LAGS = (2, 4, 6, 8)  # frames
-MASK, SHAPE = MaskConfig(), {"width": 48, "layers": 2, "heads": 4, "stack": 2}
+MASK, SHAPE, TOKEN = MaskConfig(), {"width": 48, "layers": 2, "heads": 4}, 0.04  # seconds that a token covers
 FRAMES, LAGGED = "none (the frames)", "none (the frames), with lagged products"
 COLUMNS = ["protocol", "layer", "fold", "objective", "readout", "budget", "strength", "uar"]
 
@@ -314,6 +314,11 @@ def scores(table: np.ndarray, fold: Fold) -> Iterator[tuple[int, float, float]]:
             yield budget, strength, float(np.mean([uar(one, category[valid], classes) for one in likeliest]))
 
 
+def shape_of(corpus: Corpus, **moved: int) -> EncoderConfig:
+    stack = max(1, round(TOKEN * corpus.frame_rate))
+    return EncoderConfig(len(corpus.feature_names), **SHAPE | {"stack": stack} | moved)
+
+
 def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Each objective that is not known yet, and what can be read from it: read-out -> table (N, I)."""
     plain = in_units(vectors.mean_and_deviation(fold.corpus, fold.normaliser), fold)
@@ -331,8 +336,7 @@ def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
                 yield name, {"numbers": contrast.table(fold.corpus, fold.normaliser, strangers)}
     for name, make in OBJECTIVES.items():
         if name not in known:
-            config = EncoderConfig(len(fold.corpus.feature_names), **SHAPE)
-            objective = initialise(make(config), [0])
+            objective = initialise(make(shape_of(fold.corpus)), [0])
             if type(objective) is not Objective:
                 train(objective, fold, 0, steps)
             found = states(objective, fold)
@@ -348,7 +352,7 @@ def curves(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
             continue
         moved = {name: type(SHAPE[name])(value)} if name in SHAPE else {}
         mask = replace(MASK, **{name: type(getattr(MASK, name))(value)}) if name in ("share", "span") else MASK
-        network = MaskedSteps(EncoderConfig(len(fold.corpus.feature_names), **SHAPE | moved), mask=mask)
+        network = MaskedSteps(shape_of(fold.corpus, **moved), mask=mask)
         seed, seen = int(value) if name == "seed" else 0, fold
         if name == "speech":
             some = {who: clips[: round(value * len(clips))] for who, clips in shuffled(fold.by_speaker).items()}
