@@ -13,7 +13,6 @@ default, which show how much chance moves.
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -240,6 +239,7 @@ STRANGERS = 5.0
 # the closed form: how much more than words speakers are avoided, and other constants
 VARIANTS: dict[str, tuple[float, dict[str, float]]] = {
     "closed form": (STRANGERS, {}),
+    "closed form, with covariances": (STRANGERS, {"FEW": contrast.FEW}),
     "closed form, strangers not avoided": (0.0, {}),
     "closed form, strangers 1": (1.0, {}),
     "closed form, ridge 0.3": (STRANGERS, {"RIDGE": 0.3}),
@@ -322,7 +322,8 @@ def shape_of(corpus: Corpus, **moved: int) -> EncoderConfig:
 def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Each objective that is not known yet, and what can be read from it: read-out -> table (N, I)."""
     plain = in_units(vectors.mean_and_deviation(fold.corpus, fold.normaliser), fold)
-    beside = contrast.table(fold.corpus, fold.normaliser, STRANGERS)
+    with mock.patch.object(contrast, "FEW", 0):  # mean and deviation, as the plain numbers are
+        beside = contrast.table(fold.corpus, fold.normaliser, STRANGERS)
     if FRAMES not in known:
         yield FRAMES, {"numbers": plain}
     if LAGGED not in known:
@@ -332,7 +333,7 @@ def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
         yield LAGGED, {"numbers": np.hstack([plain, in_units(products, fold)])}
     for name, (strangers, constants) in VARIANTS.items():
         if name not in known:
-            with mock.patch.multiple(contrast, **constants) if constants else nullcontext():
+            with mock.patch.multiple(contrast, **{"FEW": 0, **constants}):
                 yield name, {"numbers": contrast.table(fold.corpus, fold.normaliser, strangers)}
     for name, make in OBJECTIVES.items():
         if name not in known:

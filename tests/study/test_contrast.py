@@ -45,10 +45,26 @@ def test_clips_of_the_training_pool_in_parts(acted):
     normaliser = speaker_independent(acted)
     parts, speaker = contrast.unlabelled(acted, normaliser)
     chosen = acted.recordings_of("train", "none")
-    assert speaker.tolist() == acted.recordings.speaker[chosen].tolist() and parts.shape == (len(chosen), 4, 2 * 2)
+    assert speaker.tolist() == acted.recordings.speaker[chosen].tolist() and parts.shape == (len(chosen), 4, 4 + 1 + 4)
     frames = normaliser(np.asarray(acted.recording(chosen[0])), int(chosen[0]))
     quarter = frames[: -(-len(frames) // 4)]
-    assert np.allclose(parts[0, 0], [*quarter.mean(0), *quarter.std(0)], atol=1e-5)
+    assert np.allclose(parts[0, 0, :4], [*quarter.mean(0), *quarter.std(0)], atol=1e-5)
+
+
+def test_a_summary_by_hand():
+    frames = np.array([[1.0, 0.0], [-1.0, 2.0], [1.0, 0.0], [-1.0, 2.0]])  # one feature falls where the other rises
+    assert contrast.summary(frames, 0).tolist() == [0, 1, 1, 1]
+    assert contrast.summary(frames, 1).tolist() == [0, 1, 1, 1, -1, *(-0.75, 0.75, 0.75, -0.75)]
+    assert contrast.summary(frames[:1], 1).tolist() == [1, 0, *[0] * 7]
+
+
+def test_many_features_and_layers_have_no_covariances(acted, monkeypatch):
+    assert contrast.lag_of(acted) == 2 and contrast.summaries(acted, speaker_independent(acted))[0].shape[1] == 9
+    monkeypatch.setattr(contrast, "FEW", 1)
+    assert contrast.lag_of(acted) == 0 and contrast.summaries(acted, speaker_independent(acted))[0].shape[1] == 4
+    monkeypatch.undo()
+    acted.header.update(feature_names=["L3.000", "L7.000"], layers=[3, 7])
+    assert contrast.lag_of(acted) == 0
 
 
 def test_the_table_knows_no_label_and_no_test_clip(acted, tmp_path):
@@ -70,6 +86,7 @@ def test_the_table_knows_no_label_and_no_test_clip(acted, tmp_path):
 
 def test_without_contrast_the_plain_numbers_stand_alone(acted, monkeypatch):
     monkeypatch.setattr(contrast, "unlabelled", lambda *_: (np.zeros((3, 4, 4)), np.array(["a", "a", "b"])))
+    monkeypatch.setattr(contrast, "FEW", 1)
     plain = LogisticTrainer(acted, speaker_independent(acted), STUDY).table
     assert np.allclose(contrast.table(acted, speaker_independent(acted), 5.0), plain * contrast.PLAIN**0.5)
 
@@ -78,7 +95,7 @@ def test_an_arm_of_the_study(tmp_path):
     corpus, runs = write_acted_and_runs(tmp_path)
     fold = opened_fold(corpus, runs[0])
     plain, found = (LogisticTrainer(fold.corpus, fold.normaliser, STUDY, strangers).table for strangers in (None, 5.0))
-    assert np.allclose(found[:, : plain.shape[1]], plain * contrast.PLAIN**0.5)
+    assert np.allclose(found[:, : plain.shape[1]], plain * contrast.PLAIN**0.5)  # mean and deviation come first
     outcome = run_chunk(fold, Chunk(0, "contrast", (4, 6), (0,)), STUDY)
     assert outcome.predictions.presence.shape[:2] == (2, len(fold.corpus.where("test")))
     trials = outcome.trained_with.trials
@@ -94,9 +111,9 @@ def test_an_arm_of_the_study(tmp_path):
 
 def test_each_layer_has_directions_of_its_own(acted):
     normaliser = speaker_independent(acted)
-    assert [block.tolist() for block in contrast.blocks(acted)] == [[0, 1, 2, 3]]
+    assert [block.tolist() for block in contrast.blocks(acted, 9)] == [list(range(9))]
     acted.header.update(feature_names=["L3.000", "L7.000"], layers=[3, 7])
-    assert [block.tolist() for block in contrast.blocks(acted)] == [[0, 2], [1, 3]]
+    assert [block.tolist() for block in contrast.blocks(acted, 4)] == [[0, 2], [1, 3]]
     found = contrast.table(acted, normaliser, 5.0)[:, 4:]
     alone = [contrast.table(acted.layer(k), speaker_independent(acted.layer(k)), 5.0)[:, 2:] for k in (3, 7)]
     assert np.allclose(found, np.hstack(alone), atol=1e-5)

@@ -13,7 +13,7 @@ from emo_ssl.core.linear import LinearClassifier
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, load_model
 from emo_ssl.study import contrast_model
-from emo_ssl.study.contrast import STRANGERS
+from emo_ssl.study.contrast import STRANGERS, summary
 from emo_ssl.study.contrast_model import fit_contrast
 from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer
 from emo_ssl.utils.io import UserError
@@ -69,8 +69,8 @@ def test_its_folder_says_what_it_is_and_is_written_once(made, monkeypatch):
     corpus, folder = made
     described = json.loads((folder / DESCRIPTION).read_text())
     assert set(contents(folder)) == {WEIGHTS, DESCRIPTION, "folder.json"}
-    assert described["encoder"] == {"kind": "mean and deviation"} and described["labels"] == 9
-    assert "mean and deviation on 2 features" in str(load_model(folder))
+    assert described["encoder"] == {"kind": "summary", "lag": 2} and described["labels"] == 9
+    assert "summary on 2 features" in str(load_model(folder))
     assert set(described["test"]) == {"mae", "acc4", "auroc"} | ({"uar"} if corpus.category_names else set())
     before = contents(folder)
     monkeypatch.setattr(contrast_model, "build", None)
@@ -104,6 +104,18 @@ def test_its_network_is_an_ordinary_module(made):
     assert together.shape == (3, 2) and np.allclose(together.detach(), alone, atol=1e-5)
     with pytest.raises(UserError, match="needs the 2 features"):
         model.predict([noise(9, 3)])
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_its_summary_is_that_of_the_study(lag):
+    network, runs = LinearClassifier(3, 1, lag=lag), [noise(n, 3, seed=n) for n in (9, 5, 2, 1)]
+    frames = torch.zeros(4, 9, 3)
+    for row, run in zip(frames, runs, strict=True):
+        row[: len(run)] = torch.from_numpy(run)
+    valid = torch.arange(9) < torch.tensor([[9], [5], [2], [1]])
+    found = network.summary(frames, valid).numpy()
+    assert network.linear.in_features == found.shape[1]
+    assert np.allclose(found, np.stack([summary(run, lag) for run in runs]), atol=1e-5)
 
 
 def test_mean_and_deviation_by_hand():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from emo_ssl.utils.values import checked
 
 SCORED_TOKENS = 8_192  # of all members, padding included, in one go: more would fall out of the processor's cache
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-LINEAR = "mean and deviation"  # the kind of encoder that a LinearClassifier has
+LINEAR = "summary"  # the kind of encoder that a LinearClassifier has
+MOST_LAG = 1_000  # frames
 AGAIN = "it may be of another version, so fine-tune again"
 
 
@@ -154,7 +156,10 @@ def load_model(folder: Path | str) -> EmotionModel:
     description = read_json(folder / DESCRIPTION, Description, AGAIN)
     named = [len(description[f"{of}_names"]) for of in ("feature", "target", "category")]
     if description["encoder"].get("kind") == LINEAR:
-        network = LinearClassifier(*named)
+        lag = checked(
+            description["encoder"].get("lag"), Annotated[int, 0, MOST_LAG], f"{folder / DESCRIPTION}: lag", AGAIN
+        )
+        network = LinearClassifier(*named, lag)
     else:
         shapes = {"encoder": EncoderConfig, "head": HeadConfig}
         encoder, head = (checked(description[k], v, f"{folder / DESCRIPTION}: {k}", AGAIN) for k, v in shapes.items())

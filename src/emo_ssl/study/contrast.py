@@ -3,7 +3,8 @@
 Two parts of one clip share its mood, its microphone and its speaker, but not its words. Clips of the same speaker share
 the last two as well. So directions in which parts of a clip agree, while clips of one speaker do not, are about how a
 clip is spoken. With linear features no network is needed for such a contrast: the directions solve an eigenproblem.
-No label is used.
+No label is used. What is contrasted are mean and deviation of each feature, and where features are few also how every
+two of them move together, at once and a moment apart.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ PARTS = 4  # of a clip
 WINDOW = 5.0  # seconds: longer recordings are cut into clips of this length
 RIDGE = 1.0  # times the mean variance, added to what is to be avoided
 STRANGERS = (1.0, 5.0)  # how much more than variance within clips that between speakers is avoided; one is tuned
+FEW = 64  # features at most for covariances beside mean and deviation: of many there would be too many to learn from
+LAG = 0.02  # seconds between the frames of a lagged covariance
 PLAIN = 0.1  # the variance of plain numbers beside the 1 of those along directions
 
 
@@ -48,19 +51,19 @@ def covariance(x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Mean and deviation of each feature -> the plain numbers, and their values along directions; all of it linear.
+    """A summary of frames (J,) -> the plain numbers, and their values along directions (I,); all of it linear.
 
     Each layer of a speech encoder has directions of its own. Beside them stand the plain numbers, so that many labels
     can find what no contrast has shown; alone, where there is nothing to contrast.
     """
 
-    centre: np.ndarray  # (2 D,)
-    spread: np.ndarray  # (2 D,)
+    centre: np.ndarray  # (J,)
+    spread: np.ndarray  # (J,)
     along: list[tuple[np.ndarray, np.ndarray]]  # a layer's columns (n,) and directions (n, n)
 
     @classmethod
     def of(cls, pool: np.ndarray, parts: np.ndarray, speaker: np.ndarray, layers: list, strangers: float) -> "Contrast":
-        """From training segments (P, 2 D), and parts (U, K, 2 D) of unlabelled clips by speakers (U,)."""
+        """From training segments (P, J), and parts (U, K, J) of unlabelled clips by speakers (U,)."""
         centre, spread = vectors.units(pool)
         plain, parts, along = (pool - centre) / spread, (parts - centre) / spread, []
         for columns in layers:
@@ -72,12 +75,12 @@ class Contrast:
         return cls(centre, spread, along)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(N, 2 D) -> (N, I)."""
+        """(N, J) -> (N, I)."""
         plain = (x - self.centre) / self.spread
         return np.hstack([plain * PLAIN**0.5, *(plain[:, columns] @ axes for columns, axes in self.along)])
 
     def read_off(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What weight (C, I) and bias (C,) on our numbers are on mean and deviation themselves: (C, 2 D) and (C,)."""
+        """What weight (C, I) and bias (C,) on our numbers are on the summary itself: (C, J) and (C,)."""
         out, *rest = np.split(
             weight, np.cumsum([len(self.centre), *(len(columns) for columns, _ in self.along)])[:-1], 1
         )
@@ -89,27 +92,53 @@ class Contrast:
 
 
 def table(corpus: Corpus, normaliser: Normaliser, strangers: float) -> np.ndarray:
-    """(N, I): what contrast, as the training pool shows it, makes of mean and deviation of the segments."""
-    whole = vectors.mean_and_deviation(corpus, normaliser)
-    seen = (whole[corpus.where("train")], *unlabelled(corpus, normaliser), blocks(corpus))
-    return Contrast.of(*seen, strangers)(whole)
+    """(N, I): what contrast, as the training pool shows it, makes of the summaries of segments."""
+    whole, *seen = summaries(corpus, normaliser)
+    return Contrast.of(whole[corpus.where("train")], *seen, strangers)(whole)
 
 
-def blocks(corpus: Corpus) -> list[np.ndarray]:
-    """Columns of (N, 2 D), mean and deviation of each feature, a layer; all in one where there are no layers."""
+def summaries(corpus: Corpus, normaliser: Normaliser) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Of segments (N, J); of the parts of unlabelled clips (U, K, J), their speakers (U,); columns of each layer."""
+    lag = lag_of(corpus)
+    segments = range(len(corpus))
+    frames = (
+        normaliser(np.asarray(corpus.segment(i), np.float32), int(corpus.segments.recording[i])) for i in segments
+    )
+    whole = np.stack([summary(part, lag) for part in frames])
+    return whole, *unlabelled(corpus, normaliser), blocks(corpus, whole.shape[1])
+
+
+def lag_of(corpus: Corpus) -> int:
+    """Frames between those of a lagged covariance; 0 where there are too many features for covariances."""
+    return 0 if corpus.layers or len(corpus.feature_names) > FEW else max(1, round(LAG * corpus.frame_rate))
+
+
+def summary(frames: np.ndarray, lag: int) -> np.ndarray:
+    """(T, D) -> mean and deviation of each feature; with a lag also the covariances of every two, at one time and with
+    so many frames between them: (2 D,) or (2 D + D (D - 1) / 2 + D D,)."""
+    found = [vectors.mean_deviation(frames)]
+    if lag:
+        away = frames - frames.mean(0)
+        found.append(covariance(away)[np.triu_indices(frames.shape[1], 1)])
+        found.append((away[lag:].T @ away[: max(0, len(away) - lag)] / len(away)).ravel())
+    return np.concatenate(found)
+
+
+def blocks(corpus: Corpus, numbers: int) -> list[np.ndarray]:
+    """Columns of summaries (N, J) a layer; all in one where there are no layers."""
     of = np.array([name.partition(".")[0] for name in corpus.feature_names])
-    layers = [np.flatnonzero(of == f"L{number}") for number in corpus.layers] or [np.arange(len(of))]
-    return [np.concatenate((columns, len(of) + columns)) for columns in layers]
+    layers = [np.flatnonzero(of == f"L{number}") for number in corpus.layers]
+    return [np.concatenate((columns, len(of) + columns)) for columns in layers] or [np.arange(numbers)]
 
 
 def unlabelled(corpus: Corpus, normaliser: Normaliser) -> tuple[np.ndarray, np.ndarray]:
-    """Clips of all that pretraining may read: mean and deviation in each of their parts (U, K, 2 D), speakers (U,)."""
-    recordings = corpus.recordings
+    """Clips of all that pretraining may read: summaries of their parts (U, K, J), speakers (U,)."""
+    recordings, lag = corpus.recordings, lag_of(corpus)
     cut = windows(corpus, corpus.recordings_of("train", "none"), round(WINDOW * corpus.frame_rate))
     long_enough = cut[2] >= PARTS
     parts, speaker = [], []
     for r, first, length in zip(*(column[long_enough] for column in cut), strict=True):
         frames = normaliser(np.asarray(corpus.frames[first : first + length], np.float32), int(r))
-        parts.append([vectors.mean_deviation(part) for part in np.array_split(frames, PARTS)])
+        parts.append([summary(part, lag) for part in np.array_split(frames, PARTS)])
         speaker.append(recordings.speaker[r] or recordings.id[r])
     return np.array(parts, np.float64), np.array(speaker)

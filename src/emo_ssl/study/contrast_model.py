@@ -1,6 +1,6 @@
 """The recipe that earned its labels in our studies, as a model: contrast within speakers, then logistic regression.
 
-Both are linear in mean and deviation of the features, so what is saved is one linear layer. It needs no pretraining run
+Both are linear in a summary of the frames, so what is saved is one linear layer. It needs no pretraining run
 and no GPU. How much strangers are avoided and how strong the penalty is, validation speakers choose.
 """
 
@@ -14,7 +14,7 @@ from emo_ssl.core.finetune import labelled, tested
 from emo_ssl.core.linear import LinearClassifier
 from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.core.predictor import LINEAR, EmotionModel, load_model
-from emo_ssl.study import contrast, vectors
+from emo_ssl.study import contrast
 from emo_ssl.study.arms import headlines
 from emo_ssl.study.grid import StudyConfig
 from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer
@@ -38,12 +38,11 @@ def fit_contrast(
 def build(corpus: Corpus, subset: np.ndarray, seed: int) -> EmotionModel:
     """The model of the settings that do best on validation segments; of the first where none of them tells."""
     normaliser, valid = speaker_independent(corpus), corpus.where("valid")
-    whole = vectors.mean_and_deviation(corpus, normaliser)
-    seen = (whole[corpus.where("train")], *contrast.unlabelled(corpus, normaliser), contrast.blocks(corpus))
+    whole, *seen = contrast.summaries(corpus, normaliser)
     best, scores = {}, [-np.inf]
     with Progress("learning", len(contrast.STRANGERS) * len(CONTRAST_STRENGTHS), "settings") as bar:
         for strangers in contrast.STRANGERS:
-            found = contrast.Contrast.of(*seen, strangers)
+            found = contrast.Contrast.of(whole[corpus.where("train")], *seen, strangers)
             trainer = LogisticTrainer(corpus, normaliser, StudyConfig(), strangers)
             trainer.coordinates = found(whole)  # the span of one subset is small enough
             for strength in CONTRAST_STRENGTHS:
@@ -54,21 +53,27 @@ def build(corpus: Corpus, subset: np.ndarray, seed: int) -> EmotionModel:
                     network = multiplied_out(trainer, subset, strength, found)
                 scores.append(score)
                 bar.advance()
-    described = {"encoder": {"kind": LINEAR}, "head": {"kind": "linear"}, "labels": len(subset), "seed": seed}
+    described = {
+        "encoder": {"kind": LINEAR, "lag": contrast.lag_of(corpus)},
+        "head": {"kind": "linear"},
+        "labels": len(subset),
+        "seed": seed,
+    }
     return tested(network, normaliser, corpus, {**described, "config": {"recipe": "contrast", **best}})
 
 
 def multiplied_out(
     trainer: LogisticTrainer, subset: np.ndarray, strength: float, found: contrast.Contrast
 ) -> LinearClassifier:
-    """Directions, scales and regression as one layer on mean and deviation."""
+    """Directions, scales and regression as one layer on the summary."""
     corpus = trainer.corpus
     weight, bias = trainer.weights(subset, strength, trainer.coordinates)
     if corpus.category_names:
         weight, bias = weight[0], bias[0]
     else:  # of an emotion's two classes the second, less the first
         weight, bias = weight[:, 1] - weight[:, 0], bias[:, 1] - bias[:, 0]
-    network = LinearClassifier(len(corpus.feature_names), len(corpus.target_names), len(corpus.category_names))
+    named = (corpus.feature_names, corpus.target_names, corpus.category_names)
+    network = LinearClassifier(*map(len, named), contrast.lag_of(corpus))
     parts = (*found.read_off(weight, bias), *trainer.counted(subset))
     names = ("linear.weight", "linear.bias", "present", "usual")
     network.load_state_dict({name: torch.from_numpy(part).float() for name, part in zip(names, parts, strict=True)})
