@@ -14,7 +14,7 @@ from typing import Any
 from tools.check_notebooks import pages_of
 
 STATIC = "_static"
-SITE_BYTES, PAGE_BYTES = 25_000_000, 2_000_000
+SITE_BYTES, PAGE_BYTES = 30_000_000, 2_000_000
 WORDS_OF_ALT = 5  # an alt text states what the picture shows; fewer words than these do not
 FETCHED = ("src", "href", "srcset", "poster", "xlink:href", "data")
 OUTSIDE = re.compile(r"(?:(?:https?|wss?|ftp):)?//", re.IGNORECASE)
