@@ -99,6 +99,6 @@ def test_sizes(site):
     (problem,) = problems(site)
     assert problem.startswith("book/index.html: 2.0 MB where 2 are the most")
     (site / "book" / "index.html").write_text("Front")
-    (site / "_static" / "act.js").write_bytes(bytes(25_000_001))
+    (site / "_static" / "act.js").write_bytes(bytes(30_000_001))
     (problem,) = problems(site)
-    assert "25.0 MB where 25 are the most" in problem
+    assert "30.0 MB where 30 are the most" in problem
