@@ -164,9 +164,14 @@ def bench_sizes(folder: Path, sizes: tuple[int, ...], config: PretrainConfig, de
             torch.cuda.synchronize(device)
         found.append(time.perf_counter() - started)
         frames.append(len(work.pool.frames))
-    slope, begin = np.polyfit(frames, found, 1)
-    off = np.abs(np.polyval([slope, begin], frames) - found) / found
-    return {"frames": frames, "seconds": found, "ns_a_frame": 1e9 * slope, "largest_residual": float(off.max())}
+    return line(frames, found)
+
+
+def line(frames: list[int], seconds: list[float]) -> dict:
+    """Nanoseconds a frame, and how far the worst size is off a straight line, as a part of its seconds."""
+    slope, begin = np.polyfit(frames, seconds, 1)
+    off = np.abs(np.polyval([slope, begin], frames) - seconds) / np.asarray(seconds)
+    return {"frames": frames, "seconds": seconds, "ns_a_frame": 1e9 * slope, "largest_residual": float(off.max())}
 
 
 def whole_study(step_row: dict, member_row: dict, steps: int) -> dict:

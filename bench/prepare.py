@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from gpu import line
 
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.corpora.cleaning import EDGE, cut
@@ -155,8 +156,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        rows = []
         for recordings in options.videos:
-            print(json.dumps(bench_size(recordings, Path(folder), options.repeats)), flush=True)
+            rows.append(bench_size(recordings, Path(folder), options.repeats))
+            print(json.dumps(rows[-1]), flush=True)
+        if len(rows) > 1:
+            print(json.dumps(line([row["frames"] for row in rows], [row["prepare_s"] for row in rows])))
 
 
 if __name__ == "__main__":

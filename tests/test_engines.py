@@ -1,5 +1,6 @@
 """Worker processes of a Dask cluster make what this process makes by itself, and one of them may die over it."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from builders import prepared
@@ -121,6 +123,30 @@ def test_workers_of_its_own_compute_with_one_thread_and_keep_their_memory(monkey
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)  # an earlier cluster of this process leaves it
     with engine.tasks("dask", None, 1) as tasks:
         assert list(tasks(os.environ.get, ["OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_"])) == ["1", None]
+        assert list(tasks(setting, ["distributed.worker.profile.enabled"])) == [False]
+
+
+def setting(name: str) -> object:
+    import dask
+
+    return dask.config.get(name)
+
+
+def test_a_thread_works_on_the_next_piece_while_the_last_is_used():
+    begun = {name: Event() for name in "abc"}
+    for name in engine.one_ahead(lambda name: (begun[name].set(), name)[1], "abc"):
+        following = chr(ord(name) + 1)
+        assert following == "d" or begun[following].wait(30)  # and nobody asked for it yet
+
+
+@pytest.mark.parametrize("pieces", [[], [4], [4, 1, 0, 3]])
+def test_one_ahead_gives_every_answer_in_order_up_to_the_first_failure(pieces):
+    found = []
+    expected = pieces[: pieces.index(0)] if 0 in pieces else pieces
+    with pytest.raises(ZeroDivisionError) if 0 in pieces else contextlib.nullcontext():
+        for value in engine.one_ahead(lambda piece: 12 / piece, pieces):
+            found.append(value)
+    assert found == [12 / piece for piece in expected]
 
 
 def test_wrong_engines(monkeypatch):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.gpu import ARMS, BUDGETS, MOSEI_FRAMES, PASSES, RATE, SEEDS, main, on_paper, rounded, whole_study
+from bench.gpu import ARMS, BUDGETS, MOSEI_FRAMES, PASSES, RATE, SEEDS, line, main, on_paper, rounded, whole_study
 
 
 @pytest.mark.slow
@@ -25,6 +25,12 @@ def test_every_row_is_printed_and_follows_from_the_others(capsys):
     assert paper["operations"] / step["operations_a_step"] == pytest.approx(20_000 * MOSEI_FRAMES / (4 * tokens))
     assert members["side by side"] == 4 and members["times_faster"] > 0
     assert sizes["frames"] == sorted(sizes["frames"]) and len(sizes["seconds"]) == 3 and study["fine_tuning_min"] > 0
+
+
+def test_a_straight_line_by_hand():
+    """Ten, nineteen and 31 seconds at 1, 2 and 3 million frames: 10.5 more a million; 9.5, 20 and 30.5 on the line."""
+    found = line([1_000_000, 2_000_000, 3_000_000], [10.0, 19.0, 31.0])
+    assert found["ns_a_frame"] == pytest.approx(10_500) and found["largest_residual"] == pytest.approx(1 / 19)
 
 
 def test_a_thousand_times_by_hand():

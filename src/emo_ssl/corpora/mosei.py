@@ -1,7 +1,8 @@
 """CMU-MOSEI's files (acoustic features, labels, folds) -> a Corpus, and a report of every defect met.
 
 The label table is checked first, then the acoustic file streams by once: each video is cleaned, stored, hashed, and its
-segments are found by two binary searches. Memory holds a few videos at a time, whatever the size of the corpus.
+segments are found by two binary searches, while the next one is read. Memory holds a few videos at a time, whatever the
+size of the corpus.
 """
 
 from collections import Counter
@@ -130,7 +131,7 @@ def build(sources: Sources, total: int, half: bool, folder: Path, tasks: engines
         results = (
             tasks(partial(read_elsewhere, sound.path.absolute(), sources.names), groups, ahead=2)
             if tasks
-            else map(partial(read_video, sound, sources.names), groups)
+            else engines.one_ahead(partial(read_video, sound, sources.names), groups)
         )
         for (video, keys), (frames, times, found) in zip(groups, results, strict=True):
             tally.add(found)
