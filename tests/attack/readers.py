@@ -302,11 +302,11 @@ def use_chunk(place: Path, name: str) -> None:
 def use_recorded(place: Path, name: str) -> None:
     """What pages show of a recorded study."""
     kept = place / "recorded"
-    evidence = record.evidence_of(kept)
+    evidence, table = record.evidence_of(kept), record.results(kept)
     assert record.ablations(kept).keys() <= {"small"} and isinstance(record.corpus_of(kept), dict)
     for metric in lookup.metrics_of(evidence):
         for arm in lookup.arms_of(evidence):
-            lookup.levels(evidence, arm, metric), lookup.skills(evidence, record.results(kept), arm, metric)
+            lookup.levels(evidence, arm, metric), lookup.skills(evidence, table, arm, metric)
         lookup.gains(evidence, metric), lookup.small_gain(evidence, metric), lookup.emotion_gains(evidence, metric)
     (
         lookup.controls(evidence),

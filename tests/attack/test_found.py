@@ -74,7 +74,11 @@ def test_a_table_of_results_that_is_packed_and_damaged(made, tmp_path):
 
 def test_evidence_that_lacks_what_pages_show(made, tmp_path):
     evidence = evaluate(made / "study")
-    for change in ({"gains": [{}]}, {"levels": {}}, {"main": {}}, {"budgets": ["x"]}, {"floors": {"happy": 1}}):
+    level = evidence["levels"][0]
+    nameless = {name: value for name, value in level.items() if name != "budget"}
+    changes = [{"gains": [{}]}, {"levels": {}}, {"main": {}}, {"budgets": ["x"]}, {"floors": {"happy": 1}}]
+    changes += [{"levels": [level | {"budget": "x"}]}, {"levels": [nameless]}, {"controls": [nameless]}]
+    for change in changes:
         (tmp_path / EVIDENCE).write_text(json.dumps(evidence | change))
         with pytest.raises(UserError, match=f"{EVIDENCE}: .*; restore it, or evaluate the study again"):
             evidence_of(tmp_path)

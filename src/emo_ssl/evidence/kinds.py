@@ -1,6 +1,6 @@
 """What evidence.json holds, as the kind that its reader asks for: what lookups, tables and figures rely on."""
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from emo_ssl.core.kinds import Made
 from emo_ssl.study.predictions import Floor, MainGroup
@@ -13,27 +13,40 @@ class Row(TypedDict):
     protocol: str
     backbone: str
     readout: str
-    arm: NotRequired[str]
-    against: NotRequired[str]
-    metric: NotRequired[str]
-    emotion: NotRequired[str]
-    budget: NotRequired[Count | str]
-    estimate: NotRequired[Number]
     low: Number
     high: Number
-    p: NotRequired[Number]
-    p_holm: NotRequired[Number]
-    skill: NotRequired[Number]
-    labels: NotRequired[Number]
-    by_seed: NotRequired[list[Number]]
 
 
 class Level(Row):
     arm: str
+    metric: str
+    emotion: str
+    budget: Count
+    estimate: Number
+    skill: NotRequired[Number]
+    by_seed: NotRequired[list[Number]]
 
 
-class Control(Row):
+class Difference(Row):
+    arm: str
     against: str
+    metric: str
+    estimate: Number
+    p: Number
+    p_holm: Number
+
+
+class Gain(Difference):
+    emotion: str
+    budget: Count | Literal["small"]
+    by_seed: NotRequired[list[Number]]
+
+
+class Efficiency(Row):
+    arm: NotRequired[str]  # early evidence has one arm
+    budget: Count
+    labels: Number
+    text: str
 
 
 class Claim(TypedDict):
@@ -65,8 +78,8 @@ class Evidence(TypedDict):
     floors: dict[str, Floor]
     ledger: list[Claim]
     ledger_of_contrast: NotRequired[list[Claim]]  # where that recipe was run beside scratch
-    gains: list[Row]
+    gains: list[Gain]
     levels: list[Level]
-    controls: list[Control]
-    label_efficiency: list[Row]
+    controls: list[Difference]
+    label_efficiency: list[Efficiency]
     confusion: list[Confusion]
