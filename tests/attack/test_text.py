@@ -103,6 +103,35 @@ def test_a_damaged_table_of_results(made, tmp_path):
         best(tmp_path / RESULTS, 0, "x")
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("x,0,1,1,2,3", "a row with more values than there are columns"),  # else its first ones name the row
+        ("x,0,1,1,.5\nx,0,1,1,2,3", "Expected 5 fields in line 3, saw 6"),
+        ("x,0,1,1,.5\nx,,1,.5,", "NA values|cannot safely convert"),
+        (f"x,0,1,{'9' * 400},0.5", "a number of more than 64 bits in column strength"),
+        (f"x,0,1,{2**64},0.5", "a number of more than 64 bits in column strength"),
+    ],
+)
+def test_rows_that_no_column_takes(tmp_path, row, words):
+    (tmp_path / RESULTS).write_text(f"protocol,fold,layer,strength,score\n{row}\n")
+    with pytest.raises(UserError, match=rf"{RESULTS}: not readable as a CSV table \(.*({words})"):
+        best(tmp_path / RESULTS, 0, "x")
+
+
+def test_the_largest_whole_number_and_a_layer_that_cannot_be(tmp_path):
+    (tmp_path / RESULTS).write_text(f"protocol,fold,layer,strength,score\nx,0,1,{2**64 - 1},0.5\n")
+    assert best(tmp_path / RESULTS, 0, "x") == 1
+    (tmp_path / RESULTS).write_text("protocol,fold,layer,strength,score\nx,0,1,1,0.5\nx,0,-1,1,0.1\n")
+    with pytest.raises(UserError, match="layer -1 is below 0"):
+        best(tmp_path / RESULTS, 0, "x")
+
+
+def test_a_sentence_has_one_line():
+    assert str(UserError("a\nb\x1b[31m")) == "a\\nb\\x1b[31m"
+    assert len(str(UserError("\n" * 1000))) <= 400
+
+
 def test_names_in_an_archive_that_begin_with_nothing(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:

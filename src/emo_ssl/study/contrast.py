@@ -26,22 +26,27 @@ PLAIN = 0.1  # the variance of plain numbers beside the 1 of those along directi
 
 
 def directions(parts: np.ndarray, speaker: np.ndarray, strangers: float) -> tuple[np.ndarray, np.ndarray]:
-    """parts (U, K, I) of U unlabelled clips, speaker (U,) -> contrast (I,) and its direction, a column of (I, I).
+    """parts (U, K, I) of U unlabelled clips, speaker (U,) -> contrast (J,) and its direction, a column of (I, J).
 
     The contrast of a direction: the variance between clips of a speaker, as far as chance does not explain it, over the
-    variance within clips and between speakers. Directions without any have 0.
+    variance within clips and between speakers. Directions without any have 0, or are left out, J < I, where there are
+    fewer parts than numbers: along them nothing differs.
     """
+    from scipy.linalg import eigh  # takes a quarter of a second to import
+
+    numbers, span = parts.shape[2], None
+    if parts.size < numbers**2:
+        span = np.linalg.svd((parts - parts.mean((0, 1))).reshape(-1, numbers), full_matrices=False)[2]
+        parts = parts @ span.T
     clips, count = parts.mean(1), parts.shape[1]
     _, who = np.unique(speaker, return_inverse=True)
     speakers = np.stack([clips[who == s].mean(0) for s in range(who.max() + 1)])
     within = covariance((parts - clips[:, None]).reshape(-1, parts.shape[2])) * count / (count - 1)
     between = covariance(clips - speakers[who]) - within / count
     avoided = within + strangers * covariance(speakers - speakers.mean(0))
-    avoided += RIDGE * max(np.trace(avoided) / len(avoided), 1e-9) * np.eye(len(avoided))  # frames may be constant
-    from scipy.linalg import eigh  # takes a quarter of a second to import
-
+    avoided += RIDGE * max(np.trace(avoided) / numbers, 1e-9) * np.eye(len(avoided))  # frames may be constant
     contrast, axes = eigh(between, avoided)
-    return np.maximum(contrast, 0.0), axes
+    return np.maximum(contrast, 0.0), axes if span is None else span.T @ axes
 
 
 def covariance(x: np.ndarray) -> np.ndarray:
@@ -59,7 +64,7 @@ class Contrast:
 
     centre: np.ndarray  # (J,)
     spread: np.ndarray  # (J,)
-    along: list[tuple[np.ndarray, np.ndarray]]  # a layer's columns (n,) and directions (n, n)
+    along: list[tuple[np.ndarray, np.ndarray]]  # a layer's columns (n,) and directions (n, m)
 
     @classmethod
     def of(cls, pool: np.ndarray, parts: np.ndarray, speaker: np.ndarray, layers: list, strangers: float) -> "Contrast":
@@ -70,7 +75,7 @@ class Contrast:
             contrast, axes = directions(parts[..., columns], speaker, strangers)
             if contrast.any():  # else clips of one speaker differ no more than their parts do
                 # the variance of a direction is its contrast; all together they are as large as standardised features
-                scale = np.sqrt(contrast / contrast.mean()) / vectors.units(plain[:, columns] @ axes)[1]
+                scale = np.sqrt(contrast * len(columns) / contrast.sum()) / vectors.units(plain[:, columns] @ axes)[1]
                 along.append((columns, axes * scale))
         return cls(centre, spread, along)
 
@@ -81,9 +86,8 @@ class Contrast:
 
     def read_off(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What weight (C, I) and bias (C,) on our numbers are on the summary itself: (C, J) and (C,)."""
-        out, *rest = np.split(
-            weight, np.cumsum([len(self.centre), *(len(columns) for columns, _ in self.along)])[:-1], 1
-        )
+        sizes = [len(self.centre), *(axes.shape[1] for _, axes in self.along)]
+        out, *rest = np.split(weight, np.cumsum(sizes)[:-1], 1)
         out = out * PLAIN**0.5
         for (columns, axes), part in zip(self.along, rest, strict=True):
             out[:, columns] += part @ axes.T

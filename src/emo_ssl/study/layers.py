@@ -53,6 +53,8 @@ def best_of(table: pd.DataFrame) -> pd.DataFrame:
 def best(path: Path, fold: int, protocol: str, around: int = 0) -> int | tuple[int, ...]:
     """The layer that a table of `choose` gives to a fold; with `around` so many of the table on each side of it too."""
     table = read_csv(path, COLUMNS, dtype={"fold": int, "layer": int, "score": float})
+    if (table["layer"] < 0).any():
+        raise UserError(f"{path}: its layer {table['layer'].min()} is below 0; make it with `emo-ssl corpus layers`.")
     chosen = best_of(table[(table["fold"] == fold) & (table["protocol"] == protocol) & table["score"].notna()])
     if chosen.empty:
         raise UserError(f"{path}: no layer for fold {fold}, {protocol}; make it with `emo-ssl corpus layers`.")

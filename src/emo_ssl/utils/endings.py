@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from emo_ssl.utils.io import UserError, is_disk_full
-from emo_ssl.utils.values import MESSAGE, printable, shortened
+from emo_ssl.utils.values import one_line
 
 MENDABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
 OUT_OF_MEMORY = re.compile("allocate memory|out of memory", re.IGNORECASE)  # as torch says it
@@ -56,7 +56,7 @@ def run(work: Callable[[], int | None]) -> int:
 
 
 def complain(sentence: str, status: int = MENDABLE) -> int:
-    print("emo-ssl:", shortened(printable(sentence).replace("\n", "\\n"), MESSAGE), file=sys.stderr)
+    print("emo-ssl:", one_line(sentence), file=sys.stderr)
     return status
 
 

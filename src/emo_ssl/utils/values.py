@@ -35,7 +35,12 @@ class UserError(Exception):
     """One sentence: the file, what is wrong with it and what to do. The command line prints it and exits with 2."""
 
     def __init__(self, sentence: str):
-        super().__init__(shortened(sentence, MESSAGE))
+        super().__init__(one_line(sentence))
+
+
+def one_line(sentence: str) -> str:
+    """What can be printed anywhere: of no more than MESSAGE letters, none of which moves or steers anything."""
+    return shortened(printable(sentence).replace("\n", "\\n"), MESSAGE)
 
 
 def shortened(text: str, most: int) -> str:
@@ -80,17 +85,26 @@ def read_config(path: Path | str | None, kind: type[T]) -> T:
 
 def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "pd.DataFrame":
     """A table with these columns at least; `how` is what pandas is told besides."""
-    import pandas as pd  # takes half a second
+    import numpy as np  # both take half a second
+    import pandas as pd
 
     problems = (OSError, EOFError, zlib.error, ValueError, OverflowError)  # what pandas raises is a ValueError
     with refused(path, problems, "not readable as a CSV table", "save it as UTF-8, with commas"):
-        table = pd.read_csv(path, encoding="utf-8-sig", **how)
+        with np.errstate(invalid="ignore"):
+            table = pd.read_csv(path, encoding="utf-8-sig", **how)
         first = [str(name) for name in (table.iloc[0] if how.get("header", "") is None else table.columns)]
         for sign, words in SEPARATORS.items():
             if len(first) == 1 and sign in first[0]:
                 raise ValueError(f"{words} between its columns")
         if absent := [name for name in columns if name not in table]:
             raise ValueError(f"no column {absent[0]}")
+        if "index_col" not in how and not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("a row with more values than there are columns")
+        for name in table.columns[
+            table.dtypes.map(pd.api.types.is_object_dtype)
+        ]:  # where whole numbers fit nothing else
+            if any(isinstance(value, int) and not -(2**63) <= value < 2**64 for value in table[name]):
+                raise ValueError(f"a number of more than 64 bits in column {name}")
     return table
 
 
