@@ -8,7 +8,7 @@ on its states beside the numbers of contrast within speakers (`emo_ssl.study.con
 speakers: test speakers are not looked at. Rows are written as they are found, and a run that was stopped goes on.
 
 `--curves` instead trains masked steps alone, with one setting at a time moved from its default, and three seeds of the
-default, which show how much chance moves.
+default, which show how much chance moves; the states of these are also pooled in other ways.
 """
 
 import argparse
@@ -38,7 +38,7 @@ BUDGETS = (28, 56, 112)  # and all
 SEEDS, STRENGTHS = 5, (1e-3, 1e-2, 1e-1, 1.0)
 SPEAKERS, CLIPS = 4, 8  # of a step: CLIPS of each of so many speakers
 STEPS, RATE, TEMPERATURE = 1000, 3e-3, 0.1
-LAGS = (2, 4, 6, 8)  # frames
+LAGS = (2, 4, 6, 8)  # frames, or tokens
 MASK, SHAPE, TOKEN = MaskConfig(), {"width": 48, "layers": 2, "heads": 4}, 0.04  # seconds that a token covers
 FRAMES, LAGGED = "none (the frames)", "none (the frames), with lagged products"
 COLUMNS = ["protocol", "layer", "fold", "objective", "readout", "budget", "strength", "uar"]
@@ -295,7 +295,7 @@ def in_units(table: np.ndarray, fold: Fold) -> np.ndarray:
 
 
 def lagged(frames: np.ndarray) -> np.ndarray:
-    """(T, D) -> (4 D,): each feature's mean product with itself some frames later, 0 where a clip is too short."""
+    """(T, D) -> (4 D,): each number's mean product with itself some rows later, 0 where a clip is too short."""
     away = (frames - frames.mean(0)) / np.maximum(frames.std(0), 1e-6)
     products = [(away[lag:] * away[:-lag]).sum(0) / len(away) for lag in LAGS]
     return np.concatenate(products)
@@ -359,7 +359,24 @@ def curves(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
             some = {who: clips[: round(value * len(clips))] for who, clips in shuffled(fold.by_speaker).items()}
             seen = replace(fold, by_speaker=some)
         train(initialise(network, [seed]), seen, seed, round(steps * (value if name == "steps" else 1)))
-        yield objective, {"states": states(network, fold)}
+        yield objective, pooled_in_ways(network, fold) if name == "seed" else {"states": states(network, fold)}
+
+
+@torch.no_grad()
+def pooled_in_ways(objective: Objective, fold: Fold) -> dict[str, np.ndarray]:
+    """Other poolings of the same states: their mean alone, and products with themselves some tokens later as well."""
+    usual = states(objective, fold)
+    products = np.zeros((len(usual), len(LAGS) * objective.config.width))
+    for i, clip in fold.frames.items():
+        tokens, valid = packed([clip], objective.config.stack)
+        products[i] = lagged(objective.encoder(tokens, valid)[0].numpy())
+    width = objective.config.width
+    return {
+        "states": usual,
+        "states, mean alone": usual[:, :width],
+        "states, deviation alone": usual[:, width:],
+        "states and lagged products": np.hstack([usual, in_units(products, fold)]),
+    }
 
 
 def shuffled(by_speaker: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -86,6 +86,8 @@ def test_curves_move_one_setting_at_a_time(tmp_path, monkeypatch):
     assert given["span", 3][0].mask.span == 3 and given["share", 0.7][0].mask.share == 0.7
     assert given["width", 96][0].config.width == 96 and given["layers", 4][0].config.layers == 4
     assert given["steps", 0.25][3] == 1 and given["steps", 2.0][3] == 8
+    ways = found[found["objective"] == "masked steps, seed 1"]["readout"].unique().tolist()
+    assert ways == ["states", "states, mean alone", "states, deviation alone", "states and lagged products"]
     half = given["speech", 0.5][1].by_speaker
     assert half.keys() == whole.by_speaker.keys()
     assert all(
