@@ -25,6 +25,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from attack.forking import Forked
 from attack.readers import READERS, Reader, write_all
 
 from emo_ssl.corpora.audio import BadRecording
@@ -136,7 +137,7 @@ def run_chunk(reader: Reader, made: Path, first: int, last: int, log: Path) -> N
         for number in range(first, last):
             print(json.dumps(run_case(reader, place, number)), file=stream, flush=True)
         usage = [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        print(json.dumps(["megabytes", max(usage)]), file=stream)
+        print(json.dumps(["megabytes", max(*usage, Forked.megabytes)]), file=stream)
 
 
 class Worker:

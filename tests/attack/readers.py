@@ -1,9 +1,7 @@
 """Everything that reads a file which may come from elsewhere: a valid example of each kind, and what a command does."""
 
 import json
-import os
 import pickle
-import signal
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 from attack import mutations
 from attack.examples import fresh, toml_of, write_everything
+from attack.forking import Forked
 from builders import noise, times, write_csd, write_plain_csd
 from sounds import hum, stub, write
 from training import FINETUNE
@@ -25,7 +24,7 @@ from emo_ssl.core.predictor import DESCRIPTION, load_model
 from emo_ssl.core.predictor import WEIGHTS as MODEL_WEIGHTS
 from emo_ssl.core.pretrain import CHECKPOINT, METRICS, MODEL, RESULT, PretrainConfig, PretrainedRun
 from emo_ssl.core.writer import as_frames, checked
-from emo_ssl.corpora import csd, encoders, foreign, recordings, report
+from emo_ssl.corpora import csd, encoders, recordings, report
 from emo_ssl.corpora.arrays import read_arrays
 from emo_ssl.corpora.arrays import read_labels as read_segments
 from emo_ssl.corpora.audio import BadRecording
@@ -49,45 +48,6 @@ from emo_ssl.utils.values import read_config
 SECRET = b"not for your eyes, as 32 bytes.\n"
 CHUNK = f"study/{CHUNKS}/fold0-speaker-independent-scratch-4-12.npz"
 FAMILIES = ("whisper", "wav2vec2")
-
-
-class Forked:
-    """Stands in for the subprocess.Popen that `Csd` starts: forked out of this process, which has h5py already."""
-
-    returncode = None
-
-    def __init__(self, args: list[str], **pipes: object):
-        self.args = args
-        (request, requests), (answers, answer) = os.pipe(), os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
-            try:
-                os.close(requests), os.close(answers)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGPROF, signal.SIG_DFL)
-                foreign.serve(args[-1], os.fdopen(request, "rb"), os.fdopen(answer, "wb"))
-                os._exit(0)
-            finally:
-                os._exit(1)
-        os.close(request), os.close(answer)
-        self.stdin, self.stdout = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
-
-    def wait(self) -> int:
-        if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return self.returncode
-
-    def kill(self) -> None:
-        if self.returncode is None:
-            os.kill(self.pid, signal.SIGKILL)
-
-    def __enter__(self) -> "Forked":
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self.stdin.close()
-        self.stdout.close()
-        self.wait()
 
 
 # --- examples -------------------------------------------------------------------------------------------------------

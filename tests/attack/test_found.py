@@ -77,6 +77,8 @@ def test_evidence_that_lacks_what_pages_show(made, tmp_path):
     level = evidence["levels"][0]
     nameless = {name: value for name, value in level.items() if name != "budget"}
     changes = [{"gains": [{}]}, {"levels": {}}, {"main": {}}, {"budgets": ["x"]}, {"floors": {"happy": 1}}]
+    ragged = evidence["confusion"][0] | {"four_classes": [[[1, 2], [3]]]}
+    changes += [{"confusion": [ragged]}, {"confusion": [ragged | {"four_classes": [[[1]]]}]}]
     changes += [{"levels": [level | {"budget": "x"}]}, {"levels": [nameless]}, {"controls": [nameless]}]
     for change in changes:
         (tmp_path / EVIDENCE).write_text(json.dumps(evidence | change))

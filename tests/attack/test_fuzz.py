@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emo_ssl.utils.values import UserError
+from emo_ssl.corpora.audio import BadRecording
 
 if sys.platform == "win32":
     pytest.skip("needs POSIX: fork, timers of computing time", allow_module_level=True)
@@ -41,7 +41,7 @@ def test_damage_ends_in_one_short_sentence(everything, reader, monkeypatch):
 
 
 def refuses_much(place, name):
-    raise UserError("x" * 300 + "\n")
+    raise BadRecording("x" * 500)
 
 
 def crashes(place, name):

@@ -15,6 +15,7 @@ from emo_ssl.evidence.kinds import Evidence
 from emo_ssl.evidence.report import EVIDENCE
 from emo_ssl.study.collect import CHUNKS, PROVENANCE, RESULTS, Story, read_results
 from emo_ssl.utils.io import UserError, atomic_path, read_json, write_bytes, write_json
+from emo_ssl.utils.values import refused
 
 TABLE = RESULTS + ".gz"
 CORPUS = "corpus.json"
@@ -76,7 +77,14 @@ def corpus_of(folder: Path | str) -> dict:
 
 
 def evidence_of(folder: Path | str) -> Evidence:
-    return read_json(Path(folder) / EVIDENCE, Evidence, "restore it, or evaluate the study again")
+    path, advice = Path(folder) / EVIDENCE, "restore it, or evaluate the study again"
+    found = read_json(path, Evidence, advice)
+    emotions, categories = len(found["target_names"]), len(found["category_names"])
+    with refused(path, (ValueError,), "a confusion matrix has another shape", advice):
+        for row in found["confusion"]:
+            np.array(row["four_classes"], np.int64).reshape(emotions, 4, 4)
+            np.array(row["categories"], np.int64).reshape(categories, categories)
+    return found
 
 
 def ablations(folder: Path | str) -> dict[str, dict]:
