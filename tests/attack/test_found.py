@@ -47,13 +47,24 @@ def test_reasons_are_short(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["../a.wav", "s/../../a.wav", "/etc/a.wav", "C:\\a.wav", "..\\a.wav", "a\x1b.wav", "\\\\host\\a.wav", ""]
+    "path",
+    [
+        *("../a.wav", "s/../../a.wav", "/etc/a.wav", "C:\\a.wav", "..\\a.wav", "a\x1b.wav", "\\\\host\\a.wav", ""),
+        *("ä" * 128, "a/" * 501),  # longer than a file can be called
+    ],
 )
 def test_a_table_names_files_inside_its_folder(tmp_path, path):
     (tmp_path / "a.csv").write_text(f"path,speaker,happy\nb.wav,s0,1\n{path},s1,1\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"line 3: path is '.*', expected the name of a file inside the folder; mend"):
         folder.read(tmp_path, tmp_path / "a.csv")
-    assert folder.is_inside("a b/ü..wav")
+    assert folder.is_inside("a b/ü..wav") and folder.is_inside("ä" * 127 + "/" + "a/" * 372)
+
+
+def test_a_fold_of_more_than_64_bits(tmp_path):
+    rows = "".join(f"{name}.wav,{fold},1\n" for name, fold in zip("abcd", (0, 1, 2, "9" * 30), strict=True))
+    (tmp_path / "a.csv").write_text(f"path,speaker,fold,happy\n{rows.replace('wav,', 'wav,s,')}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"line 5: fold is .9+., expected a whole number from 0 on"):
+        folder.read(tmp_path, tmp_path / "a.csv")
 
 
 def test_times_that_are_text_in_a_column_with_gaps():

@@ -16,6 +16,7 @@ FEWEST_FOLDS, MOST_FOLDS = 3, 5  # one tested, one validating, the rest trained 
 NEEDED, OPTIONAL = ("path", "speaker"), ("category", "start", "end", "fold", "split")
 DEFAULTS = {"category": "", "start": "", "end": "", "fold": "-1", "split": "", **dict.fromkeys(EMOTIONS, "0")}
 A_DAY = 86_400.0  # seconds
+LONGEST_PATH, LONGEST_NAME = 1000, 255  # bytes; of a name no file system takes more
 
 
 def read(source: Path | str, table: Path | str) -> Listing:
@@ -94,7 +95,7 @@ def refuse_values(table: Path, rows: pd.DataFrame) -> None:
         elif name == "path":
             fits = column.map(is_inside)
         elif name == "fold":
-            fits = column.str.isdecimal()
+            fits = column.str.isdecimal() & (column.str.len() < 10)
         elif name == "split":
             fits = column.isin(SPLITS)
         else:
@@ -105,8 +106,10 @@ def refuse_values(table: Path, rows: pd.DataFrame) -> None:
 
 def is_inside(path: str) -> bool:
     """Whether it can only mean a file of the folder, on any system."""
-    parts = PureWindowsPath(path)
-    return path != "" and not UNPRINTABLE.search(path) and not parts.anchor and ".." not in parts.parts
+    whole = PureWindowsPath(path)
+    if path == "" or UNPRINTABLE.search(path) or whole.anchor or ".." in whole.parts:
+        return False
+    return len(path.encode()) <= LONGEST_PATH and all(len(part.encode()) <= LONGEST_NAME for part in whole.parts)
 
 
 def refuse_contradictions(table: Path, clips: pd.DataFrame) -> None:
