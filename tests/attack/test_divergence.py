@@ -1,5 +1,6 @@
 """Training whose numbers are none any more ends in a sentence, and never in a score."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from emo_ssl.core import pretrain as engine
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import finetune
 from emo_ssl.core.model import Head, HeadConfig, save_state
-from emo_ssl.core.predictor import WEIGHTS, load_model, predict
+from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, load_model, predict
 from emo_ssl.core.pretrain import CHECKPOINT, MODEL, PretrainedRun, pretrain
 from emo_ssl.study.arms import DIVERGED, ArmTrainer, run_chunk, tune
 from emo_ssl.study.collect import PROVENANCE, RESULTS
@@ -98,6 +99,31 @@ def test_weights_that_are_no_numbers_are_not_loaded(made, part, load):
         load((made / part).parent)
 
 
+def test_features_that_do_not_vary_in_a_saved_model(made):
+    tensors = load_file(made / "linear" / WEIGHTS)
+    tensors["normaliser.scale"][1] = 0.0
+    words = r"damaged \(normaliser.scale is 0 for a feature\); "
+    with replaced(made / "linear" / WEIGHTS, save(tensors)), pytest.raises(UserError, match=words):
+        load_model(made / "linear")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"feature_names": []}, "it names 0 features and 2 emotions"),
+        ({"target_names": []}, "it names 2 features and 0 emotions"),
+        ({"encoder": {"lag": 1}}, "encoder: kind is missing"),
+        ({"encoder": {"kind": "summary", "lag": 2000}}, "lag: it is 2000, expected int from 0 to 1000"),
+        ({"feature_names": ["a"] * 100}, "lag: it is 2, expected int from 0 to 0"),  # covariances of so many
+    ],
+)
+def test_a_description_of_a_linear_model_that_cannot_be(made, change, words):
+    whole = json.loads((made / "linear" / DESCRIPTION).read_text())
+    changed = json.dumps(whole | change).encode()
+    with replaced(made / "linear" / DESCRIPTION, changed), pytest.raises(UserError, match=words):
+        load_model(made / "linear")
+
+
 def test_weights_too_large_to_predict_with_are_a_sentence(made):
     model = load_model(made / "model")
     with torch.no_grad():
@@ -123,6 +149,14 @@ def test_a_diverging_pretraining_stops_and_keeps_its_checkpoint(made, tmp_path, 
     number, log = engine.resume(tmp_path / "run", *fresh(PretrainedRun.open(made / "run0")))
     assert number == 3 and all(np.isfinite(value) for line in log for value in line.values())
     assert step.done == 6
+
+
+def test_a_checkpoint_of_an_endless_run_is_not_counted_to(made):
+    stopped = made / "stopped"
+    tensors = load_file(stopped / CHECKPOINT) | {"step": torch.tensor(2**62)}
+    run = fresh(PretrainedRun.open(made / "run0"))
+    with replaced(stopped / CHECKPOINT, save(tensors)), pytest.raises(UserError, match=f"lead up to step {2**62}"):
+        engine.resume(stopped, *run)
 
 
 def test_a_rate_too_high_for_pretraining_is_named(made, tmp_path):

@@ -80,8 +80,12 @@ class Line(TypedDict):
     held_out: NotRequired[float]
 
 
+class Shape(TypedDict):
+    kind: str
+
+
 class Description(TypedDict):
-    encoder: dict
+    encoder: Shape
     head: dict
     feature_names: list[str]
     target_names: list[str]

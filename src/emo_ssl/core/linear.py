@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+MOST_LAGGED = 64  # features at most for covariances: of many there would be too many to learn from
+
 
 class LinearClassifier(nn.Module):
     """One linear layer on mean and deviation of each feature; with a `lag` also on the covariances of every two, at one

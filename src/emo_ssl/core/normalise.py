@@ -15,6 +15,7 @@ ENROLMENT_SEED = 0  # one draw for a corpus: pretraining and every arm read the 
 CLIP = 5.0
 SAMPLE = 200_000
 IQR_OF_NORMAL = 1.349
+SMALLEST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def robust_statistics(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low, center[d], high = np.percentile(known, (25, 50, 75))
         deviation = float(known.std(dtype=np.float64))
         spread = (high - low) / IQR_OF_NORMAL
-        scale[d] = next((s for s in (spread, deviation) if s > 1e-6 * max(1.0, abs(center[d]))), 1.0)
+        scale[d] = next((s for s in (spread, deviation) if s > SMALLEST_SCALE * max(1.0, abs(center[d]))), 1.0)
     return center, scale
 
 

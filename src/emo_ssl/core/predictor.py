@@ -13,10 +13,10 @@ from emo_ssl.core import metrics
 from emo_ssl.core.batches import Runs, gather_tokens, without_gaps
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.kinds import Description
-from emo_ssl.core.linear import LinearClassifier
+from emo_ssl.core.linear import MOST_LAGGED, LinearClassifier
 from emo_ssl.core.metrics import Predictions, l1_predictions, ordinal_predictions, predictions_of, to_class
 from emo_ssl.core.model import Classifier, EncoderConfig, Head, HeadConfig, read_state, save_state
-from emo_ssl.core.normalise import Normaliser
+from emo_ssl.core.normalise import SMALLEST_SCALE, Normaliser
 from emo_ssl.utils.io import UserError, absent, read_json, write_json
 from emo_ssl.utils.values import checked
 
@@ -155,10 +155,11 @@ def load_model(folder: Path | str) -> EmotionModel:
         raise absent(folder, "fine-tuned model", "finetune …")
     description = read_json(folder / DESCRIPTION, Description, AGAIN)
     named = [len(description[f"{of}_names"]) for of in ("feature", "target", "category")]
+    if min(named[:2]) < 1:
+        raise UserError(f"{folder / DESCRIPTION}: it names {named[0]} features and {named[1]} emotions; {AGAIN}.")
     if description["encoder"].get("kind") == LINEAR:
-        lag = checked(
-            description["encoder"].get("lag"), Annotated[int, 0, MOST_LAG], f"{folder / DESCRIPTION}: lag", AGAIN
-        )
+        possible = Annotated[int, 0, MOST_LAG if named[0] <= MOST_LAGGED else 0]
+        lag = checked(description["encoder"].get("lag"), possible, f"{folder / DESCRIPTION}: lag", AGAIN)
         network = LinearClassifier(*named, lag)
     else:
         shapes = {"encoder": EncoderConfig, "head": HeadConfig}
@@ -169,5 +170,7 @@ def load_model(folder: Path | str) -> EmotionModel:
     units = {f"normaliser.{name}": torch.ones(named[0]) for name in ("center", "scale")}
     tensors = read_state(folder / WEIGHTS, {**network.state_dict(), **units}, AGAIN)
     center, scale = (tensors.pop(name).numpy()[None] for name in units)
+    if (scale < SMALLEST_SCALE).any():
+        raise UserError(f"{folder / WEIGHTS}: damaged (normaliser.scale is {scale.min():g} for a feature); {AGAIN}.")
     network.load_state_dict(tensors)
     return EmotionModel(network.eval(), Normaliser(center, scale, np.zeros(1, np.int64)), description)

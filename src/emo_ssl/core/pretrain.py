@@ -360,7 +360,7 @@ def resume(folder: Path, network: MaskedAutoencoder, optimiser: torch.optim.Opti
     log = [line for line in lines if line["step"] <= number]
     # steps follow each other, and the log begins with a held-out loss
     steps = [line["step"] for line in log if "loss" in line]
-    if not log or "held_out" not in log[0] or steps != list(range(1, number + 1)):
+    if not log or "held_out" not in log[0] or steps != list(range(1, len(steps) + 1)) or len(steps) != number:
         raise UserError(f"{folder / METRICS}: does not lead up to step {number} of {CHECKPOINT}; {anew}.")
     for name, parameter in network.named_parameters():
         weight, first, second = (stored[f"{part}.{name}"].to(parameter.device) for part in parts)

@@ -13,6 +13,7 @@ import numpy as np
 
 from emo_ssl.core.batches import windows
 from emo_ssl.core.corpus import Corpus
+from emo_ssl.core.linear import MOST_LAGGED
 from emo_ssl.core.normalise import Normaliser
 from emo_ssl.study import vectors
 
@@ -20,7 +21,7 @@ PARTS = 4  # of a clip
 WINDOW = 5.0  # seconds: longer recordings are cut into clips of this length
 RIDGE = 1.0  # times the mean variance, added to what is to be avoided
 STRANGERS = (1.0, 5.0)  # how much more than variance within clips that between speakers is avoided; one is tuned
-FEW = 64  # features at most for covariances beside mean and deviation: of many there would be too many to learn from
+FEW = MOST_LAGGED  # features at most for covariances beside mean and deviation
 LAG = 0.02  # seconds between the frames of a lagged covariance
 PLAIN = 0.1  # the variance of plain numbers beside the 1 of those along directions
 
