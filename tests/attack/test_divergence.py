@@ -16,7 +16,7 @@ from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.finetune import finetune
 from emo_ssl.core.model import Head, HeadConfig, save_state
 from emo_ssl.core.predictor import DESCRIPTION, WEIGHTS, load_model, predict
-from emo_ssl.core.pretrain import CHECKPOINT, MODEL, PretrainedRun, pretrain
+from emo_ssl.core.pretrain import CHECKPOINT, METRICS, MODEL, PretrainedRun, pretrain
 from emo_ssl.study.arms import DIVERGED, ArmTrainer, run_chunk, tune
 from emo_ssl.study.collect import PROVENANCE, RESULTS
 from emo_ssl.study.grid import Chunk
@@ -157,6 +157,14 @@ def test_a_checkpoint_of_an_endless_run_is_not_counted_to(made):
     run = fresh(PretrainedRun.open(made / "run0"))
     with replaced(stopped / CHECKPOINT, save(tensors)), pytest.raises(UserError, match=f"lead up to step {2**62}"):
         engine.resume(stopped, *run)
+
+
+def test_a_loss_below_0_is_no_loss(made):
+    log = made / "stopped" / METRICS
+    damaged = log.read_bytes().replace(b'"held_out": ', b'"held_out": -', 1)
+    words = "held_out is -.*, expected float from 0.0 to inf; delete"
+    with replaced(log, damaged), pytest.raises(UserError, match=words):
+        engine.resume(made / "stopped", *fresh(PretrainedRun.open(made / "run0")))
 
 
 def test_a_rate_too_high_for_pretraining_is_named(made, tmp_path):

@@ -6,6 +6,7 @@ from emo_ssl.core.metrics import BASELINES
 from emo_ssl.utils.values import Count
 
 Rate = Annotated[float, 1e-3, 1e6]  # frames a second
+Loss = Annotated[float, 0.0, float("inf")]
 
 
 class SpeechEncoder(TypedDict):
@@ -76,8 +77,8 @@ class Result(TypedDict):
 
 class Line(TypedDict):
     step: Count
-    loss: NotRequired[float]
-    held_out: NotRequired[float]
+    loss: NotRequired[Loss]
+    held_out: NotRequired[Loss]
 
 
 class Shape(TypedDict):
