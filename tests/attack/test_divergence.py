@@ -162,7 +162,7 @@ def test_a_checkpoint_of_an_endless_run_is_not_counted_to(made):
 def test_a_loss_below_0_is_no_loss(made):
     log = made / "stopped" / METRICS
     damaged = log.read_bytes().replace(b'"held_out": ', b'"held_out": -', 1)
-    words = "held_out is -.*, expected float from 0.0 to inf; delete"
+    words = "held_out is -.*, expected float from 0 to inf; delete"
     with replaced(log, damaged), pytest.raises(UserError, match=words):
         engine.resume(made / "stopped", *fresh(PretrainedRun.open(made / "run0")))
 
