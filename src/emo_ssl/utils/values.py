@@ -90,7 +90,7 @@ def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "p
 
     problems = (OSError, EOFError, zlib.error, ValueError, OverflowError)  # what pandas raises is a ValueError
     with refused(path, problems, "not readable as a CSV table", "save it as UTF-8, with commas"):
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # pandas casts a gap to a whole number before it refuses it
             table = pd.read_csv(path, encoding="utf-8-sig", **how)
         first = [str(name) for name in (table.iloc[0] if how.get("header", "") is None else table.columns)]
         for sign, words in SEPARATORS.items():
@@ -100,9 +100,8 @@ def read_csv(path: Path | str, columns: Iterable[str] = (), **how: object) -> "p
             raise ValueError(f"no column {absent[0]}")
         if "index_col" not in how and not isinstance(table.index, pd.RangeIndex):
             raise ValueError("a row with more values than there are columns")
-        for name in table.columns[
-            table.dtypes.map(pd.api.types.is_object_dtype)
-        ]:  # where whole numbers fit nothing else
+        objects = [name for name in table if pd.api.types.is_object_dtype(table[name])]
+        for name in objects:  # where whole numbers fit nothing else
             if any(isinstance(value, int) and not -(2**63) <= value < 2**64 for value in table[name]):
                 raise ValueError(f"a number of more than 64 bits in column {name}")
     return table
