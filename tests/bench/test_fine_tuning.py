@@ -7,7 +7,7 @@ import pandas as pd
 from training import write_acted_and_runs
 
 from bench import fine_tuning
-from bench.fine_tuning import ARMS, COLUMNS, RATES, main
+from bench.fine_tuning import ARMS, COLUMNS, RATES, UNREPORTED, main
 
 
 def test_each_setting_is_moved_alone_and_a_stopped_run_goes_on(tmp_path, monkeypatch):
@@ -18,12 +18,13 @@ def test_each_setting_is_moved_alone_and_a_stopped_run_goes_on(tmp_path, monkeyp
     monkeypatch.setattr(fine_tuning, "MOVED", {"layer_decay": (0.7, 0.0), "batch": (3,)})
     opened, trainers, trainer = [], [], fine_tuning.ArmTrainer
     monkeypatch.setattr(fine_tuning, "ArmTrainer", lambda *given: trainers.append(given) or trainer(*given))
-    monkeypatch.setattr(fine_tuning, "headlines", lambda p, c, where: opened.append(where) or [0.5, 1.0, 0.25, 0.75])
+    monkeypatch.setattr(fine_tuning, "headlines", lambda p, c, where: opened.append(where) or [0.75, 0.5])
     given = [str(corpus.folder), str(tmp_path / "out.csv"), str(runs[1])]
     found = main(given)
     assert found.columns.tolist() == COLUMNS and len(found) == 3 * len(ARMS) * len(RATES) * 2
-    pool, valid = (corpus.of_fold(1).where(part) for part in ("train", "valid"))
-    assert found["budget"].unique().tolist() == [4, len(pool)] and found["uar"].unique().tolist() == [0.75, 0.5]
+    valid = corpus.of_fold(1).where("valid")
+    assert found["budget"].unique().tolist() == [4] and found["uar"].unique().tolist() == [0.75, 0.5]
+    assert found["seed"].unique().tolist() == [UNREPORTED, UNREPORTED + 1]
     assert all(np.array_equal(where, valid) for where in opened)
     settings = [config.finetune for _, arm, config in trainers if arm == "scratch"]
     assert settings == [replace(fine_tuning.USUAL, **moved) for moved in ({}, {"layer_decay": 0.0}, {"batch": 3})]
