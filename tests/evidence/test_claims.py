@@ -139,6 +139,17 @@ def test_equal_positives_look_at_a_rare_emotion_with_more_labels(tmp_path):
         assert words in ledger.equal_positives()
 
 
+def test_positives_are_counted_where_labels_come_from_and_earlier_studies_count_those_of_test(tmp_path):
+    rare = dict.fromkeys(simulated.EMOTIONS, 0.4) | {"fear": 0.04}
+    strengths = {"scratch": FLAT, "pretrained": FLAT}
+    told = evaluate(simulated.study(tmp_path, strengths, training_prevalence=rare), replace(QUICK, draws=20))
+    assert told["training_prevalence"] == rare != told["prevalence"]
+    assert "(1 of 3 budgets)" in told["ledger"][2]["remarks"][0]
+    untold = evaluate(simulated.study(tmp_path, strengths), replace(QUICK, draws=20))
+    assert untold["training_prevalence"] == untold["prevalence"] == told["prevalence"]
+    assert "(3 of 3 budgets)" in untold["ledger"][2]["remarks"][0]
+
+
 @pytest.mark.slow
 def test_claims_hold_in_null_scenarios_no_more_often_than_allowed(tmp_path):
     """Exchangeable arms, so each claim that holds is a false alarm: its share is 5 % at most."""

@@ -166,3 +166,13 @@ def test_tables_stand_where_nothing_but_the_baseline_was_run():
     assert len(tables.level_table(found, "mae")) == len(BUDGETS) and len(tables.arm_table(found, ARMS)) == len(ARMS)
     assert len(tables.gain_table(found, ("uar", "mae"))) == len(BUDGETS) + 1
     assert len(tables.control_table(found)) == len(tables.efficiency_table(found)) == 0
+
+
+def test_a_range_over_runs_is_not_taken_for_an_interval():
+    bounds = {"estimate": 0.25, "low": 0.125, "high": 0.5, "required": "lower bound >= 0", "met": True}
+    effects = [bounds | {"name": "mae gain, happy", "level": 0.95}, bounds | {"name": "gaps", "level": None}]
+    found = tables.claim_table({"ledger": [{"claim": "C4", "effects": effects}]}, "C4")
+    words = [words.replace("\N{NO-BREAK SPACE}", " ") for words in found["found"]]
+    assert words == ["+0.250 (+0.125 to +0.500)", "+0.250 (runs: +0.125 to +0.500)"]
+    assert found["effect"].tolist() == ["gain in MAE, happy", "gaps"] and found["met"].tolist() == ["yes", "yes"]
+    assert found["required"].tolist() == ["lower bound ≥ 0"] * 2

@@ -59,6 +59,9 @@ def test_every_segment_is_predicted_once_by_a_fold_that_never_had_it(acted, out_
     assert np.array_equal(items.fold, corpus.segments.fold[items.segment])
     assert items.unit.tolist() == corpus.recordings.speaker[corpus.segments.recording[items.segment]].tolist()
     assert predictions.meta["headline"] == "uar"
+    train = [corpus.targets[corpus.of_fold(k).where("train")] > 0 for k in range(3)]
+    shares = {name: np.mean([of[:, e].mean() for of in train]) for e, name in enumerate(corpus.target_names)}
+    assert predictions.meta["training_prevalence"] == pytest.approx(shares)
     for key in predictions.keys:
         cell = predictions.cell(key)
         assert cell.scored().all() and (cell.klass >= 0).all()

@@ -61,6 +61,13 @@ def test_other_damage_is_refused(written, name, value):
         StudyPredictions.open(written[0].parent)
 
 
+@pytest.mark.parametrize("shares", [{}, dict.fromkeys(simulated.EMOTIONS, 1.1)])
+def test_how_often_an_emotion_occurs_is_a_share_of_each(tmp_path, shares):
+    simulated.study(tmp_path, {"scratch": (1, 1, 1, 1)}, units=4, seeds=1, training_prevalence=shares)
+    with pytest.raises(UserError, match="training_prevalence is no share of each of its emotions"):
+        StudyPredictions.open(tmp_path)
+
+
 def test_a_cell_that_lacks_an_array_is_named(written):
     path, _, cells = written
     (key,) = cells

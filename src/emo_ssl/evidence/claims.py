@@ -94,7 +94,8 @@ def listed(words: list[str]) -> str:
 
 
 class Ledger:
-    """The claims about one corpus: `Ledger(effects, meta, prevalence, config).claims()`.
+    """The claims about one corpus: `Ledger(effects, meta, prevalence, config).claims()`, the prevalence among the
+    segments that are labelled for training.
 
     With another `arm` than the paper's they are asked of that recipe, but for the last, on frozen networks and gaps.
     """
@@ -224,9 +225,9 @@ class Ledger:
             return mean([self.interpolated(e, b * rarer[e], ran) for b in budgets for e in emotions])
 
         found = interval(at(TRIO) - at(OTHERS), self.config.level)
-        bounds = f"{found.low:.3f} to {found.high:.3f}" if np.isfinite(found.low) else "no interval"
+        bounds = f"{found.low:+.3f} to {found.high:+.3f}" if np.isfinite(found.low) else "no interval"
         counts = f"({len(budgets)} of {len(self.small)} budgets)"
-        return f"{start} {counts}: the trio minus the others {found.estimate:.3f} ({bounds})."
+        return f"{start} {counts}: the trio minus the others {found.estimate:+.3f} ({bounds})."
 
     def interpolated(self, emotion: str, budget: float, ran: list[int]) -> Sample:
         above = min(int(np.searchsorted(ran, budget)), len(ran) - 1)

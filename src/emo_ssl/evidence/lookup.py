@@ -32,7 +32,7 @@ NAMES = {
     "statistics": "plain statistics",
     "pca": "principal components",
     "length": "length alone",
-    "logistic": "statistics, logistic regression",
+    "logistic": "logistic regression on statistics",
     "contrast": "contrast within speakers",
     "constants": "constants",
 }

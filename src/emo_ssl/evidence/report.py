@@ -34,6 +34,7 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None, beside: P
     meta, items = predictions.meta, predictions.items
     effects, main = compute(predictions, config.draws, config.seed), main_group(meta)
     prevalence = dict(zip(meta["target_names"], (items.targets > 0).mean(0).tolist(), strict=True))
+    training = meta.get("training_prevalence", prevalence)
     small = small_budgets(meta["budgets"], config)
     confusion, ceiling = class_rows(predictions)
     evidence = {
@@ -46,9 +47,10 @@ def evaluate(folder: Path | str, config: EvidenceConfig | None = None, beside: P
         "units": len(np.unique(items.unit)),
         "items": len(items),
         "prevalence": prevalence,
+        "training_prevalence": training,
         "floors": meta["floors"],
         **{
-            name: [claim.row() for claim in Ledger(effects, meta, prevalence, config, arm).claims()]
+            name: [claim.row() for claim in Ledger(effects, meta, training, config, arm).claims()]
             for name, arm in LEDGERS.items()
             if arm == "pretrained" or effects.budgets(main, arm, "scratch")
         },

@@ -124,7 +124,9 @@ def claim_table(evidence: dict, *names: str) -> pd.DataFrame:
         for part in lookup.claim(evidence, name)["effects"]:
             row = pd.Series({key: part[key] for key in INTERVAL}, dtype=float)
             required, met = part["required"].replace(">=", "≥"), "yes" if part["met"] else "no"
-            rows.append((name, in_words(part["name"]), interval(row, sign=True), required, met))
+            found = interval(row, sign=True)
+            found = found.replace("(", "(runs: ") if part["level"] is None else found
+            rows.append((name, in_words(part["name"]), found, required, met))
     return pd.DataFrame(rows, columns=["claim", "effect", "found", "required", "met"])
 
 

@@ -204,7 +204,9 @@ def mean_best(best: Sequence[Scores], names: Sequence[str]) -> dict[str, dict[st
 
 def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Sequence[Chunk]) -> dict:
     budgets = sorted({budget for chunk in grid for budget in chunk.budgets})
-    best = [best_constants(corpus.of_fold(k).constant_baselines("test")) for k in corpus.folds]
+    folds = [corpus.of_fold(k) for k in corpus.folds]
+    best = [best_constants(fold.constant_baselines("test")) for fold in folds]
+    present = np.mean([(fold.targets[fold.where("train")] > 0).mean(0) for fold in folds], axis=0)
     losses = [
         {
             "protocol": run["config"]["protocol"],
@@ -226,6 +228,7 @@ def meta_of(corpus: Corpus, runs: Sequence[dict], config: StudyConfig, grid: Seq
         "main": {"protocol": INDEPENDENT, "backbone": runs[0]["encoder"]["kind"], "readout": config.head},
         "pretraining": {"losses": losses},
         "floors": mean_best(best, corpus.target_names),
+        "training_prevalence": dict(zip(corpus.target_names, present.tolist(), strict=True)),
     }
 
 

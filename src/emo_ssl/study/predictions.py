@@ -11,7 +11,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class Meta(TypedDict):
     main: MainGroup
     pretraining: TypedDict("Pretraining", {"losses": list[Loss]})
     floors: dict[str, Floor]
+    training_prevalence: NotRequired[dict[str, float]]  # studies of earlier versions do not say it
 
 
 def read_predictions(stored: npz.Arrays, prefix: str, members: int, items: int | None, meta: Meta) -> Predictions:
@@ -143,6 +144,9 @@ class StudyPredictions:
             raise ValueError("its seeds and budgets are not those of its cells")
         if not meta["floors"].keys() >= {OVERALL, *meta["target_names"]}:
             raise ValueError("its floors are not those of its emotions")
+        shares = meta.get("training_prevalence", dict.fromkeys(meta["target_names"], 0))
+        if not shares.keys() >= set(meta["target_names"]) or not all(0 <= share <= 1 for share in shares.values()):
+            raise ValueError("its training_prevalence is no share of each of its emotions")
 
     @property
     def arms(self) -> set[str]:
