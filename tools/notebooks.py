@@ -107,13 +107,8 @@ def find(root: Path, profile: str) -> list[Notebook]:
 
 def checked_parameters(path: Path, content: Any, profile: str, given: dict) -> dict:
     """papermill only warns of a name that the notebook does not know, and takes a value of any type."""
-    lines = [
-        line
-        for cell in code_cells(content)
-        if PARAMETERS in tags(cell)
-        for line in ast.parse(cell.source).body
-        if isinstance(line, ast.Assign)
-    ]
+    code = "\n".join(cell.source for cell in code_cells(content) if PARAMETERS in tags(cell))
+    lines = [line for line in ast.parse(code).body if isinstance(line, ast.Assign)]
     declared = {target.id: ast.literal_eval(line.value) for line in lines for target in line.targets}
     unknown = sorted(set(given) - set(declared))
     if unknown:

@@ -60,20 +60,11 @@ def adamw(
     groups: dict[tuple[float, bool], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
         groups.setdefault((share_of(name), decays(name)), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": rate * share,
-                "peak": rate * share,
-                "weight_decay": config.weight_decay if decayed else 0.0,
-            }
-            for (share, decayed), parameters in groups.items()
-        ],
-        betas=(config.beta1, config.beta2),
-        eps=config.epsilon,
-        fused=True,
-    )
+    parts = [
+        {"params": parameters, "peak": rate * share, "weight_decay": config.weight_decay if decayed else 0.0}
+        for (share, decayed), parameters in groups.items()
+    ]
+    return torch.optim.AdamW(parts, rate, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
 
 
 def gradients(network: nn.Module) -> Iterator[tuple[int, Tensor]]:

@@ -24,44 +24,17 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """All measures of one arm, or of one arm minus another, at one budget."""
-
-    draws: np.ndarray  # (D + 1, M) float32
-    by_seed: np.ndarray  # (S, M)
-    units: int
-
-
-@dataclass
-class Sums:
-    """Means over the drawn seeds, summed up seed by seed."""
-
-    total: np.ndarray  # (D + 1, M)
-    weight: np.ndarray  # (D + 1, M), the share of the draw's seeds for which the measure is defined
-    by_seed: np.ndarray  # (S, M)
-
-    def add(self, seed: int, rows: np.ndarray, share: np.ndarray, values: np.ndarray) -> None:
-        """One seed's values (R, M) in the draws `rows` (R,) that hold it, with its share (R,) of them."""
-        defined = np.isfinite(values)
-        self.total[rows] += share[:, None] * np.where(defined, values, 0.0)
-        self.weight[rows] += share[:, None] * defined
-        self.by_seed[seed] = values[0]
-
-    def drawn(self, measures: int, units: int) -> Drawn:
-        """The first `measures` of them."""
-        draws = ratio(self.total, self.weight)
-        return Drawn(draws[:, :measures].astype(np.float32), self.by_seed[:, :measures], units)
-
-
-@dataclass(frozen=True)
 class Effects:
-    """Joint draws of levels (an arm by itself) and of gains (an arm over another, positive = the first is better)."""
+    """Joint draws of levels (an arm by itself) and of gains (an arm over another, positive = the first is better).
+
+    Each holds all measures at one budget: draws (D + 1, M) as float32, by_seed (S, M).
+    """
 
     columns: dict[tuple[str, str], int]  # (measure, emotion) -> column
     emotions: tuple[str, ...]
     headline: str
-    levels: dict[tuple[Group, str, int], Drawn]
-    gains: dict[tuple[Group, str, str, int], Drawn]
+    levels: dict[tuple[Group, str, int], Sample]
+    gains: dict[tuple[Group, str, str, int], Sample]
 
     def level(self, group: Group, arm: str, budget: int, metric: str, emotion: str = OVERALL) -> Sample:
         return self._column(self.levels[group, arm, budget], metric, emotion)
@@ -72,7 +45,7 @@ class Effects:
         """The mean over budgets."""
         return mean([self._column(self.gains[group, arm, against, b], metric, emotion) for b in budgets])
 
-    def _column(self, drawn: Drawn, metric: str, emotion: str) -> Sample:
+    def _column(self, drawn: Sample, metric: str, emotion: str) -> Sample:
         m = self.columns[metric, emotion]
         # float64: intervals of sums of effects are differences of nearly equal numbers
         return Sample(drawn.draws[:, m].astype(np.float64), drawn.by_seed[:, m], drawn.units)
@@ -120,17 +93,16 @@ def compute(predictions: StudyPredictions, draws: int, seed: int) -> Effects:
     return effects
 
 
-def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) -> dict[tuple[str, str | None], Drawn]:
+def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) -> dict[tuple[str, str | None], Sample]:
     """(arm, None) -> its level and (arm, other) -> how much better arm is than other, over the same draws.
 
     All arms of one protocol are scored on the same items, with every seed.
     """
     compared = [(arm, None) for arm in sorted(arms)] + pairs(arms)
-    (rows, seeds), measures = draws.seeds.shape, len(scorer.columns)
-    sums = {
-        names: Sums(np.zeros((rows, measures)), np.zeros((rows, measures)), np.full((seeds, measures), np.nan))
-        for names in compared
-    }
+    (drawn, seeds), measures = draws.seeds.shape, len(scorer.columns)
+    # of values and of the share of a draw's seeds for which they are defined
+    total, weight = np.zeros((2, len(compared), drawn, measures))
+    by_seed = np.full((len(compared), seeds, measures), np.nan)
     sign = np.array([-1.0 if metric in LOWER_IS_BETTER else 1.0 for metric, _ in scorer.columns])
     scored = np.any([predictions.scored().any(0) for predictions in arms.values()], axis=0)
     for s in range(seeds):
@@ -141,13 +113,18 @@ def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) ->
             arm: scorer.score(predictions.map(lambda values, s=s: values[s]), scored, weights)
             for arm, predictions in arms.items()
         }
-        for arm, other in compared:
+        for i, (arm, other) in enumerate(compared):
             found = values[arm] if other is None else sign * (values[arm] - values[other])
-            sums[arm, other].add(s, rows, share, found)
+            defined = np.isfinite(found)
+            total[i, rows] += share[:, None] * np.where(defined, found, 0.0)
+            weight[i, rows] += share[:, None] * defined
+            by_seed[i, s] = found[0]
     units = len(np.unique(scorer.unit[scored]))
     # emotion by emotion only for what claims are asked of: the draws of all would fill gigabytes
     overall = sum(emotion == OVERALL for _, emotion in scorer.columns)
-    return {
-        names: total.drawn(measures if {*names} <= {*MAIN, "contrast", None} else overall, units)
-        for names, total in sums.items()
-    }
+    results = {}
+    for i, names in enumerate(compared):
+        kept = slice(measures if {*names} <= {*MAIN, "contrast", None} else overall)
+        mean_of = ratio(total[i], weight[i])[:, kept].astype(np.float32)
+        results[names] = Sample(mean_of, by_seed[i][:, kept], units)
+    return results

@@ -101,10 +101,5 @@ def leakage(scores: pd.DataFrame) -> Figure:
 
 def spread_out(places: np.ndarray, apart: float, end: float) -> np.ndarray:
     """Places in rising order, moved down and then up as little as needed to keep labels `apart` inside 0 .. end."""
-    moved = np.array(places, float)
-    for i in range(1, len(moved)):
-        moved[i] = max(moved[i], moved[i - 1] + apart)
-    moved[-1:] = np.minimum(moved[-1:], end)
-    for i in range(len(moved) - 2, -1, -1):
-        moved[i] = min(moved[i], moved[i + 1] - apart)
-    return moved
+    steps = apart * np.arange(len(places))
+    return np.minimum(np.maximum.accumulate(places - steps) + steps, end - steps[::-1])

@@ -53,12 +53,8 @@ def build(corpus: Corpus, subset: np.ndarray, seed: int) -> EmotionModel:
                     network = multiplied_out(trainer, subset, strength, found)
                 scores.append(score)
                 bar.advance()
-    described = {
-        "encoder": {"kind": LINEAR, "lag": contrast.lag_of(corpus)},
-        "head": {"kind": "linear"},
-        "labels": len(subset),
-        "seed": seed,
-    }
+    encoder = {"kind": LINEAR, "lag": contrast.lag_of(corpus)}
+    described = {"encoder": encoder, "head": {"kind": "linear"}, "labels": len(subset), "seed": seed}
     return tested(network, normaliser, corpus, {**described, "config": {"recipe": "contrast", **best}})
 
 

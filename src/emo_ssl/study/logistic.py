@@ -6,9 +6,10 @@ in a category is counted in the member's own labels. Without categories every em
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
+from scipy import special
 
 from emo_ssl.core.batches import label_order
 from emo_ssl.core.corpus import Corpus
@@ -22,6 +23,7 @@ from emo_ssl.study.grid import StudyConfig
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, from the strongest penalty to the weakest
 NEVER = -1e4  # a logit: its probability is 0 in any precision
 CONTRAST_STRENGTHS = (1e-2, 1e-1, 1.0)  # with each of contrast.STRANGERS: an arm may try six settings
+softmax = partial(special.softmax, axis=-1)
 
 
 def regression(x: np.ndarray, y: np.ndarray, strength: float, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,12 +47,6 @@ def span(examples: np.ndarray) -> np.ndarray:
     most columns need no weight of their own."""
     few = len(examples) < examples.shape[1]
     return np.linalg.svd(examples, full_matrices=False)[2] if few else np.eye(examples.shape[1])
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(…, classes), and the sum over the last is 1."""
-    raised = np.exp(logits - logits.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
 
 
 class LogisticTrainer:

@@ -79,12 +79,8 @@ def make_video(config: SynthConfig, index: int) -> tuple[Video, np.ndarray]:
     )
     kind = None if config.clean else plan(config.seed, index)
     if kind:
-        plant(
-            kind,
-            video,
-            stream(config, index, "defect"),
-            draw_labels(label_rng, latents[-1:], RATINGS[scenario.rating])[0],
-        )
+        tail = draw_labels(label_rng, latents[-1:], RATINGS[scenario.rating])[0]
+        plant(kind, video, stream(config, index, "defect"), tail)
     if video.intervals is not None and (np.diff(video.intervals[:, 0]) < 0).any():
         video.planted["unsorted label rows"] = 1
     return video, latents[owner][rows]
