@@ -6,6 +6,7 @@ import itertools
 import os
 import pickle
 import pickletools
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -132,3 +133,16 @@ def test_the_tests_write_what_they_say():
     """Each protocol uses the names that its writers use, or the tests above would show nothing."""
     names = {p: {o[1] for o in pickletools.genops(pickle.dumps(VALUES, p)) if isinstance(o[1], str)} for p in (2, 5)}
     assert "numpy._core.multiarray _reconstruct" in names[2] and "_frombuffer" in names[5]
+
+
+@pytest.mark.parametrize("number", [0, 2**25, 2**32 - 1])
+def test_no_room_is_made_for_objects_that_are_only_numbered(tmp_path, number):
+    content = b"\x80\x02]r" + number.to_bytes(4, "little") + b"j" + number.to_bytes(4, "little") + b"\x86."
+    path = written(tmp_path, content)  # a list, remembered by that number, and that object again: a pair of the same
+    tracemalloc.start()
+    try:
+        first, again = load(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert first == [] and first is again and most < 2**20

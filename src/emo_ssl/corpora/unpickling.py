@@ -97,7 +97,9 @@ STAND_INS = {
 }
 
 
-class Unpickler(pickle.Unpickler):
+class Unpickler(pickle._Unpickler):
+    """The one in Python: that in C makes room for as many remembered objects as a pickle of a few bytes names."""
+
     def find_class(self, module: str, name: str) -> Named:
         asked = f"{module}.{name}".replace("__builtin__.", "builtins.")
         known = re.sub(r"^numpy\._?core\.", "", asked)  # numpy 2 and numpy 1
