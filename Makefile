@@ -20,7 +20,7 @@ help:
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make audit    look at every page of build/site in headless Chromium: contrast, widths, requests, pictures"
 	@echo "make bench    run the benchmarks of bench/, each prints a table"
-	@echo "make fuzz     damage files of every kind that is read and count what comes of it (CASES=200000; it can be resumed)"
+	@echo "make fuzz     damage files of every kind that is read and count what comes of it (CASES=200000; READER=pickles for one; it can be resumed)"
 	@echo "make kills    kill every command that writes at random moments, give it again, and compare (KILLS=100)"
 	@echo "make format   put code and notebooks into the one style"
 	@echo "make lock     resolve pyproject.toml anew into requirements.lock and hashes.lock (WITH='torch==2.13.0' holds a version)"
@@ -59,7 +59,7 @@ bench: $(STAMP)
 	@shopt -s nullglob; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 fuzz: $(STAMP)
-	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attack.fuzz $(if $(CASES),--cases $(CASES))
+	@PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m attack.fuzz $(if $(CASES),--cases $(CASES)) $(if $(READER),--reader "$(READER)")
 
 kills: $(STAMP)
 	@PYTHONPATH=tests:tests/tools OMP_NUM_THREADS=1 $(BIN)/python -m attack.kills $(if $(KILLS),--kills $(KILLS))

@@ -172,12 +172,12 @@ class Worker:
         return {**known, "megabytes": megabytes, "counts": Counter(kind for kind, _ in found), "faults": told}
 
 
-def waiting(cases: int, done: list[dict]) -> list[tuple[Reader, int, int]]:
-    """The chunks that are not there yet, the dear ones first."""
+def waiting(cases: int, done: list[dict], only: str = "") -> list[tuple[Reader, int, int]]:
+    """The chunks that are not there yet, the dear ones first; of readers whose name begins with `only`."""
     finished = {(row["reader"], row["first"]): row["last"] for row in done}
     total = sum(reader.share for reader in READERS)
     chunks = []
-    for reader in sorted(READERS, key=lambda reader: reader.share):
+    for reader in sorted((r for r in READERS if r.name.startswith(only)), key=lambda reader: reader.share):
         count = max(1, round(cases * reader.share / total))
         for begin in range(0, count, CHUNK):
             end, first = min(begin + CHUNK, count), begin
@@ -188,14 +188,16 @@ def waiting(cases: int, done: list[dict]) -> list[tuple[Reader, int, int]]:
     return chunks
 
 
-def fuzz(cases: int, processes: int, output: Path) -> dict:
+def fuzz(cases: int, processes: int, output: Path, only: str = "") -> dict:
     output.mkdir(parents=True, exist_ok=True)
-    log, setting = output / "chunks.jsonl", {"cases": cases, "seed": SEED, "commit": provenance("cpu")["commit"]}
+    setting = {"cases": cases, "seed": SEED, "reader": only, "commit": provenance("cpu")["commit"]}
+    log = output / "chunks.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     done = lines[1:] if lines[:1] == [setting] else []
     log.write_text("".join(json.dumps(line) + "\n" for line in (setting, *done)))
-    chunks, running = waiting(cases, done), []
-    with tempfile.TemporaryDirectory() as folder, Progress("fuzzing", cases, "cases") as bar, log.open("a") as stream:
+    chunks, running = waiting(cases, done, only), []
+    asked = sum(last - first for _, first, last in waiting(cases, [], only))
+    with tempfile.TemporaryDirectory() as folder, Progress("fuzzing", asked, "cases") as bar, log.open("a") as stream:
         made = write_all(Path(folder).resolve())
         bar.advance(sum(row["last"] - row["first"] for row in done))
         while chunks or running:
@@ -219,9 +221,11 @@ def table_of(done: list[dict], processes: int) -> dict:
     rows = []
     for reader in READERS:
         own = [row for row in done if row["reader"] == reader.name]
+        if not own:
+            continue
         counts = sum((Counter(row["counts"]) for row in own), Counter())
         numbers = {kind: counts[kind] for kind in (REFUSED, ACCEPTED, *FAULTS)}
-        most = {"megabytes": max((row["megabytes"] for row in own), default=0)}
+        most = {"megabytes": max(row["megabytes"] for row in own)}
         seconds = {"seconds": round(sum(row["seconds"] for row in own))}
         rows.append({"reader": reader.name, "cases": counts.total(), **numbers, **most, **seconds})
     faults = [fault for row in done for fault in row["faults"]]
@@ -243,9 +247,12 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=200_000)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, default=Path("build/fuzz"), help="what is finished, and the table")
+    parser.add_argument("--reader", default="", help="only readers whose name begins so, with their part of the cases")
     given = parser.parse_args()
-    found = fuzz(given.cases, given.processes, given.output)
-    command = f"make fuzz CASES={given.cases}"
+    if not any(reader.name.startswith(given.reader) for reader in READERS):
+        parser.error(f"no reader begins with {given.reader}; name one of {', '.join(r.name for r in READERS)}")
+    found = fuzz(given.cases, given.processes, given.output, given.reader)
+    command = f"make fuzz CASES={given.cases}" + (f" READER='{given.reader}'" if given.reader else "")
     write_json(given.output / "fuzz.json", {**found, "provenance": {**provenance("cpu"), "command": command}})
     print(in_words(found))
     return 1 if any(found["total"][kind] for kind in FAULTS) else 0

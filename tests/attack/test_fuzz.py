@@ -110,6 +110,8 @@ def test_crashes_and_loops_cost_one_case_and_what_is_finished_stays(tmp_path, mo
     assert (tmp_path / "out" / "chunks.jsonl").read_text().splitlines()[: len(cut)] == cut
     assert "crashes, crashes, case" in fuzz.in_words(again)
     assert fuzz.waiting(12, [{"reader": r.name, "first": 0, "last": 6} for r in readers]) == []
+    alone = fuzz.fuzz(12, 2, tmp_path / "alone", "loo")["readers"]
+    assert [(row["reader"], row["cases"], row["hangs"]) for row in alone] == [("loops", 6, rows["loops"]["hangs"])]
 
 
 def test_the_same_case_is_the_same_damage(everything):
