@@ -1,11 +1,16 @@
 """Intervals from crossed draws: by hand, at their edges, and their coverage where the truth is known."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from emo_ssl.evidence import bootstrap
 from emo_ssl.evidence.bootstrap import Draws, Interval, Sample, holm, interval, simultaneous
+
+ROOT = Path(__file__).parents[2]
 
 
 def sample_of(values: np.ndarray, draws: Draws) -> Sample:
@@ -106,13 +111,15 @@ RULES = {
 ERROR = 3 * np.sqrt(0.95 * 0.05 / 1000)  # of a share of 1000
 
 
-def coverage(seeds: int, units: int, parts: tuple[float, float, float], *rules: str) -> list[float]:
+def coverage(
+    seeds: int, units: int, parts: tuple[float, float, float], *rules: str, studies: int = 1000
+) -> list[float]:
     rng, hits = np.random.default_rng(0), np.zeros(len(rules))
-    for repeat in range(1000):
+    for repeat in range(studies):
         values, draws = scenario(rng, seeds, units, parts), Draws.make(units, seeds, 300, repeat)
         found = [RULES[rule](values, draws) for rule in rules]
         hits += [f.low <= 0 <= f.high for f in found]
-    return (hits / 1000).tolist()
+    return (hits / studies).tolist()
 
 
 @pytest.mark.slow
@@ -128,3 +135,18 @@ def test_the_interval_covers_what_it_says_with_speakers_and_ten_seeds_and_seeds_
 def test_few_seeds_that_differ_much_need_both_degrees_of_freedom(seeds, units):
     ours, of_units_alone = coverage(seeds, units, (3.0, 0.5, 4.0), "ours", "degrees of units")
     assert ours >= 0.93 - ERROR and of_units_alone < ours
+
+
+LUCK = {"seeds": (3.0, 0.5, 4.0), "speakers": (0.2, 2.4, 1.0)}  # as the page says: 6 to 1 to 8, and 1 to 12 to 5
+
+
+@pytest.mark.slow
+def test_the_table_in_the_protocol_is_what_the_simulation_gives():
+    page = (ROOT / "book" / "protocol.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (seeds|speakers) ((?:\| \d+ ){5})\|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for luck, numbers in rows:
+        seeds, units, *told = map(int, re.findall(r"\d+", numbers))
+        found = coverage(seeds, units, LUCK[luck], "seeds alone", "degrees of units", "ours", studies=500)
+        # a study at the very edge may fall to the other side on another processor
+        assert told == pytest.approx([500 * share for share in found], abs=2)
