@@ -4,19 +4,21 @@ import ast
 import json
 import re
 import shlex
+import tomllib
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from book_tree import ROOT
 
 from emo_ssl import cli
+from emo_ssl.core.pretrain import PretrainConfig
 from emo_ssl.corpora.csd import EMOTIONS
 from emo_ssl.corpora.recipes.folder import NEEDED, OPTIONAL
 from emo_ssl.evidence.claims import HOLDS, NOT_SHOWN, REVERSED, EvidenceConfig
 from emo_ssl.study.grid import ARMS, MAIN, StudyConfig
-from emo_ssl.utils import endings
+from emo_ssl.utils import endings, values
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 
@@ -41,6 +43,23 @@ def test_settings_of_a_study_and_of_its_evidence():
     assert study == {name: written(getattr(StudyConfig(), name)) for name in study} and "budgets" in study
     evidence = {name: value for name, value, _ in rows("protocol", "protocol-evidence")}
     assert evidence == {field.name: written(getattr(EvidenceConfig(), field.name)) for field in fields(EvidenceConfig)}
+
+
+def test_sizes_by_default_and_in_the_recorded_study():
+    recorded = ROOT / "results" / "ravdess"
+    trained = tomllib.loads((recorded / "pretrain-speaker-independent.toml").read_text(encoding="utf-8"))
+    of_study = tomllib.loads((recorded / "study.toml").read_text(encoding="utf-8"))
+    sizes = []
+    for pretraining, study in (
+        (PretrainConfig(), StudyConfig()),
+        (replace(PretrainConfig(), **trained), values.convert(of_study, StudyConfig)),
+    ):
+        usual, mask = pretraining, pretraining.mask
+        sizes.append([usual.kind, usual.layers, usual.width, usual.heads, usual.stack, f"{mask.share:.0%}", mask.span])
+        sizes[-1] += ["smooth L1", usual.steps, usual.batch, study.budgets]
+        sizes[-1] += [study.finetune.steps, study.finetune.batch, study.seeds]
+    page = [[cell.replace("half", "50%") for cell in row[1:]] for row in rows("paper", "sizes")]
+    assert page == [list(map(written, row)) for row in zip(*sizes, strict=True)]
 
 
 def test_every_arm_is_on_the_page():
