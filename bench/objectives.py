@@ -332,7 +332,7 @@ def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
             products[i] = lagged(frames.numpy())
         yield LAGGED, {"numbers": np.hstack([plain, in_units(products, fold)])}
     for name, (strangers, constants) in VARIANTS.items():
-        if name not in known:
+        if name not in known and ("FEW" not in constants or contrast.lag_of(fold.corpus)):  # else without covariances
             with mock.patch.multiple(contrast, **{"FEW": 0, **constants}):
                 yield name, {"numbers": contrast.table(fold.corpus, fold.normaliser, strangers)}
     for name, make in OBJECTIVES.items():
