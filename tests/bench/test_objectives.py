@@ -73,6 +73,15 @@ def test_a_stopped_run_goes_on_and_test_speakers_have_no_say(tmp_path, monkeypat
     assert before.index.equals(after.index) and np.allclose(before, after, atol=1e-4)
 
 
+def test_covariances_of_many_features_are_no_variant_for_there_are_none(tmp_path, monkeypatch):
+    fold = objectives.Fold.open(write_acted(tmp_path / "acted"), 0, objectives.INDEPENDENT)
+    monkeypatch.setattr(objectives, "OBJECTIVES", {})
+    few = [name for name, _ in objectives.tables(fold, 1, set())]
+    monkeypatch.setattr(objectives.contrast, "FEW", len(fold.corpus.feature_names) - 1)
+    many = [name for name, _ in objectives.tables(fold, 1, set())]
+    assert set(few) - set(many) == {"closed form, with covariances"}
+
+
 def test_curves_move_one_setting_at_a_time(tmp_path, monkeypatch):
     corpus, trained, train = write_acted(tmp_path / "acted"), [], objectives.train
     monkeypatch.setattr(objectives, "BUDGETS", (3,))
