@@ -9,7 +9,7 @@ from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.study import contrast
 from emo_ssl.study.arms import run_chunk
 from emo_ssl.study.grid import Chunk
-from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer
+from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer, regression, self_trained
 
 
 @pytest.fixture
@@ -108,12 +108,13 @@ def test_without_contrast_the_plain_numbers_stand_alone(acted, monkeypatch):
     assert np.allclose(contrast.table(acted, speaker_independent(acted), 5.0), plain * contrast.PLAIN**0.5)
 
 
-def test_an_arm_of_the_study(tmp_path):
+@pytest.mark.parametrize(("arm", "guesses"), [("contrast", False), ("self-trained", True)])
+def test_an_arm_of_the_study(tmp_path, arm, guesses):
     corpus, runs = write_acted_and_runs(tmp_path)
     fold = opened_fold(corpus, runs[0])
     plain, found = (LogisticTrainer(fold.corpus, fold.normaliser, STUDY, strangers).table for strangers in (None, 5.0))
     assert np.allclose(found[:, : plain.shape[1]], plain * contrast.PLAIN**0.5)  # mean and deviation come first
-    outcome = run_chunk(fold, Chunk(0, "contrast", (4, 6), (0,)), STUDY)
+    outcome = run_chunk(fold, Chunk(0, arm, (4, 6), (0,)), STUDY)
     assert outcome.predictions.presence.shape[:2] == (2, len(fold.corpus.where("test")))
     trials = outcome.trained_with.trials
     assert [(t["strangers"], t["rate"]) for t in trials] == [
@@ -121,9 +122,31 @@ def test_an_arm_of_the_study(tmp_path):
     ]
     chosen = max(trials, key=lambda trial: trial["score"])
     assert len(trials) == 6 and outcome.trained_with.rate == chosen["rate"]
-    trainer = LogisticTrainer(fold.corpus, fold.normaliser, STUDY, chosen["strangers"])
+    trainer = LogisticTrainer(fold.corpus, fold.normaliser, STUDY, chosen["strangers"], guesses)
     again, _ = trainer.train([(4, 0), (6, 0)], chosen["rate"], fold.corpus.where("test"))
     assert np.array_equal(again.presence, outcome.predictions.presence)
+
+
+def test_the_surest_guesses_become_labels():
+    """Two labels far apart, and ten unlabelled numbers: seven of them are sure, those away from the middle."""
+    x, y, unlabelled = np.array([[-1.0], [1.0]]), np.array([0, 2]), np.linspace(-0.9, 1.0, 10)[:, None]
+    sure = unlabelled[np.argsort(-np.abs(unlabelled[:, 0]), kind="stable")[:7]]
+    wanted = regression(np.vstack([x, sure]), np.concatenate([y, np.where(sure[:, 0] > 0, 2, 0)]), 1.0, 3)
+    found = self_trained(x, y, unlabelled, 1.0, 3)
+    assert all(np.allclose(*pair) for pair in zip(found, wanted, strict=True))
+    for few in (0, 1):  # one, of which seven tenths are one
+        alone, labels = self_trained(x, y, unlabelled[:few], 1.0, 3), regression(x, y, 1.0, 3)
+        assert (alone[0] == labels[0]).all() == (few == 0)
+
+
+def test_with_all_labels_there_is_nothing_to_guess(acted):
+    pool, test = acted.where("train"), acted.where("test")
+    taught, plain = (
+        LogisticTrainer(acted, speaker_independent(acted), STUDY, 5.0, guesses) for guesses in (True, False)
+    )
+    for size, same in ((4, False), (len(pool), True)):
+        found = [one.train([(size, 0)], 0.1, test)[0].presence for one in (taught, plain)]
+        assert np.array_equal(*found) == same
 
 
 def test_each_layer_has_directions_of_its_own(acted):

@@ -18,7 +18,7 @@ from emo_ssl.study import grid
 
 ARMS = ("scratch", "pretrained")
 PAIR = ARMS[::-1]  # the first minus the second
-RECIPES = ("pretrained", "contrast")  # what learns from speech without labels, and is not a control
+RECIPES = ("pretrained", "contrast", "self-trained")  # what learns from speech without labels, and is not a control
 RECIPE_LEDGER = "ledger_of_contrast"  # the claims, asked of that recipe
 NAMES = {
     "scratch": "from scratch",
@@ -34,6 +34,7 @@ NAMES = {
     "length": "length alone",
     "logistic": "logistic regression on statistics",
     "contrast": "contrast within speakers",
+    "self-trained": "contrast, then self-training",
     "constants": "constants",
 }
 MEASURES = {

@@ -33,6 +33,7 @@ ARMS = {
     "pca": {"color": OLIVE, "linestyle": (0, (3, 1, 1, 1)), "marker": "X"},
     "logistic": {"color": "#7429cc", "linestyle": (0, (4, 1, 1, 1)), "marker": "<"},
     "contrast": {"color": "#5a0000", "linestyle": (0, (10, 1)), "marker": ">"},
+    "self-trained": {"color": "#c2185b", "linestyle": (0, (1, 1)), "marker": "H"},
     "length": {"color": INK, "linestyle": (0, (1, 3)), "marker": "*"},
     "constants": {"color": GREY, "linestyle": (0, (4, 4)), "marker": ""},
 }

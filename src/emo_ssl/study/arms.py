@@ -90,7 +90,7 @@ def tuned_classical(fold: Fold, chunk: Chunk, config: StudyConfig) -> tuple[Logi
     plain = ARMS[chunk.arm].start != "contrast"
     found = []
     for strangers in (None,) if plain else contrast.STRANGERS:
-        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, strangers)
+        trainer = LogisticTrainer(fold.corpus, fold.normaliser, config, strangers, ARMS[chunk.arm].guesses)
         rate, trials = tune(trainer, config, STRENGTHS if plain else CONTRAST_STRENGTHS, chunk.budgets)
         found.append((trainer, rate, [trial if plain else trial | {"strangers": strangers} for trial in trials]))
     trainer, rate, _ = max(found, key=lambda tried: max(trial["score"] for trial in tried[2]))

@@ -18,6 +18,7 @@ class Arm:
     kind: str  # "finetune", "probe", "classical" or "constant"
     start: str = "fresh"  # "fresh", "pretrained", "permuted"; for others also "statistics", "pca", "length", "contrast"
     steps: int = 1  # times the usual number
+    guesses: bool = False  # learns once more, from its own surest guesses for unlabelled segments too
 
 
 ARMS = {
@@ -34,6 +35,7 @@ ARMS = {
     "length": Arm("probe", "length"),
     "logistic": Arm("classical", "statistics"),
     "contrast": Arm("classical", "contrast"),
+    "self-trained": Arm("classical", "contrast", guesses=True),
     "constants": Arm("constant"),
 }
 MAIN = (

@@ -22,6 +22,7 @@ from emo_ssl.study.grid import StudyConfig
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, from the strongest penalty to the weakest
 NEVER = -1e4  # a logit: its probability is 0 in any precision
+GUESSED = 0.7  # of the unlabelled training segments: as many guesses, the surest, are taken for labels
 CONTRAST_STRENGTHS = (1e-2, 1e-1, 1.0)  # with each of contrast.STRANGERS: an arm may try six settings
 softmax = partial(special.softmax, axis=-1)
 
@@ -49,14 +50,35 @@ def span(examples: np.ndarray) -> np.ndarray:
     return np.linalg.svd(examples, full_matrices=False)[2] if few else np.eye(examples.shape[1])
 
 
+def self_trained(
+    x: np.ndarray, y: np.ndarray, unlabelled: np.ndarray, strength: float, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `regression`, then fitted once more, as if the surest of its guesses for unlabelled (m, I) were labels."""
+    weight, bias = regression(x, y, strength, classes)
+    likely = softmax(unlabelled @ weight.T + bias)
+    sure = np.argsort(-likely.max(1), kind="stable")[: round(GUESSED * len(likely))]
+    if not len(sure):
+        return weight, bias
+    guesses = likely[sure].argmax(1)
+    return regression(np.vstack([x, unlabelled[sure]]), np.concatenate([y, guesses]), strength, classes)
+
+
 class LogisticTrainer:
     """Fits the members of one fold; tuned and asked as an `ArmTrainer` is.
 
-    With `strangers` along directions of contrast, without on the plain numbers.
+    With `strangers` along directions of contrast, without on the plain numbers; with `guesses` self-trained.
     """
 
-    def __init__(self, corpus: Corpus, normaliser: Normaliser, config: StudyConfig, strangers: float | None = None):
-        self.corpus, self.normaliser, self.labels, self.strangers = corpus, normaliser, config.labels, strangers
+    def __init__(
+        self,
+        corpus: Corpus,
+        normaliser: Normaliser,
+        config: StudyConfig,
+        strangers: float | None = None,
+        guesses: bool = False,
+    ):
+        self.corpus, self.normaliser, self.labels = corpus, normaliser, config.labels
+        self.strangers, self.guesses = strangers, guesses
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -109,7 +131,12 @@ class LogisticTrainer:
             answers = [category]
         else:
             answers, classes = (self.corpus.targets[subset] > 0).astype(int).T, 2
-        fitted = [regression(table[subset[y >= 0]], y[y >= 0], strength, classes) for y in answers]
+        examples = [(table[subset[y >= 0]], y[y >= 0]) for y in answers]
+        if self.guesses:
+            unlabelled = table[np.setdiff1d(self.corpus.where("train"), subset)]
+            fitted = [self_trained(x, y, unlabelled, strength, classes) for x, y in examples]
+        else:
+            fitted = [regression(x, y, strength, classes) for x, y in examples]
         return tuple(np.stack(part) for part in zip(*fitted, strict=True))
 
     def counted(self, subset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
