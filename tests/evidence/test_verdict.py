@@ -31,6 +31,16 @@ def test_the_better_recipe_against_the_best_rival(tmp_path):
     assert table(found).endswith(" ".join([which, saved, worth]))
 
 
+def test_the_best_of_three_recipes(tmp_path):
+    taught = {"self-trained": TOP}
+    found = evidence(tmp_path, scratch=LOW, pretrained=LOW, contrast=HIGH, **taught)
+    which, saved, _ = verdict(found)
+    assert ": contrast, then self-training, the best of 3 recipes, reaches AUROC " in which
+    assert "training from scratch needs more than 560" in saved
+    compared = {(row["arm"], row["against"]) for row in found["gains"]}
+    assert {("self-trained", "contrast"), ("self-trained", "scratch"), ("contrast", "scratch")} < compared
+
+
 def test_a_recipe_that_loses_and_one_that_is_no_different(tmp_path):
     worth = verdict(evidence(tmp_path / "loses", scratch=TOP, pretrained=LOW))[2]
     assert worth.startswith("It is not worth it: -0.")
