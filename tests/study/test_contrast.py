@@ -127,16 +127,21 @@ def test_an_arm_of_the_study(tmp_path, arm, guesses):
     assert np.array_equal(again.presence, outcome.predictions.presence)
 
 
-def test_the_surest_guesses_become_labels():
-    """Two labels far apart, and ten unlabelled numbers: seven of them are sure, those away from the middle."""
-    x, y, unlabelled = np.array([[-1.0], [1.0]]), np.array([0, 2]), np.linspace(-0.9, 1.0, 10)[:, None]
-    sure = unlabelled[np.argsort(-np.abs(unlabelled[:, 0]), kind="stable")[:7]]
-    wanted = regression(np.vstack([x, sure]), np.concatenate([y, np.where(sure[:, 0] > 0, 2, 0)]), 1.0, 3)
+def test_the_surest_guesses_become_labels_in_the_proportions_of_the_labels():
+    """Three labels far apart, ten unlabelled numbers on a line: four guesses, two thirds of them for class 2."""
+    x, y, unlabelled = np.array([[-1.0], [1.0], [1.2]]), np.array([0, 2, 2]), np.linspace(-0.9, 1.0, 10)[:, None]
+    wanted = regression(np.vstack([x, unlabelled[[0, 9, 8, 7]]]), np.array([0, 2, 2, 0, 2, 2, 2]), 1.0, 3)
     found = self_trained(x, y, unlabelled, 1.0, 3)
     assert all(np.allclose(*pair) for pair in zip(found, wanted, strict=True))
-    for few in (0, 1):  # one, of which seven tenths are one
-        alone, labels = self_trained(x, y, unlabelled[:few], 1.0, 3), regression(x, y, 1.0, 3)
-        assert (alone[0] == labels[0]).all() == (few == 0)
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_where_nothing_can_be_guessed_the_labels_stand_alone(size):
+    x, y = np.array([[-1.0], [1.0]]), np.array([0, 2])
+    found, wanted = self_trained(x, y, np.ones((size, 1)), 1.0, 3), regression(x, y, 1.0, 3)
+    assert all(np.array_equal(*pair) for pair in zip(found, wanted, strict=True))
+    nothing = self_trained(x[:0], y[:0], np.ones((size, 1)), 1.0, 3)
+    assert not nothing[0].any()
 
 
 def test_with_all_labels_there_is_nothing_to_guess(acted):

@@ -22,7 +22,7 @@ from emo_ssl.study.grid import StudyConfig
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, from the strongest penalty to the weakest
 NEVER = -1e4  # a logit: its probability is 0 in any precision
-GUESSED = 0.7  # of the unlabelled training segments: as many guesses, the surest, are taken for labels
+GUESSED = 0.4  # of the unlabelled training segments: for as many of them guesses are taken for labels
 CONTRAST_STRENGTHS = (1e-2, 1e-1, 1.0)  # with each of contrast.STRANGERS: an arm may try six settings
 softmax = partial(special.softmax, axis=-1)
 
@@ -53,14 +53,16 @@ def span(examples: np.ndarray) -> np.ndarray:
 def self_trained(
     x: np.ndarray, y: np.ndarray, unlabelled: np.ndarray, strength: float, classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `regression`, then fitted once more, as if the surest of its guesses for unlabelled (m, I) were labels."""
+    """As `regression`, then fitted once more, as if its surest guesses for unlabelled (m, I) were labels: of each class
+    as large a share as it has among the labels."""
     weight, bias = regression(x, y, strength, classes)
-    likely = softmax(unlabelled @ weight.T + bias)
-    sure = np.argsort(-likely.max(1), kind="stable")[: round(GUESSED * len(likely))]
-    if not len(sure):
+    surest = np.argsort(-softmax(unlabelled @ weight.T + bias), axis=0, kind="stable").T
+    sizes = np.round(GUESSED * len(unlabelled) * np.bincount(y, minlength=classes) / max(len(y), 1)).astype(int)
+    guessed = np.concatenate([order[:size] for order, size in zip(surest, sizes, strict=True)])
+    if not len(guessed):
         return weight, bias
-    guesses = likely[sure].argmax(1)
-    return regression(np.vstack([x, unlabelled[sure]]), np.concatenate([y, guesses]), strength, classes)
+    answers = np.concatenate([y, np.repeat(np.arange(classes), sizes)])
+    return regression(np.vstack([x, unlabelled[guessed]]), answers, strength, classes)
 
 
 class LogisticTrainer:
