@@ -11,7 +11,7 @@ from emo_ssl.evidence.scores import LOWER_IS_BETTER, Scorer, ratio
 from emo_ssl.study.predictions import Key, StudyPredictions
 
 MAIN = ("pretrained", "scratch")
-SELF_TAUGHT = ("self-trained", "contrast")  # the first minus the second
+CONTRAST_PAIR = ("self-trained", "contrast")  # the first minus the second
 FROZEN_PAIRS = (("frozen-pretrained", "frozen-random"), ("frozen-pretrained", "frozen-permuted"))
 
 
@@ -67,8 +67,8 @@ def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
     present = sorted(arms)
     wanted = [("pretrained", other) for other in present if other != "pretrained"]
     wanted += [*FROZEN_PAIRS, ("permuted", "scratch"), ("pretrained-4x", "scratch-4x")]
-    wanted += [(recipe, rival) for recipe in SELF_TAUGHT for rival in ("logistic", "statistics", "scratch")]
-    wanted += [SELF_TAUGHT]
+    wanted += [(recipe, rival) for recipe in CONTRAST_PAIR for rival in ("logistic", "statistics", "scratch")]
+    wanted += [CONTRAST_PAIR]
     return [(a, b) for a, b in wanted if a in present and b in present]
 
 

@@ -20,8 +20,8 @@ def verdict(evidence: dict) -> list[str]:
         return ["No verdict: it takes a recipe, a rival and the small budgets."]
     best, rival = max(recipes, key=few), max(rivals, key=few)
     name, other = lookup.NAMES[best], lookup.NAMES[rival]
-    many = f"the {'better' if len(recipes) == 2 else 'best'} of {len(recipes)} recipes"
-    many = many if len(recipes) > 1 else "the one recipe that was run"
+    few_recipes = {1: "the one recipe that was run", 2: "the better of 2 recipes"}
+    many = few_recipes.get(len(recipes), f"the best of {len(recipes)} recipes")
     which = (
         f"What learns from speech without labels: {name}, {many}, reaches {lookup.SHORT[metric]} {few(best):.3f} "
         f"with few labels (mean over {', '.join(map(str, budgets))})."
