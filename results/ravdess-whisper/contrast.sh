@@ -14,8 +14,9 @@ for protocol in speaker-independent speaker-adapted; do
     emo-ssl pretrain "$folder/corpus" "${none[@]}" --around 1 -o "$folder/runs-three/$protocol"
 done
 for layers in one three; do
-    emo-ssl study "$folder/corpus" --pretrained "$folder"/runs-$layers/*/* --config "$here/study-contrast.toml" \
+    emo-ssl study "$folder/corpus" --pretrained "$folder"/runs-$layers/*/* --config "$here/study-$layers.toml" \
         --device cpu --engine dask --jobs "$processes" -o "$folder/study-$layers"
-    emo-ssl evidence "$folder/study-$layers" --beside "$folder/study" --keep "$folder/kept/$layers" \
-        --command-that-repeats "bash results/ravdess-whisper/contrast.sh FOLDER"
 done
+keep=(--command-that-repeats "bash results/ravdess-whisper/contrast.sh FOLDER" --keep)
+emo-ssl evidence "$folder/study-one" "${keep[@]}" "$folder/kept/one"
+emo-ssl evidence "$folder/study-three" --beside "$folder/study-one" "${keep[@]}" "$folder/kept/three"
