@@ -4,7 +4,8 @@
 
 Each trains the same encoder for as many steps, and each step reads as many clips. Then the encoder is frozen, and a
 logistic regression on mean and deviation of its states gets from 28 labels to all of the training speakers; so does one
-on its states beside the numbers of contrast within speakers (`emo_ssl.study.contrast`). Scores are UAR on validation
+on its states beside the numbers of contrast within speakers (`emo_ssl.study.contrast`). Without any encoder, guesses
+for the other training clips may be taken for labels too (`emo_ssl.study.logistic`). Scores are UAR on validation
 speakers: test speakers are not looked at. Rows are written as they are found, and a run that was stopped goes on.
 
 `--curves` instead trains masked steps alone, with one setting at a time moved from its default, and three seeds of the
@@ -32,7 +33,7 @@ from emo_ssl.core.normalise import INDEPENDENT, Normaliser, under
 from emo_ssl.core.optim import AdamConfig, adamw, schedule, step
 from emo_ssl.study import contrast, vectors
 from emo_ssl.study.arms import UNREPORTED
-from emo_ssl.study.logistic import regression
+from emo_ssl.study.logistic import regression, self_trained
 
 BUDGETS = (28, 56, 112)  # and all
 SEEDS, STRENGTHS = 5, (1e-3, 1e-2, 1e-1, 1.0)
@@ -41,6 +42,8 @@ STEPS, RATE, TEMPERATURE = 1000, 3e-3, 0.1
 LAGS = (2, 4, 6, 8)  # frames, or tokens
 MASK, SHAPE, TOKEN = MaskConfig(), {"width": 48, "layers": 2, "heads": 4}, 0.04  # seconds that a token covers
 FRAMES, LAGGED = "none (the frames)", "none (the frames), with lagged products"
+SHARES = (0.2, 0.4, 0.7)  # of training clips without a label, for which guesses are taken for labels
+GUESSES = {f"{of}, {share:.0%} guessed": (of, share) for of in (FRAMES, "contrast") for share in SHARES}
 COLUMNS = ["protocol", "layer", "fold", "objective", "readout", "budget", "strength", "uar"]
 
 
@@ -301,15 +304,20 @@ def lagged(frames: np.ndarray) -> np.ndarray:
     return np.concatenate(products)
 
 
-def scores(table: np.ndarray, fold: Fold) -> Iterator[tuple[int, float, float]]:
-    """(budget, strength, UAR) on validation speakers, mean over seeds."""
+def scores(table: np.ndarray, fold: Fold, share: float = 0.0) -> Iterator[tuple[int, float, float]]:
+    """(budget, strength, UAR) on validation speakers, mean over seeds. With a share it learns from guesses too."""
     corpus, train, valid = fold.corpus, fold.corpus.where("train"), fold.corpus.where("valid")
     category, classes = corpus.segments.category, len(corpus.category_names)
     for budget in (*BUDGETS, len(train)):
         seeds = SEEDS if budget < len(train) else 1  # all labels are all labels
         subsets = [label_order(corpus, train, UNREPORTED + s)[:budget] for s in range(seeds)]
         for strength in STRENGTHS:
-            found = [regression(table[s], category[s], strength, classes) for s in subsets]
+            found = [
+                self_trained(table[s], category[s], table[np.setdiff1d(train, s)], strength, classes, share)
+                if share
+                else regression(table[s], category[s], strength, classes)
+                for s in subsets
+            ]
             likeliest = [(table[valid] @ weight.T + bias).argmax(1) for weight, bias in found]
             yield budget, strength, float(np.mean([uar(one, category[valid], classes) for one in likeliest]))
 
@@ -335,6 +343,9 @@ def tables(fold: Fold, steps: int, known: set[str]) -> Iterator[tuple[str, dict[
         if name not in known and ("FEW" not in constants or contrast.lag_of(fold.corpus)):  # else without covariances
             with mock.patch.multiple(contrast, **{"FEW": 0, **constants}):
                 yield name, {"numbers": contrast.table(fold.corpus, fold.normaliser, strangers)}
+    for name, (of, _) in GUESSES.items():
+        if name not in known:
+            yield name, {"numbers": plain if of == FRAMES else contrast.table(fold.corpus, fold.normaliser, STRANGERS)}
     for name, make in OBJECTIVES.items():
         if name not in known:
             objective = initialise(make(shape_of(fold.corpus)), [0])
@@ -404,8 +415,10 @@ def main(given: Sequence[str] | None = None) -> pd.DataFrame:
         fold = Fold.open(corpus, number, asked.protocol)
         known = {row[3] for row in rows if tuple(row[:3]) == (asked.protocol, layer, number)}
         for objective, readouts in (curves if asked.curves else tables)(fold, asked.steps, known):
+            _, share = GUESSES.get(objective, (None, 0.0))
             for readout, table in readouts.items():
-                rows += [(asked.protocol, layer, number, objective, readout, *found) for found in scores(table, fold)]
+                of = (asked.protocol, layer, number, objective, readout)
+                rows += [(*of, *found) for found in scores(table, fold, share)]
             pd.DataFrame(rows, columns=COLUMNS).to_csv(asked.output, index=False, float_format="%.4f")
             print(number, objective, flush=True)
     return pd.DataFrame(rows, columns=COLUMNS)

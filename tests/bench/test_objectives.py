@@ -64,13 +64,32 @@ def test_a_stopped_run_goes_on_and_test_speakers_have_no_say(tmp_path, monkeypat
     monkeypatch.setattr(objectives, "OBJECTIVES", some)
     given = [str(corpus.folder), str(tmp_path / "out.csv"), "--folds", "0", "--steps", "2"]
     found = main(given)
-    readouts = 2 + len(objectives.VARIANTS) + 2 * len(some)
+    readouts = 2 + len(objectives.VARIANTS) + len(objectives.GUESSES) + 2 * len(some)
     assert len(found) == readouts * 3 * len(objectives.STRENGTHS) and found["uar"].between(0, 1).all()
     pd.read_csv(tmp_path / "out.csv").iloc[:96].to_csv(tmp_path / "out.csv", index=False)
     again = main(given)
     keys = ["objective", "readout", "budget", "strength"]
     before, after = (table.set_index(keys)["uar"].sort_index() for table in (found, again))
     assert before.index.equals(after.index) and np.allclose(before, after, atol=1e-4)
+
+
+def test_guesses_are_made_for_training_clips_without_a_label_and_as_many_as_the_name_says(tmp_path, monkeypatch):
+    fold, seen = objectives.Fold.open(write_acted(tmp_path / "acted"), 0, objectives.INDEPENDENT), []
+    train, category = fold.corpus.where("train"), fold.corpus.segments.category
+    table = np.arange(len(fold.corpus), dtype=float)[:, None]  # each clip is its own number
+
+    def guessed(x, y, unlabelled, strength, classes, share):
+        seen.append((x[:, 0].astype(int), y, unlabelled[:, 0].astype(int), share))
+        return objectives.regression(x, y, strength, classes)
+
+    monkeypatch.setattr(objectives, "BUDGETS", (3,))
+    monkeypatch.setattr(objectives, "self_trained", guessed)
+    assert len(list(objectives.scores(table, fold, 0.2))) == 2 * len(objectives.STRENGTHS)
+    for labelled, classes, unlabelled, share in seen:
+        assert sorted([*labelled, *unlabelled]) == train.tolist() and len(labelled) in (3, len(train))
+        assert classes.tolist() == category[labelled].tolist() and share == 0.2
+    assert {share for of, share in objectives.GUESSES.values() if of == "contrast"} == {0.2, 0.4, 0.7}
+    assert len(list(objectives.scores(table, fold))) == 2 * len(objectives.STRENGTHS) and len(seen) == 6 * 4
 
 
 def test_covariances_of_many_features_are_no_variant_for_there_are_none(tmp_path, monkeypatch):

@@ -51,18 +51,18 @@ def span(examples: np.ndarray) -> np.ndarray:
 
 
 def self_trained(
-    x: np.ndarray, y: np.ndarray, unlabelled: np.ndarray, strength: float, classes: int
+    x: np.ndarray, y: np.ndarray, unlabelled: np.ndarray, strength: float, classes: int, guessed: float = GUESSED
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `regression`, then fitted once more, as if its surest guesses for unlabelled (m, I) were labels: of each class
     as large a share as it has among the labels."""
     weight, bias = regression(x, y, strength, classes)
     surest = np.argsort(-softmax(unlabelled @ weight.T + bias), axis=0, kind="stable").T
-    sizes = np.round(GUESSED * len(unlabelled) * np.bincount(y, minlength=classes) / max(len(y), 1)).astype(int)
-    guessed = np.concatenate([order[:size] for order, size in zip(surest, sizes, strict=True)])
-    if not len(guessed):
+    sizes = np.round(guessed * len(unlabelled) * np.bincount(y, minlength=classes) / max(len(y), 1)).astype(int)
+    taken = np.concatenate([order[:size] for order, size in zip(surest, sizes, strict=True)])
+    if not len(taken):
         return weight, bias
     answers = np.concatenate([y, np.repeat(np.arange(classes), sizes)])
-    return regression(np.vstack([x, unlabelled[guessed]]), answers, strength, classes)
+    return regression(np.vstack([x, unlabelled[taken]]), answers, strength, classes)
 
 
 class LogisticTrainer:
