@@ -310,7 +310,7 @@ def parser() -> Command:
 
     it = command(finetune, "learn emotions from labels, and save the model")
     it.file("corpus", metavar="CORPUS")
-    it.file("--pretrained", dest="run", metavar="RUN", help="fine-tune it (default: contrast within speakers, no run)")
+    it.file("--pretrained", dest="run", metavar="RUN", help="fine-tune it (default: contrast and self-training)")
     it.add_argument("--fold", type=int, metavar="K", help="to hold out, without --pretrained (default: 0)")
     it.add_argument("--budget", dest="labels", type=int, metavar="N", help="labelled segments to use (default: all)")
     it.add_argument("--rate", type=float, metavar="R", help="peak learning rate (default: 0.001)")

@@ -9,7 +9,7 @@ from scipy import stats
 
 from emo_ssl.evidence import lookup
 from emo_ssl.evidence.claims import EvidenceConfig, Ledger, small_budgets
-from emo_ssl.evidence.effects import compute
+from emo_ssl.evidence.effects import RECIPE, compute
 from emo_ssl.evidence.report import evaluate, table
 from emo_ssl.study.predictions import StudyPredictions
 
@@ -46,13 +46,13 @@ def test_planted_gains_hold_and_planted_losses_are_reversed(tmp_path):
 
 
 def test_the_claims_asked_of_another_recipe(tmp_path):
-    strengths = {"scratch": FLAT, "pretrained": (0.9, 0.8, 0.7, 0.5), "contrast": FLAT}
-    copied = tuple(("contrast", "pretrained", budget) for budget in simulated.BUDGETS)
+    strengths = {"scratch": FLAT, "pretrained": (0.9, 0.8, 0.7, 0.5), RECIPE: FLAT}
+    copied = tuple((RECIPE, "pretrained", budget) for budget in simulated.BUDGETS)
     evidence = evaluate(simulated.study(tmp_path, strengths, same=copied), QUICK)
-    of_contrast = lookup.of_contrast(evidence)["ledger"]
-    assert of_contrast == evidence["ledger"][:3] and [row["claim"] for row in of_contrast] == ["C1", "C2", "C3"]
+    of_recipe = lookup.of_recipe(evidence)["ledger"]
+    assert of_recipe == evidence["ledger"][:3] and [row["claim"] for row in of_recipe] == ["C1", "C2", "C3"]
     (tmp_path / "alone").mkdir()
-    alone = evaluate(simulated.study(tmp_path / "alone", {"pretrained": FLAT, "contrast": FLAT}), QUICK)
+    alone = evaluate(simulated.study(tmp_path / "alone", {"pretrained": FLAT, RECIPE: FLAT}), QUICK)
     assert lookup.RECIPE_LEDGER not in alone
 
 

@@ -32,7 +32,7 @@ def test_it_predicts_what_the_arm_of_a_study_predicts(made):
     corpus, folder = made
     model, everything = load_model(folder), np.arange(len(corpus))
     settings = model.description["config"]
-    trainer = LogisticTrainer(corpus, speaker_independent(corpus), STUDY, settings["strangers"])
+    trainer = LogisticTrainer(corpus, speaker_independent(corpus), STUDY, settings["strangers"], guesses=True)
     subset = label_order(corpus, corpus.where("train"), 1)[:9]
     expected = trainer.fit(subset, settings["strength"], everything)
     found = model.predict([np.asarray(corpus.segment(i)) for i in everything])

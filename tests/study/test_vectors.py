@@ -45,4 +45,13 @@ def test_principal_components_by_scikit_learn():
     assert np.allclose(np.abs(found), np.abs(expected), atol=1e-4)  # the sign of an axis is free
     few = vectors.components(rng.normal(size=(4, 100)), rng.normal(size=(90, 100)))
     assert few.shape == (4, vectors.COMPONENTS)
-    assert np.isfinite(vectors.components(np.ones((2, 3)), np.ones((1, 3)))).all()  # one window, no spread
+    assert vectors.components(np.ones((2, 3)), np.ones((1, 3))).tolist() == [[0.0], [0.0]]  # one window, no spread
+
+
+def test_an_axis_of_rounding_alone_is_no_principal_component():
+    """Five centred rows span four directions; what a fifth would hold is the last digit of the processor at hand."""
+    rng = np.random.default_rng(0)
+    unlabelled, table = (rng.normal(size=(n, 9)).astype(np.float32) for n in (5, 3))
+    found = vectors.components(table, unlabelled)
+    again = vectors.components(table, unlabelled * np.float32(1 + 1e-6))
+    assert found.shape == (3, 4) and np.allclose(found, again, atol=1e-4)

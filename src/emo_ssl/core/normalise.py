@@ -112,15 +112,14 @@ def choose_enrolment(corpus: Corpus, clips: int, seed: int) -> dict[str, np.ndar
     return chosen
 
 
-def under(protocol: str, corpus: Corpus, enrolment: int = ENROLMENT) -> tuple[Corpus, Normaliser]:
-    """The corpus (already split) as a protocol gives it to models, and its normaliser.
+def enrolled(protocol: str, corpus: Corpus, enrolment: int = ENROLMENT) -> tuple[Corpus, dict[str, np.ndarray]]:
+    """The corpus (already split) as a protocol gives it to models, and the segments that enrol each speaker, if any do.
 
     Enrolment segments of validation and test speakers leave those splits; training speakers keep theirs, since their
     labels may be used anyway.
     """
-    base = speaker_independent(corpus)
     if protocol == INDEPENDENT:
-        return corpus, base
+        return corpus, {}
     if (corpus.recordings.speaker == "").any():
         raise UserError(
             f"{corpus.folder}: the speaker-adapted protocol enrols speakers, and this corpus does not name all of "
@@ -133,4 +132,11 @@ def under(protocol: str, corpus: Corpus, enrolment: int = ENROLMENT) -> tuple[Co
     chosen = choose_enrolment(corpus, enrolment, ENROLMENT_SEED)
     split = corpus.segments.split.copy()
     split[np.intersect1d(np.concatenate(list(chosen.values())), corpus.where("valid", "test"))] = SPLITS.index("none")
-    return replace(corpus, segments=replace(corpus.segments, split=split)), speaker_adapted(corpus, base, chosen)
+    return replace(corpus, segments=replace(corpus.segments, split=split)), chosen
+
+
+def under(protocol: str, corpus: Corpus, enrolment: int = ENROLMENT) -> tuple[Corpus, Normaliser]:
+    """The corpus (already split) as a protocol gives it to models, and its normaliser."""
+    split, chosen = enrolled(protocol, corpus, enrolment)
+    base = speaker_independent(corpus)
+    return split, speaker_adapted(corpus, base, chosen) if chosen else base

@@ -11,7 +11,8 @@ from emo_ssl.evidence.scores import LOWER_IS_BETTER, Scorer, ratio
 from emo_ssl.study.predictions import Key, StudyPredictions
 
 MAIN = ("pretrained", "scratch")
-CONTRAST_PAIR = ("self-trained", "contrast")  # the first minus the second
+RECIPE = "self-trained"  # the one that earned its labels: the claims are asked of it too
+CONTRAST_PAIR = (RECIPE, "contrast")  # the first minus the second
 FROZEN_PAIRS = (("frozen-pretrained", "frozen-random"), ("frozen-pretrained", "frozen-permuted"))
 
 
@@ -126,7 +127,7 @@ def of_one_budget(arms: dict[str, Predictions], scorer: Scorer, draws: Draws) ->
     overall = sum(emotion == OVERALL for _, emotion in scorer.columns)
     results = {}
     for i, names in enumerate(compared):
-        kept = slice(measures if {*names} <= {*MAIN, "contrast", None} else overall)
+        kept = slice(measures if {*names} <= {*MAIN, RECIPE, None} else overall)
         mean_of = ratio(total[i], weight[i])[:, kept].astype(np.float32)
         results[names] = Sample(mean_of, by_seed[i][:, kept], units)
     return results

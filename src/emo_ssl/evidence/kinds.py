@@ -77,7 +77,7 @@ class Evidence(TypedDict):
     items: Count
     floors: dict[str, Floor]
     ledger: list[Claim]
-    ledger_of_contrast: NotRequired[list[Claim]]  # where that recipe was run beside scratch
+    ledger_of_recipe: NotRequired[list[Claim]]  # where that recipe was run beside scratch
     gains: list[Gain]
     levels: list[Level]
     controls: list[Difference]

@@ -19,7 +19,7 @@ from emo_ssl.study import grid
 ARMS = ("scratch", "pretrained")
 PAIR = ARMS[::-1]  # the first minus the second
 RECIPES = ("pretrained", "contrast", "self-trained")  # what learns from speech without labels, and is not a control
-RECIPE_LEDGER = "ledger_of_contrast"  # the claims, asked of that recipe
+RECIPE_LEDGER = "ledger_of_recipe"  # the claims, asked of ours
 NAMES = {
     "scratch": "from scratch",
     "pretrained": "pretrained",
@@ -197,8 +197,8 @@ def claim(evidence: dict, name: str) -> dict:
     return next(row for row in evidence["ledger"] if row["claim"] == name)
 
 
-def of_contrast(evidence: dict) -> dict:
-    """The evidence with the claims as they are of contrast, so that any table shows those."""
+def of_recipe(evidence: dict) -> dict:
+    """The evidence with the claims as they are of our recipe, so that any table shows those."""
     return {**evidence, "ledger": evidence[RECIPE_LEDGER]}
 
 

@@ -11,14 +11,14 @@ from emo_ssl.core.metrics import OVERALL
 from emo_ssl.evidence import lookup, tables
 from emo_ssl.evidence.bootstrap import Sample, holm, interval
 from emo_ssl.evidence.claims import SMALL, EvidenceConfig, Ledger, main_group, small_budgets
-from emo_ssl.evidence.effects import MAIN, Effects, Group, compute
+from emo_ssl.evidence.effects import MAIN, RECIPE, Effects, Group, compute
 from emo_ssl.evidence.efficiency import label_efficiency
 from emo_ssl.evidence.verdict import verdict
 from emo_ssl.study.predictions import StudyPredictions
 from emo_ssl.utils.io import write_json
 
 EVIDENCE = "evidence.json"
-LEDGERS = {"ledger": "pretrained", lookup.RECIPE_LEDGER: "contrast"}
+LEDGERS = {"ledger": "pretrained", lookup.RECIPE_LEDGER: RECIPE}
 DECIMALS = 6  # beyond, processors differ
 
 

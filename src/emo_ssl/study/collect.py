@@ -16,7 +16,7 @@ from emo_ssl.core import metrics
 from emo_ssl.core.corpus import Corpus
 from emo_ssl.core.kinds import Made
 from emo_ssl.core.metrics import OVERALL, Predictions
-from emo_ssl.core.normalise import INDEPENDENT, under
+from emo_ssl.core.normalise import INDEPENDENT, enrolled
 from emo_ssl.core.pretrain import named
 from emo_ssl.study.arms import Outcome
 from emo_ssl.study.checks import TrainedWith, below_their_probe, check_fairness
@@ -111,7 +111,7 @@ def collect(
 ) -> None:
     """Put the chunks together; refused where they are not comparable. `runs`: what each pretraining run measured."""
     scored = {
-        (fold, protocol): under(protocol, corpus.of_fold(fold), config.enrolment)[0].where("test")
+        (fold, protocol): enrolled(protocol, corpus.of_fold(fold), config.enrolment)[0].where("test")
         for fold, protocol in sorted({(chunk.fold, chunk.protocol) for chunk in grid})
     }
     outcomes = {

@@ -1,6 +1,7 @@
-"""The recipe that earned its labels in our studies, as a model: contrast within speakers, then logistic regression.
+"""The recipe that earned its labels in our studies, as a model: contrast within speakers, then logistic regression,
+which learns once more from its surest guesses for segments without a label.
 
-Both are linear in a summary of the frames, so what is saved is one linear layer. It needs no pretraining run
+All is linear in a summary of the frames, so what is saved is one linear layer. It needs no pretraining run
 and no GPU. How much strangers are avoided and how strong the penalty is, validation speakers choose.
 """
 
@@ -26,7 +27,7 @@ def fit_contrast(
     corpus: Corpus, output: Path | str, labels: int | None = None, seed: int = 0, fold: int = 0
 ) -> EmotionModel:
     """Learn from `labels` segments (all by default) of a fold's training part, and save the model in `output`."""
-    setting = {"corpus": corpus.content_hash, "labels": labels, "seed": seed, "fold": fold, "recipe": "contrast"}
+    setting = {"corpus": corpus.content_hash, "labels": labels, "seed": seed, "fold": fold, "recipe": "self-trained"}
     with OutputFolder(output, "fine-tuned model", setting) as out:
         if not out.complete:
             split = corpus.of_fold(fold)
@@ -43,7 +44,7 @@ def build(corpus: Corpus, subset: np.ndarray, seed: int) -> EmotionModel:
     with Progress("learning", len(contrast.STRANGERS) * len(CONTRAST_STRENGTHS), "settings") as bar:
         for strangers in contrast.STRANGERS:
             found = contrast.Contrast.of(whole[corpus.where("train")], *seen, strangers)
-            trainer = LogisticTrainer(corpus, normaliser, StudyConfig(), strangers)
+            trainer = LogisticTrainer(corpus, normaliser, StudyConfig(), strangers, guesses=True)
             trainer.coordinates = found(whole)  # the span of one subset is small enough
             for strength in CONTRAST_STRENGTHS:
                 guess = trainer.fit(subset, strength, valid).map(lambda values: values[None])
@@ -55,7 +56,7 @@ def build(corpus: Corpus, subset: np.ndarray, seed: int) -> EmotionModel:
                 bar.advance()
     encoder = {"kind": LINEAR, "lag": contrast.lag_of(corpus)}
     described = {"encoder": encoder, "head": {"kind": "linear"}, "labels": len(subset), "seed": seed}
-    return tested(network, normaliser, corpus, {**described, "config": {"recipe": "contrast", **best}})
+    return tested(network, normaliser, corpus, {**described, "config": {"recipe": "self-trained", **best}})
 
 
 def multiplied_out(

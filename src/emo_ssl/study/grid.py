@@ -40,7 +40,7 @@ ARMS = {
 }
 MAIN = (
     *("scratch", "pretrained", "frozen-random", "frozen-pretrained", "frozen-permuted"),
-    *("statistics", "logistic", "contrast", "constants"),
+    *("statistics", "logistic", "contrast", "self-trained", "constants"),
 )
 KEEPS = ("last", "best")
 

@@ -50,10 +50,14 @@ def segment_statistics(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
 
 
 def components(table: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
-    """table (N, I) on the leading components of `unlabelled` (U, I) -> (N, at most COMPONENTS)."""
+    """table (N, I) on the leading components of `unlabelled` (U, I) -> (N, at most COMPONENTS).
+
+    Along an axis on which the unlabelled do not differ there is nothing but rounding, which a head would blow up.
+    """
     mean, spread = units(unlabelled)
-    _, _, axes = np.linalg.svd((unlabelled - mean) / spread, full_matrices=False)
-    return ((table - mean) / spread @ axes[:COMPONENTS].T).astype(np.float32)
+    _, sizes, axes = np.linalg.svd((unlabelled - mean) / spread, full_matrices=False)
+    rank = (sizes > sizes[0] * max(unlabelled.shape) * np.finfo(np.float32).eps).sum()  # as NumPy counts it
+    return ((table - mean) / spread @ axes[: max(1, min(rank, COMPONENTS))].T).astype(np.float32)
 
 
 def principal_components(corpus: Corpus, normaliser: Normaliser) -> np.ndarray:
