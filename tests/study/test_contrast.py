@@ -9,7 +9,7 @@ from emo_ssl.core.normalise import speaker_independent
 from emo_ssl.study import contrast
 from emo_ssl.study.arms import run_chunk
 from emo_ssl.study.grid import Chunk
-from emo_ssl.study.logistic import CONTRAST_STRENGTHS, LogisticTrainer, regression, self_trained
+from emo_ssl.study.logistic import CONTRAST_STRENGTHS, NEVER, LogisticTrainer, regression, scale_of, self_trained
 
 
 @pytest.fixture
@@ -131,8 +131,27 @@ def test_the_surest_guesses_become_labels_in_the_proportions_of_the_labels():
     """Three labels far apart, ten unlabelled numbers on a line: four guesses, two thirds of them for class 2."""
     x, y, unlabelled = np.array([[-1.0], [1.0], [1.2]]), np.array([0, 2, 2]), np.linspace(-0.9, 1.0, 10)[:, None]
     wanted = regression(np.vstack([x, unlabelled[[0, 9, 8, 7]]]), np.array([0, 2, 2, 0, 2, 2, 2]), 1.0, 3)
-    found = self_trained(x, y, unlabelled, 1.0, 3)
-    assert all(np.allclose(*pair) for pair in zip(found, wanted, strict=True))
+    weight, bias = self_trained(x, y, unlabelled, 1.0, 3)
+    scale = weight[2, 0] / wanted[0][2, 0]
+    assert 0.1 < scale < 0.9 and np.allclose(weight, scale * wanted[0])
+    assert np.allclose(bias[[0, 2]], scale * wanted[1][[0, 2]]) and bias[1] == NEVER
+
+
+def test_guesses_make_it_no_surer():
+    """Mean probability of what is likeliest, unlabelled: as it was from the labels alone."""
+    rng = np.random.default_rng(0)
+    x, y, unlabelled = rng.normal(size=(12, 4)), np.arange(12) % 3, rng.normal(size=(40, 4))
+
+    def sure(weight, bias):
+        raised = np.exp(unlabelled @ weight.T + bias)
+        return (raised.max(1) / raised.sum(1)).mean()
+
+    before, after = sure(*regression(x, y, 0.1, 3)), sure(*self_trained(x, y, unlabelled, 0.1, 3))
+    assert after == pytest.approx(before, abs=1e-4) and before < 0.6
+    logits = np.array([[2.0, 0.0], [0.0, 4.0]])
+    assert scale_of(logits, 1.0) == pytest.approx(1.0, abs=1e-4)  # it may be as sure as it is, and no surer
+    half = (1 / (1 + np.exp(-1)) + 1 / (1 + np.exp(-2))) / 2
+    assert scale_of(logits, half) == pytest.approx(0.5, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [0, 1])
