@@ -3,6 +3,7 @@
 import simulated_predictions as simulated
 
 from emo_ssl.evidence.claims import EvidenceConfig
+from emo_ssl.evidence.effects import pairs
 from emo_ssl.evidence.report import evaluate, table
 from emo_ssl.evidence.verdict import verdict
 
@@ -39,6 +40,12 @@ def test_the_best_of_three_recipes(tmp_path):
     assert "training from scratch needs more than 560" in saved
     compared = {(row["arm"], row["against"]) for row in found["gains"]}
     assert {("self-trained", "contrast"), ("self-trained", "scratch"), ("contrast", "scratch")} < compared
+
+
+def test_the_classical_arms_are_compared_with_scratch_and_nothing_with_an_arm_that_did_not_run():
+    assert pairs(["scratch", "statistics", "constants"]) == [("statistics", "scratch")]
+    assert set(pairs(["logistic", "scratch", "statistics"])) == {("logistic", "scratch"), ("statistics", "scratch")}
+    assert pairs(["scratch"]) == pairs([]) == []
 
 
 def test_a_recipe_that_loses_and_one_that_is_no_different(tmp_path):

@@ -13,6 +13,7 @@ from emo_ssl.study.predictions import Key, StudyPredictions
 MAIN = ("pretrained", "scratch")
 RECIPE = "self-trained"  # the one that earned its labels: the claims are asked of it too
 CONTRAST_PAIR = (RECIPE, "contrast")  # the first minus the second
+CLASSICAL = ("logistic", "statistics")
 FROZEN_PAIRS = (("frozen-pretrained", "frozen-random"), ("frozen-pretrained", "frozen-permuted"))
 
 
@@ -68,8 +69,8 @@ def pairs(arms: Iterable[str]) -> list[tuple[str, str]]:
     present = sorted(arms)
     wanted = [("pretrained", other) for other in present if other != "pretrained"]
     wanted += [*FROZEN_PAIRS, ("permuted", "scratch"), ("pretrained-4x", "scratch-4x")]
-    wanted += [(recipe, rival) for recipe in CONTRAST_PAIR for rival in ("logistic", "statistics", "scratch")]
-    wanted += [CONTRAST_PAIR]
+    wanted += [(recipe, rival) for recipe in CONTRAST_PAIR for rival in (*CLASSICAL, "scratch")]
+    wanted += [CONTRAST_PAIR, *((arm, "scratch") for arm in CLASSICAL)]
     return [(a, b) for a, b in wanted if a in present and b in present]
 
 
