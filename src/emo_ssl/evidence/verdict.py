@@ -3,8 +3,9 @@
 import numpy as np
 
 from emo_ssl.evidence import lookup, tables
+from emo_ssl.evidence.effects import CLASSICAL
 
-RIVALS = ("scratch", "statistics", "logistic")  # what learns from labels alone
+RIVALS = ("scratch", *CLASSICAL)  # what learns from labels alone
 
 
 def verdict(evidence: dict) -> list[str]:
